@@ -1,0 +1,59 @@
+# Every target makes the environment first when it is missing or older than the lock; nothing is set up by hand.
+PYTHON ?= python3
+VENV   ?= .venv
+RUN     = $(VENV)/bin/python
+STAMP   = $(VENV)/.stamp
+
+.PHONY: verify test lint format figures bench wheel test-all-pythons lock clean .venv
+.DEFAULT_GOAL := verify
+
+.venv: $(STAMP)
+
+# The stamp is written last, so that an installation that failed half-way is repeated.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(STAMP)
+
+verify: .venv ## the main job: check every claim on digits and sphere data, write results/paper_checks.md
+	$(RUN) -m verification run --preset quick
+
+test: .venv ## the whole test suite, two processes
+	$(RUN) -m pytest -n 2
+
+lint: .venv ## style, then types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: .venv
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+figures: .venv ## draw the figures, computing the runs that are missing
+	$(RUN) -m figures --missing run
+
+bench: .venv ## this project beside its peers, in one run
+	$(RUN) -m benchmarks
+
+# Installs the built wheel into an environment of its own and uses it away from the repository.
+wheel: .venv
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(RUN) -m build --wheel --outdir build/wheel .
+	$(PYTHON) -m venv --clear build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --no-deps -r requirements.lock build/wheel/*.whl
+	cd build/wheel && venv/bin/ntk-localsgd --version && venv/bin/python -m verification run K1 K2 --preset smoke --out results
+
+# The suite on the other supported Pythons: make test-all-pythons PYTHONS="python3.12 /path/to/python3.13".
+PYTHONS ?= python3.12 python3.13
+test-all-pythons:
+	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit 1; done
+
+# Needs uv; TensorFlow and tf2jax stay out (see [tool.uv] in pyproject.toml).
+lock:
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .venv-* build dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,221 @@
+"""Who holds which sample: splits of a dataset over clients of equal or unequal sizes.
+
+Unequal sizes are first-class. Compiled code wants rectangles, so `Clients.padded` gives indices and a mask; nothing
+else in the package shows padding.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.randomness import generator
+
+__all__ = ["Clients", "by_label", "dirichlet", "from_assignment", "iid"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clients:
+    """Disjoint index sets S_c whose union is {0, …, n−1}.
+
+    Parameters
+    ----------
+    indices
+        One array of sample numbers per client.
+
+    Raises
+    ------
+    InputError
+        If a client is empty, two clients overlap, or a number between 0 and the largest is missing.
+    """
+
+    indices: tuple[Int[ndarray, " n_c"], ...]
+
+    def __post_init__(self) -> None:
+        sets = tuple(np.asarray(part) for part in self.indices)
+        if not sets:
+            raise InputError("indices is empty, needs at least one client.")
+        for c, part in enumerate(sets):
+            if part.ndim != 1 or part.size == 0:
+                raise InputError(f"indices of client {c} have shape {part.shape}: every client needs a sample.")
+            if not np.issubdtype(part.dtype, np.integer):
+                raise InputError(f"indices of client {c} have dtype {part.dtype}, need to be integers.")
+        together = np.concatenate(sets)
+        values, counts = np.unique(together, return_counts=True)
+        if (shared := values[counts > 1]).size:
+            raise InputError(f"indices name sample {shared[0]} {counts.max()} times: clients must not overlap.")
+        if values[0] != 0 or values[-1] != len(values) - 1:
+            missing = np.setdiff1d(np.arange(max(values[-1], 0) + 1), values)
+            fault = f"miss sample {missing[0]}" if missing.size else f"name sample {values[0]}"
+            raise InputError(f"indices {fault}: together they must be 0 … n−1.")
+        object.__setattr__(self, "indices", tuple(part.astype(np.int64) for part in sets))
+
+    @property
+    def num_clients(self) -> int:
+        """Number of clients K."""
+        return len(self.indices)
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples n over all clients."""
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Samples n_c of each client."""
+        return tuple(len(part) for part in self.indices)
+
+    def padded(self) -> tuple[Int[ndarray, "K n_max"], Bool[ndarray, "K n_max"]]:
+        """Index rectangle and mask: row c starts with S_c, the rest repeats sample 0 and is masked out."""
+        width = max(self.sizes)
+        mask = np.arange(width)[None, :] < np.array(self.sizes)[:, None]
+        rectangle = np.zeros(mask.shape, np.int64)
+        rectangle[mask] = np.concatenate(self.indices)
+        return rectangle, mask
+
+    def spectral_norms(self, inputs: Float[ndarray, "n d"]) -> Float[ndarray, " K"]:
+        """χ_c = ‖X_c‖₂ of every client's rows."""
+        return np.array([np.linalg.norm(np.asarray(inputs)[part], 2) for part in self.indices])
+
+
+def iid(key: jax.Array, dataset: Dataset, num_clients: int) -> Clients:
+    """Shuffle the samples and deal them out: sizes differ by at most one.
+
+    Parameters
+    ----------
+    key
+        Decides the shuffle.
+    dataset
+        What is split.
+    num_clients
+        K, at most n.
+
+    Returns
+    -------
+    Clients
+
+    Raises
+    ------
+    InputError
+        If K is less than 1 or more than n.
+    """
+    _check_number(num_clients, dataset)
+    shuffled = generator(key).permutation(dataset.num_samples)
+    return Clients(tuple(np.sort(part) for part in np.array_split(shuffled, num_clients)))
+
+
+def by_label(key: jax.Array, dataset: Dataset, num_clients: int, *, classes_per_client: int = 2) -> Clients:
+    """Each client sees few classes: samples sorted by label are cut into shards, dealt out at random.
+
+    With K clients there are K·classes_per_client shards of sizes that differ by at most one; a client holds at most
+    ``classes_per_client`` of them, so at most that many classes where shards do not cross a class boundary (a shard
+    that does adds one).
+
+    Parameters
+    ----------
+    key
+        Decides the order inside a class and who gets which shards.
+    dataset
+        What is split; needs labels, or targets ±1 in their stead.
+    num_clients
+        K.
+    classes_per_client
+        Shards per client.
+
+    Returns
+    -------
+    Clients
+
+    Raises
+    ------
+    InputError
+        If there are fewer samples than shards, or neither labels nor scalar targets.
+
+    References
+    ----------
+    McMahan et al., Communication-efficient learning of deep networks from decentralized data (2017), §3.
+    """
+    _check_number(num_clients, dataset)
+    if classes_per_client < 1:
+        raise InputError(f"classes_per_client is {classes_per_client}, needs to be at least 1.")
+    shards = num_clients * classes_per_client
+    if shards > dataset.num_samples:
+        raise InputError(f"{num_clients} clients of {classes_per_client} shards need {shards} samples, there are "
+                         f"{dataset.num_samples}.")  # fmt: skip
+    rng = generator(key)
+    shuffled = rng.permutation(dataset.num_samples)
+    pieces = np.array_split(shuffled[np.argsort(_labels(dataset)[shuffled], kind="stable")], shards)
+    dealt = rng.permutation(shards).reshape(num_clients, classes_per_client)
+    return Clients(tuple(np.sort(np.concatenate([pieces[s] for s in hand])) for hand in dealt))
+
+
+def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentration: float) -> Clients:
+    """Client shares of every class drawn from a symmetric Dirichlet distribution; no client stays empty.
+
+    A small concentration gives clients with few classes and unequal sizes, a large one gives iid clients. A client
+    that got nothing takes one sample from the largest client.
+
+    Parameters
+    ----------
+    key
+        Decides shares and samples.
+    dataset
+        What is split; needs labels, or scalar targets in their stead.
+    num_clients
+        K.
+    concentration
+        Parameter of the Dirichlet distribution, > 0.
+
+    Returns
+    -------
+    Clients
+
+    Raises
+    ------
+    InputError
+        If the concentration is not positive, K does not fit n, or there are neither labels nor scalar targets.
+
+    References
+    ----------
+    Hsu, Qi and Brown, Measuring the effects of non-identical data distribution for federated visual
+    classification (2019).
+    """
+    _check_number(num_clients, dataset)
+    if not concentration > 0:
+        raise InputError(f"concentration is {concentration}, needs to be positive.")
+    rng = generator(key)
+    labels = _labels(dataset)
+    hands: list[list[int]] = [[] for _ in range(num_clients)]
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        shares = rng.dirichlet(np.full(num_clients, concentration))
+        cuts = np.round(np.cumsum(shares)[:-1] * len(members)).astype(int)
+        for hand, part in zip(hands, np.split(members, cuts), strict=True):
+            hand.extend(part.tolist())
+    for hand in hands:
+        if not hand:
+            hand.append(max(hands, key=len).pop())
+    return Clients(tuple(np.sort(np.array(hand, np.int64)) for hand in hands))
+
+
+def from_assignment(client: Int[ndarray, " n"]) -> Clients:
+    """Clients from the client of each sample, as a data file lists it; any distinct integers name the clients."""
+    client = np.asarray(client)
+    return Clients(tuple(np.flatnonzero(client == name) for name in np.unique(client)))
+
+
+def _labels(dataset: Dataset) -> ndarray:
+    if dataset.labels is not None:
+        return dataset.labels
+    if dataset.targets.ndim == 1:
+        return dataset.targets
+    raise InputError(f"dataset {dataset.name!r} has neither labels nor scalar targets: a split by label needs them.")
+
+
+def _check_number(num_clients: int, dataset: Dataset) -> None:
+    if not 1 <= num_clients <= dataset.num_samples:
+        raise InputError(f"num_clients is {num_clients}, needs to lie between 1 and the {dataset.num_samples} samples.")

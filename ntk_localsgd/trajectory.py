@@ -1,0 +1,219 @@
+"""What is observed along a run: losses, gradients, movement, flipped patterns, drift; pure functions of weights.
+
+Each `Observable` carries its formula and its unit. Those of a round's end see the averaged network; those of a local
+step see one client's network beside the average of all clients at that step.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import Network
+
+__all__ = [
+    "OBSERVABLES", "ClientData", "Observable", "RoundState", "StepState", "for_each_client", "gradient", "loss", "norm",
+    "row_movement", "sample_flips", "select",
+]  # fmt: skip
+
+
+class ClientData(NamedTuple):
+    """Samples by client, padded to the largest client: inputs [K n_max d], targets [K n_max], mask [K n_max]."""
+
+    inputs: Float[Array, "K n_max d"]
+    targets: Float[Array, "K n_max"]
+    mask: Bool[Array, "K n_max"]
+
+    @classmethod
+    def of(cls, dataset: Dataset, clients: Clients, dtype: Any) -> "ClientData":
+        """Gather a dataset by client, in the dtype of the network that will see it."""
+        indices, mask = clients.padded()
+        return cls(
+            jnp.asarray(dataset.inputs[indices], dtype), jnp.asarray(dataset.targets[indices], dtype), jnp.asarray(mask)
+        )
+
+
+def for_each_client(function: Callable[..., Any], *stacked: Any) -> Any:
+    """Apply a function to every client: one after the other on a CPU (faster there), all at once elsewhere."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda args: function(*args), stacked)
+    return jax.vmap(function)(*stacked)
+
+
+def residual(net: Network, inputs: Array, targets: Array, mask: Array) -> Float[Array, " n"]:
+    """f(W, x_i) − y_i, and 0 where the mask says padding."""
+    return jnp.where(mask, net(inputs) - targets, 0)
+
+
+def loss(net: Network, inputs: Array, targets: Array, mask: Array) -> Float[Array, ""]:
+    """½ Σ_i (f(W, x_i) − y_i)², the sum over the samples that the mask keeps."""
+    return jnp.sum(residual(net, inputs, targets, mask) ** 2) / 2
+
+
+def gradient(net: Network, inputs: Array, targets: Array, mask: Array) -> tuple[Array, ...]:
+    """Gradient of `loss` by the trained weights."""
+    return jax.grad(lambda trained: loss(net.with_trained(trained), inputs, targets, mask))(net.trained)
+
+
+def norm(weights: tuple[Array, ...]) -> Float[Array, ""]:
+    """Frobenius norm over all trained layers together."""
+    return jnp.sqrt(sum((jnp.sum(w**2) for w in weights), jnp.zeros((), weights[0].dtype)))
+
+
+def difference(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Layer by layer a − b."""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def row_movement(net: Network, reference: Network) -> Float[Array, ""]:
+    """max_r ‖w_r − w_r(reference)‖ over the neurons of all trained layers."""
+    moved = difference(net.trained, reference.trained)
+    return jnp.max(jnp.stack([jnp.max(jnp.linalg.norm(w, axis=1)) for w in moved]))
+
+
+def sample_flips(patterns: tuple[Array, ...], reference: tuple[Array, ...]) -> Array:
+    """Neurons of all layers whose pattern differs, per sample, as exact integers (a float32 count stops at 2^24)."""
+    flips = [jnp.sum(a != b, axis=-1, dtype=jnp.int32) for a, b in zip(patterns, reference, strict=True)]
+    return jnp.sum(jnp.stack(flips), axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundState:
+    """What the observables of a round's end see: the averaged network, the initial one, all clients' data."""
+
+    network: Network
+    initial: Network
+    initial_patterns: tuple[Bool[Array, "K n_max m"], ...]
+    data: ClientData
+
+    @cached_property
+    def client_losses(self) -> Float[Array, " K"]:
+        """Every client's loss at the averaged network."""
+        return for_each_client(partial(loss, self.network), *self.data)
+
+    @cached_property
+    def gradients(self) -> tuple[Array, ...]:
+        """∇L_c of every client at the averaged network, stacked."""
+        return for_each_client(partial(gradient, self.network), *self.data)
+
+    @cached_property
+    def moved(self) -> tuple[Array, ...]:
+        """W(t) − W(0)."""
+        return difference(self.network.trained, self.initial.trained)
+
+    @cached_property
+    def flip_fraction(self) -> Float[Array, ""]:
+        """Share of the entries of all patterns that differ from initialization."""
+        total, width = self.data.mask.sum(), sum(p.shape[-1] for p in self.initial_patterns)
+        patterns = for_each_client(self.network.activation_patterns, self.data.inputs)
+        share = sample_flips(patterns, self.initial_patterns) / width  # at most 1: no sum leaves the integers' range
+        return jnp.sum(jnp.where(self.data.mask, share, 0)) / total
+
+
+@dataclasses.dataclass(frozen=True)
+class StepState:
+    """What the observables of a local step see: one client's network, the average over clients, the round's start."""
+
+    network: Network
+    average: Network
+    start: Network
+    inputs: Float[Array, "n_max d"]
+    targets: Float[Array, " n_max"]
+    mask: Bool[Array, " n_max"]
+
+    @cached_property
+    def samples(self) -> tuple[Array, Array, Array]:
+        """This client's samples."""
+        return self.inputs, self.targets, self.mask
+
+    @cached_property
+    def gradient(self) -> tuple[Array, ...]:
+        """∇L_c at the client's own network."""
+        return gradient(self.network, *self.samples)
+
+    @cached_property
+    def flips_from_average(self) -> Float[Array, ""]:
+        """The largest share, over this client's samples, of neurons that the average sees differently."""
+        now, average = self.network.activation_patterns(self.inputs), self.average.activation_patterns(self.inputs)
+        flips = jnp.where(self.mask, sample_flips(now, average), 0)
+        return jnp.max(flips) / sum(p.shape[-1] for p in now)
+
+
+@dataclasses.dataclass(frozen=True)
+class Observable:
+    """A named quantity: when it is taken, along which dimensions, in which unit, by which formula."""
+
+    name: str
+    when: Literal["round", "step", "gram"]
+    dims: tuple[str, ...]
+    units: str
+    formula: str
+    compute: Callable[[Any], Array] | None = None
+
+
+def _catalogue() -> dict[str, Observable]:
+    at_round = partial(Observable, when="round", dims=("round",))
+    by_client = partial(Observable, when="round", dims=("round", "client"))
+    at_step = partial(Observable, when="step", dims=("round", "local_step", "client"))
+    at_gram = partial(Observable, when="gram")
+    entries = [
+        at_round("loss", units="target²", formula="½ Σ_i (f(W(t), x_i) − y_i)²",
+                 compute=lambda s: jnp.sum(s.client_losses)),
+        by_client("client_loss", units="target²", formula="L_c(W(t)) = ½ Σ_{i∈S_c} (f − y_i)²",
+                  compute=lambda s: s.client_losses),
+        at_round("gradient_norm", units="target²/weight", formula="‖∇L(W(t))‖_F",
+                 compute=lambda s: norm(tuple(g.sum(axis=0) for g in s.gradients))),
+        by_client("client_gradient_norm", units="target²/weight", formula="‖∇L_c(W(t))‖_F",
+                  compute=lambda s: jax.vmap(norm)(s.gradients)),
+        at_round("neuron_movement", units="weight", formula="max_r ‖w_r(t) − w_r(0)‖",
+                 compute=lambda s: row_movement(s.network, s.initial)),
+        at_round("frobenius_movement", units="weight", formula="‖W(t) − W(0)‖_F", compute=lambda s: norm(s.moved)),
+        at_round("flip_fraction", units="1", formula="share of 1{w_r·x_i ≥ 0} that differ from t = 0",
+                 compute=lambda s: s.flip_fraction),
+        at_step("local_loss", units="target²", formula="L_c(W_{c,k})", compute=lambda s: loss(s.network, *s.samples)),
+        at_step("client_drift", units="weight", formula="‖W_{c,k} − W(start of round)‖_F",
+                compute=lambda s: norm(difference(s.network.trained, s.start.trained))),
+        at_step("local_gradient_norm", units="target²/weight", formula="‖∇L_c(W_{c,k})‖_F",
+                compute=lambda s: norm(s.gradient)),
+        at_step("distance_to_average", units="weight", formula="‖W_{c,k} − W̄_k‖_F, W̄_k = (1/K) Σ_c W_{c,k}",
+                compute=lambda s: norm(difference(s.network.trained, s.average.trained))),
+        at_step("gradient_difference", units="target²/weight", formula="‖∇L_c(W_{c,k}) − ∇L_c(W̄_k)‖_F",
+                compute=lambda s: norm(difference(s.gradient, gradient(s.average, *s.samples)))),
+        at_step("average_loss", units="target²", formula="L_c(W̄_k)", compute=lambda s: loss(s.average, *s.samples)),
+        at_step("flips_from_average", units="1", formula="max_{i∈S_c} (flips of x_i between W_{c,k} and W̄_k) / m",
+                compute=lambda s: s.flips_from_average),
+        at_gram("smallest_eigenvalue", dims=("gram_round", "bound"), units="1",
+                formula="enclosure [lower, upper] of λ_min(H(W(t)))"),
+        at_gram("gram_movement", dims=("gram_round",), units="1", formula="‖H(W(t)) − H(W(0))‖₂"),
+    ]  # fmt: skip
+    return {entry.name: entry for entry in entries}
+
+
+#: Every observable by its name.
+OBSERVABLES: dict[str, Observable] = _catalogue()
+
+
+def select(names: tuple[str, ...], when: Literal["round", "step", "gram"]) -> tuple[Observable, ...]:
+    """The observables among ``names`` that are taken at that time, in the catalogue's order.
+
+    Raises
+    ------
+    InputError
+        For a name that is not in `OBSERVABLES`.
+    """
+    if unknown := [name for name in names if name not in OBSERVABLES]:
+        raise InputError(f"observe names {unknown[0]!r}, needs names out of {', '.join(OBSERVABLES)}.")
+    return tuple(entry for name, entry in OBSERVABLES.items() if name in names and entry.when == when)
+
+
+def spectral_norm(matrix: Any) -> float:
+    """‖A‖₂ on the host in float64."""
+    return float(np.linalg.norm(np.asarray(matrix, np.float64), 2))
