@@ -395,7 +395,8 @@ def _repeated_pair(rows: Float[ndarray, "n d"]) -> tuple[int, int] | None:
     """Two rows at most 8u apart, or None; a k-d tree prunes nearly everything at so small a radius."""
     if len(rows) < 2:
         return None
-    distance, neighbour = cKDTree(rows).query(rows, k=2, distance_upper_bound=SAME_ROW * (1 + 1e-9))
+    found = cKDTree(rows).query(rows, k=2, distance_upper_bound=SAME_ROW * (1 + 1e-9))
+    distance, neighbour = np.asarray(found[0]), np.asarray(found[1])
     hits = np.flatnonzero(np.isfinite(distance[:, 1]))
     if not hits.size:
         return None

@@ -16,8 +16,7 @@ from rich.progress import track
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels import empirical_gram, smallest_eigenvalue
-from ntk_localsgd.kernels.empirical import empirical_gram_error
+from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
 from ntk_localsgd.networks import Network, TwoLayerReLU
 from ntk_localsgd.trajectory import (
     OBSERVABLES,

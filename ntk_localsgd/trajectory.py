@@ -20,8 +20,8 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network
 
 __all__ = [
-    "OBSERVABLES", "ClientData", "Observable", "RoundState", "StepState", "for_each_client", "gradient", "loss", "norm",
-    "row_movement", "sample_flips", "select",
+    "OBSERVABLES", "ClientData", "Observable", "RoundState", "StepState", "difference", "for_each_client", "gradient",
+    "loss", "norm", "residual", "row_movement", "sample_flips", "select", "spectral_norm",
 ]  # fmt: skip
 
 

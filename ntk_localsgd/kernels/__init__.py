@@ -1,12 +1,13 @@
 """Gram matrices of the neural tangent kernel, at infinite and finite width, and their smallest eigenvalue."""
 
-from ntk_localsgd.kernels.empirical import empirical_gram, pattern_counts
+from ntk_localsgd.kernels.empirical import empirical_gram, empirical_gram_error, pattern_counts
 from ntk_localsgd.kernels.infinite import infinite_gram, infinite_gram_error, infinite_gram_neural_tangents
 from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue
 
 __all__ = [
     "Enclosure",
     "empirical_gram",
+    "empirical_gram_error",
     "infinite_gram",
     "infinite_gram_error",
     "infinite_gram_neural_tangents",

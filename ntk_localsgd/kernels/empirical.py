@@ -11,8 +11,8 @@ from ntk_localsgd.networks import TwoLayerReLU
 
 __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 
-# Neurons per tile. Patterns are float32 zeros and ones, counted by a matrix product that is exact while a tile has fewer
-# than 2^24 neurons; a tile of 4,096 keeps the patterns of 2,000 samples within 32 MiB.
+# Neurons per tile. Patterns are float32 zeros and ones, counted by a matrix product that is exact below 2^24 neurons
+# a tile; a tile of 4,096 keeps the patterns of 2,000 samples within 32 MiB.
 _TILE = 4096
 
 

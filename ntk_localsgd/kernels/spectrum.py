@@ -35,7 +35,8 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
     """Rigorous enclosure [lower, upper] of λ_min of a symmetric matrix, in float64.
 
     lower: if Cholesky of fl(A − s·I) runs to completion, λ_min(A) ≥ s − γ/(1 − γ)·tr(A − s·I) − (rounding of the
-    shift), γ = (n + 3)u / (1 − (n + 3)u). upper: λ_min(A) ≤ vᵀAv / vᵀv for the computed eigenvector v, plus its rounding error.
+    shift), γ = (n + 3)u / (1 − (n + 3)u). upper: λ_min(A) ≤ vᵀAv / vᵀv for the computed eigenvector v, plus its
+    rounding error.
 
     Use this for Gram matrices with n up to 5,000. It holds for every order of summation and for fused multiply-adds; it
     does not hold for a BLAS that multiplies matrices by Strassen's method.

@@ -1,0 +1,19 @@
+"""Song and Yang, Quadratic suffices for over-parametrization via matrix Chernoff bound (2019)."""
+
+import sympy as sp
+
+from ntk_localsgd.bounds.bound import Bound, symbols
+
+__all__ = ["lemma_stability"]
+
+
+def lemma_stability() -> Bound:
+    """K6c [R]: with probability ≥ 1 − n² exp(−mR/10), ‖H(W) − H(0)‖_F ≤ 2nR in the ball of radius R.
+
+    The probability is written as a width: n² exp(−mR/10) ≤ δ once m ≥ 10 log(n²/δ) / R.
+    """
+    n, radius, delta = symbols("n R delta")
+    return Bound(
+        "K6c", "R", "Song and Yang 2019", "‖H(W) − H(0)‖_F over the ball", "<=", 2 * n * radius,
+        width=10 * sp.log(n**2 / delta) / radius,
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""What the command lines share: dataclasses become commands, and every error is one sentence with exit code 2."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from ntk_localsgd.errors import InputError
+
+__all__ = ["execute"]
+
+
+def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments into one of the command dataclasses and call it.
+
+    Parameters
+    ----------
+    commands
+        A union of dataclasses whose instances are callable without arguments and return an exit code.
+    prog, description
+        Name and one line for the help text.
+    argv
+        Arguments; None: those of the process.
+
+    Returns
+    -------
+    The command's exit code; 2 after bad input, whose one sentence goes to standard error.
+    """
+    try:
+        return int(_parse(commands, prog, description, argv)() or 0)
+    except InputError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(commands: Any, prog: str, description: str, argv: Sequence[str] | None) -> Any:
+    """tyro's parser, with its boxed error messages turned into an `InputError` of one sentence."""
+    boxed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed):
+            return tyro.cli(commands, prog=prog, description=description, args=argv)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_sentence(boxed.getvalue())) from stop
+
+
+def _sentence(box: str) -> str:
+    """The first paragraph of a boxed message, on one line."""
+    lines = [re.sub(r"[\u2500-\u257f]", "", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in box.splitlines()]
+    paragraph: list[str] = []
+    for line in lines[1:]:
+        if not line:
+            break
+        paragraph.append(line)
+    return " ".join(paragraph).rstrip(".") + "; --help shows what is understood."

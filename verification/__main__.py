@@ -1,0 +1,105 @@
+"""``python -m verification list | run | report``."""
+
+import dataclasses
+import importlib
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import jax
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ntk_localsgd.command_line import execute
+from ntk_localsgd.errors import InputError
+from verification import report as report_module
+from verification.claims import CLAIMS, load_scripts, select
+from verification.context import PRESETS, Context
+from verification.runner import run
+
+_HERE = pathlib.Path(__file__).parent
+
+# One script a family, in the order of the theory, which is the order of the report.
+for _family in ("kernel_at_init", "kernel_stability", "gradients", "lazy_training", "convergence"):
+    importlib.import_module(f"verification.{_family}")
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List the claims."""
+
+    scripts: pathlib.Path | None = None
+    """A folder with your own checks."""
+
+    def __call__(self) -> int:
+        """Print id, letter, statement and source."""
+        if self.scripts:
+            load_scripts(self.scripts)
+        table = Table("id", "", "statement", "source")
+        for entry in CLAIMS.values():
+            table.add_row(entry.id, entry.letter, entry.statement, entry.source)
+        Console().print(table)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Check claims and write evidence.json and paper_checks.md."""
+
+    ids: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all."""
+    preset: Literal["smoke", "quick", "full"] = "quick"
+    """Sizes: smoke takes a minute, quick about five on two cores, full hours."""
+    out: pathlib.Path = pathlib.Path("results")
+    """Folder that everything is written to."""
+    seed: int = 0
+    """Decides all randomness; another one repeats the study with fresh seeds."""
+    scripts: pathlib.Path | None = None
+    """A folder with your own checks."""
+
+    def __call__(self) -> int:
+        """Run."""
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}, needs to be at least 0.")
+        if self.scripts:
+            load_scripts(self.scripts)
+        return run(select(self.ids), Context(PRESETS[self.preset], self.seed, self.out))
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Render paper_checks.md from the committed evidence."""
+
+    evidence: pathlib.Path = _HERE / "evidence"
+    """Folder with evidence files."""
+    to: pathlib.Path = _HERE.parent / "paper_checks.md"
+    """File to write."""
+
+    def __call__(self) -> int:
+        """Render."""
+        rows = report_module.committed_evidence(self.evidence)
+        if not rows:
+            raise InputError(f"evidence folder {self.evidence} holds no evidence: python -m verification run makes it.")
+        self.to.write_text(report_module.render(rows), encoding="utf-8")
+        print(self.to)
+        return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    # The one place where these scripts set JAX's flags: float64 where a run asks for it, and full float32 products.
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    commands = (
+        Annotated[List, tyro.conf.subcommand("list")]
+        | Annotated[Run, tyro.conf.subcommand("run")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
+    )
+    description = "Check the theory's claims against measurements."
+    return execute(commands, prog="python -m verification", description=description, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

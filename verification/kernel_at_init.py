@@ -1,0 +1,281 @@
+"""The kernel and the loss at initialization: K1, K2, K4, K5, K7."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.stats
+
+from ntk_localsgd import datasets, kernels
+from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.gaussian import anti_concentration_exact
+from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval
+from verification.claims import claim
+from verification.context import Context, Problem
+from verification.sampling import DELTA, gram_at, initial_networks, smallest_lower, with_probability
+
+# Equalities are tested at this level, jointly over all entries (Bonferroni): one false alarm in a thousand checks.
+EQUALITY_LEVEL = 0.999
+
+
+@claim(
+    "K1",
+    "‖x_i‖ = 1, w ~ N(0, I) ⇒ E[⟨x_i, x_j⟩ 1{w·x_i ≥ 0} 1{w·x_j ≥ 0}] = G_ij (π − arccos G_ij) / 2π, by formula, "
+    "neural-tangents and Monte-Carlo alike",
+    letter="P",
+    source="Cho and Saul 2009; Arora et al. 2019",
+)
+def closed_form(context: Context) -> Iterator[Evidence]:
+    """Formula against neural-tangents' kernel to 1e-12, and against Monte-Carlo within its confidence intervals."""
+    for made in context.problems(context.preset.kernel_samples):
+        gap = _neural_tangents_gap(made.inputs)
+        stretched = made.inputs * np.where(np.arange(made.num_samples) == 0, 2.0, 1.0)[:, None]
+        control = _neural_tangents_gap(made.inputs, stretched)
+        # Both routes round; neural-tangents' arccos loses about u/√(1 − G²), below 1e-12 for angles above 1e-3.
+        tolerance = 1e-12
+        yield Evidence(
+            "K1", f"{made}; neural-tangents, off the diagonal",
+            Condition("rows of unit norm", True),
+            Condition("max_{i≠j} |formula − neural-tangents| ≤ 1e-12", gap <= tolerance), gap, tolerance,
+            Control("one row twice as long for neural-tangents", control > tolerance, control),
+        )  # fmt: skip
+        inside, control_inside = _monte_carlo(context, made), _monte_carlo(context, made, shift=0.5)
+        yield Evidence(
+            "K1", f"{made}; Monte-Carlo, {_MONTE_CARLO_NEURONS} neurons",
+            Condition("w ~ N(0, I)", True),
+            Condition(f"all entries inside their {EQUALITY_LEVEL:.1%} joint Clopper–Pearson intervals", inside <= 1),
+            inside, 1.0, Control("w ~ N(x_1/2, I)", control_inside > 1, control_inside), trials=_MONTE_CARLO_NEURONS,
+        )  # fmt: skip
+
+
+_MONTE_CARLO_NEURONS = 200_000
+
+
+def _neural_tangents_gap(inputs: np.ndarray, theirs: np.ndarray | None = None) -> float:
+    other = kernels.infinite_gram_neural_tangents(inputs if theirs is None else theirs)
+    off = ~np.eye(len(inputs), dtype=bool)
+    return float(np.abs(kernels.infinite_gram(inputs) - other)[off].max())
+
+
+def _monte_carlo(context: Context, made: Problem, *, shift: float = 0.0) -> float:
+    """Worst distance of H^∞_ij from the estimate, in half-widths of its interval: at most 1 when all are inside."""
+    rng, n = context.rng(f"K1 {made.kind}"), made.num_samples
+    weights = rng.standard_normal((_MONTE_CARLO_NEURONS, made.dataset.input_dim)) + shift * made.inputs[0]
+    active = (weights @ made.inputs.T >= 0).astype(np.float64)
+    rows, columns = np.tril_indices(n)
+    hits, total = (active.T @ active)[rows, columns], float(_MONTE_CARLO_NEURONS)
+    tail = (1 - EQUALITY_LEVEL) / (2 * len(rows))
+    low = scipy.stats.beta.ppf(tail, hits, total - hits + 1)
+    high = scipy.stats.beta.ppf(1 - tail, hits + 1, total - hits)
+    inner = made.inner[rows, columns]
+    centre, half = inner * (low + high) / 2, np.abs(inner) * (high - low) / 2
+    # Orthogonal rows have entries 0 = 0 and an interval of no width: nothing to decide there.
+    wide = half > np.finfo(np.float64).eps
+    return float((np.abs(made.gram[rows, columns] - centre)[wide] / half[wide]).max())
+
+
+@claim(
+    "K2",
+    "no two inputs parallel ⇒ λ0 = λ_min(H^∞) > 0, decided by a certified lower bound",
+    letter="P",
+    source="Du et al. 2019, Theorem 3.1",
+)
+def positivity(context: Context) -> Iterator[Evidence]:
+    """A certified lower bound of λ0 above 0; with an input repeated it must not exist."""
+    for made in context.problems(context.preset.sweep_samples):
+        twice = np.concatenate([made.inputs, made.inputs[:1]])
+        yield _positivity("K2", str(made), made.inputs, "no two inputs are parallel", twice, "the first input repeated")
+
+
+@claim(
+    "K2-sharp",
+    "H^∞ is singular iff an input repeats or the directions of the antipodal pairs are linearly dependent",
+    letter="D",
+    source="docs/theory.md, K2",
+)
+def positivity_sharp(context: Context) -> Iterator[Evidence]:
+    """One antipodal pair is harmless, three coplanar pairs are singular."""
+    for made in context.problems(context.preset.sweep_samples):
+        x = made.inputs
+        plane, _ = np.linalg.qr(x[:2].T)
+        angles = np.pi * np.array([0.1, 0.4, 0.8])
+        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ plane.T
+        pairs = datasets.from_arrays(np.concatenate([x, directions, -directions]), np.zeros(len(x) + 6)).inputs
+        one = np.concatenate([x, -x[:1]])
+        premise = "no input repeats, directions of antipodal pairs independent"
+        yield _positivity("K2-sharp", f"{made} and −x_1", one, premise, pairs, "three antipodal pairs in one plane")
+
+
+def _positivity(
+    claim_id: str, setting: str, inputs: np.ndarray, premise: str, broken: np.ndarray, how: str
+) -> Evidence:
+    smallest, control = _lambda0(inputs), _lambda0(broken)
+    return Evidence(
+        claim_id, setting, Condition(premise, True), Condition("certified lower bound of λ0 > 0", smallest.lower > 0),
+        smallest.lower, 0.0, Control(how, not control.lower > 0 and control.upper < 1e-10, control.lower),
+        interval=(smallest.lower, smallest.upper),
+    )  # fmt: skip
+
+
+def _lambda0(inputs: np.ndarray) -> kernels.Enclosure:
+    return kernels.smallest_eigenvalue(kernels.infinite_gram(inputs), error=kernels.infinite_gram_error(*inputs.shape))
+
+
+@claim(
+    "K4a",
+    "with probability ≥ 1 − δ: max_ij |H_ij(0) − H^∞_ij| ≤ √(log(2n²/δ) / 2m)",
+    letter="P",
+    source=BOUNDS["K4a"].source,
+)
+def concentration_entries(context: Context) -> Iterator[Evidence]:
+    """Hoeffding's bound for all entries; it needs independent neurons."""
+    width = 4096
+    for made in context.problems(context.preset.kernel_samples):
+        bound = BOUNDS["K4a"].evaluate(n=made.num_samples, m=width, delta=DELTA)
+        gaps, control = _entry_gaps(context, made, width), _entry_gaps(context, made, width, copies=64)
+        yield with_probability(
+            "K4a", f"{made}, m = {width}", Condition("independent neurons", True),
+            f"max_ij |H_ij(0) − H^∞_ij| ≤ {bound:.4g}", gaps, bound,
+            control=control, control_setting="every neuron occurs 64 times",
+        )  # fmt: skip
+
+
+def _entry_gaps(context: Context, made: Problem, width: int, *, copies: int = 1) -> np.ndarray:
+    """max_ij |H_ij(0) − H^∞_ij| for each seed; a network of repeated neurons has the Gram matrix of one copy."""
+    nets = initial_networks(context, "K4a", made, width // copies, context.preset.trials)
+    return np.array([np.abs(gram_at(net, made) - made.gram).max() for net in nets])
+
+
+@claim(
+    "K4a-width",
+    "m ≥ 8n² log(2n²/δ)/λ0² ⇒ λ_min(H(0)) ≥ ¾λ0 with probability ≥ 1 − δ",
+    letter="D",
+    source="K4a and Weyl's inequality, docs/theory.md K4",
+)
+def concentration_hoeffding(context: Context) -> Iterator[Evidence]:
+    """At the width that Hoeffding's bound asks for."""
+    # n²/λ0² neurons a seed: half the samples keep this to seconds.
+    for made in context.problems(context.preset.kernel_samples // 2):
+        yield _smallest_at_width(context, "K4a-width", made, {"n": made.num_samples, "lambda0": made.lambda0.lower})
+
+
+@claim(
+    "K4b",
+    "m ≥ 32 ‖X‖² log(n/δ)/λ0 ⇒ λ_min(H(0)) ≥ ¾λ0 with probability ≥ 1 − δ",
+    letter="P",
+    source=BOUNDS["K4b"].source,
+)
+def concentration_chernoff(context: Context) -> Iterator[Evidence]:
+    """At the width that the matrix Chernoff bound asks for, which is far smaller."""
+    for made in context.problems(context.preset.kernel_samples):
+        numbers = {"n": made.num_samples, "lambda0": made.lambda0.lower, "spectral": made.spectral_norm}
+        yield _smallest_at_width(context, "K4b", made, numbers)
+
+
+def _smallest_at_width(context: Context, claim_id: str, made: Problem, numbers: dict[str, float]) -> Evidence:
+    bound = BOUNDS[claim_id]
+    width = bound.smallest_width(delta=DELTA, **numbers)
+    threshold = 0.75 * made.lambda0.upper
+    values, control = (
+        np.array(
+            [
+                smallest_lower(gram_at(net, made), made)
+                for net in initial_networks(context, claim_id, made, at_width, context.preset.trials)
+            ]
+        )
+        for at_width in (width, 2)
+    )
+    return with_probability(
+        claim_id, f"{made}, m = {width}",
+        Condition(f"m ≥ {width}", bound.premise_met(m=width, delta=DELTA, **numbers)),
+        f"λ_min(H(0)) ≥ ¾λ0 = {threshold:.4g}", values, threshold,
+        control=control, control_setting="m = 2", at_least=True,
+    )  # fmt: skip
+
+
+@claim(
+    "K5",
+    "w ~ N(0, I), ‖x‖ = 1 ⇒ P(|w·x| ≤ R) = erf(R/√2) ≤ 2R/√(2π)",
+    letter="P",
+    source=BOUNDS["K5"].source,
+)
+def anti_concentration(context: Context) -> Iterator[Evidence]:
+    """Frequencies of near-kink pre-activations against the error function and its linear bound."""
+    for made in context.problems(context.preset.kernel_samples):
+        rates, control = _near_kink_rates(context, made), _near_kink_rates(context, made, scale=0.5)
+        bounds = np.array([BOUNDS["K5"].evaluate(R=radius) for radius in _RADII])
+        exact = np.array([anti_concentration_exact().evaluate(R=radius) for radius in _RADII])
+        agree = all(rate.lower <= value <= rate.upper for rate, value in zip(rates, exact, strict=True))
+        worst = int(np.argmax([rate.estimate / bound for rate, bound in zip(rates, bounds, strict=True)]))
+        broke = any(rate.lower > bound for rate, bound in zip(control, bounds, strict=True))
+        yield Evidence(
+            "K5", f"{made}, {_NEURONS} neurons, R = {', '.join(f'{r:g}' for r in _RADII)}",
+            Condition("w ~ N(0, I), ‖x‖ = 1", True),
+            Condition(
+                f"frequencies agree with erf(R/√2) at level {EQUALITY_LEVEL:.1%}, and erf(R/√2) ≤ 2R/√(2π)",
+                agree and bool((exact <= bounds).all()),
+            ),
+            rates[worst].estimate, float(bounds[worst]),
+            Control("w ~ N(0, I/4)", broke, control[worst].estimate),
+            interval=(rates[worst].lower, rates[worst].upper), trials=_NEURONS,
+        )  # fmt: skip
+
+
+_RADII = (0.01, 0.05, 0.2, 0.5, 1.0)
+_NEURONS = 500_000
+
+
+def _near_kink_rates(context: Context, made: Problem, *, scale: float = 1.0) -> list[Interval]:
+    weights = scale * context.rng(f"K5 {made.kind}").standard_normal((_NEURONS, made.dataset.input_dim))
+    distance = np.abs(weights @ made.inputs[0])
+    level = 1 - (1 - EQUALITY_LEVEL) / len(_RADII)
+    return [failure_interval(int((distance <= radius).sum()), _NEURONS, level=level) for radius in _RADII]
+
+
+@claim(
+    "K7",
+    "with probability ≥ 1 − δ: ‖y − f(0)‖² ≤ n(C² + ½)/δ",
+    letter="D",
+    source="Markov's inequality, docs/theory.md K7",
+)
+def loss_at_init(context: Context) -> Iterator[Evidence]:
+    """The loss at initialization, against networks started at twenty times the weights."""
+    for made in context.problems(context.preset.kernel_samples):
+        bound = BOUNDS["K7"].evaluate(n=made.num_samples, C=made.largest_target, delta=DELTA)
+        squares, control = (
+            ((made.dataset.targets - _outputs(context, made, context.preset.trials, scale=scale)) ** 2).sum(axis=1)
+            for scale in (1.0, 20.0)
+        )
+        yield with_probability(
+            "K7", f"{made}, m = {_OUTPUT_WIDTH}", Condition("w ~ N(0, I), |y_i| ≤ C", True),
+            f"‖y − f(0)‖² ≤ {bound:.4g}", squares, bound, control=control, control_setting="w ~ N(0, 400 I)",
+        )  # fmt: skip
+
+
+@claim("K7-mean", "w ~ N(0, I), ‖x_i‖ = 1 ⇒ E f_i(0)² = ½", letter="D", source="docs/theory.md, K7")
+def output_at_init(context: Context) -> Iterator[Evidence]:
+    """Mean squared output over many seeds, with Student's interval."""
+    trials = 20 * context.preset.trials
+    for made in context.problems(context.preset.kernel_samples):
+        means, control = (_mean_interval(_outputs(context, made, trials, scale=s)) for s in (1.0, 20.0))
+        yield Evidence(
+            "K7-mean", f"{made}, m = {_OUTPUT_WIDTH}",
+            Condition("w ~ N(0, I), ‖x_i‖ = 1", True),
+            Condition(f"½ inside the {EQUALITY_LEVEL:.1%} interval of mean f_i(0)²", 0.5 in means),
+            means.estimate, 0.5, Control("w ~ N(0, 400 I)", 0.5 not in control, control.estimate),
+            interval=(means.lower, means.upper), trials=trials,
+        )  # fmt: skip
+
+
+_OUTPUT_WIDTH = 256
+
+
+def _outputs(context: Context, made: Problem, trials: int, *, scale: float) -> np.ndarray:
+    """f(0) of each seed, [trials n], for initial weights multiplied by ``scale`` (f is homogeneous in them)."""
+    nets = initial_networks(context, "K7", made, _OUTPUT_WIDTH, trials)
+    return scale * np.array([np.asarray(net(made.inputs), np.float64) for net in nets])
+
+
+def _mean_interval(outputs: np.ndarray) -> Interval:
+    per_seed = (outputs**2).mean(axis=1)
+    half = scipy.stats.t.ppf((1 + EQUALITY_LEVEL) / 2, len(per_seed) - 1) * scipy.stats.sem(per_seed)
+    return Interval(float(per_seed.mean()), float(per_seed.mean() - half), float(per_seed.mean() + half))
