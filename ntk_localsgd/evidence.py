@@ -18,7 +18,7 @@ from ntk_localsgd.errors import InputError
 
 __all__ = [
     "Condition", "Control", "Evidence", "Interval", "Verdict", "decide", "failure_interval", "holds_as_exponent",
-    "holds_with_probability", "implied_constant", "slope",
+    "holds_with_probability", "implied_constant", "mean_interval", "slope",
 ]  # fmt: skip
 
 #: Level of every interval that decides a probability or an exponent.
@@ -123,9 +123,13 @@ def slope(parameter: Sequence[float] | ndarray, values: Float[ndarray, "seeds po
         raise InputError(f"values has shape {values.shape}, needs at least 2 seeds × the {parameter.size} parameters.")
     if not (np.isfinite(values).all() and (values > 0).all() and (parameter > 0).all()):
         raise InputError(f"values between {values.min()} and {values.max()} have no logarithm, need to be positive.")
-    slopes = [scipy.stats.linregress(np.log(parameter), np.log(row)).slope for row in values]
-    mean, error = float(np.mean(slopes)), float(scipy.stats.sem(slopes))
-    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(slopes) - 1)) * error
+    return mean_interval([scipy.stats.linregress(np.log(parameter), np.log(row)).slope for row in values])
+
+
+def mean_interval(values: Sequence[float] | ndarray, *, level: float = LEVEL) -> Interval:
+    """Student's interval for the mean of independent values, of which there must be at least two."""
+    mean = float(np.mean(values))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
     return Interval(mean, mean - half, mean + half)
 
 

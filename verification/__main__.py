@@ -22,7 +22,14 @@ from verification.runner import run
 _HERE = pathlib.Path(__file__).parent
 
 # One script a family, in the order of the theory, which is the order of the report.
-for _family in ("kernel_at_init", "kernel_stability", "gradients", "lazy_training", "convergence"):
+for _family in (
+    "kernel_at_init",
+    "concentration_threshold",
+    "kernel_stability",
+    "gradients",
+    "lazy_training",
+    "convergence",
+):
     importlib.import_module(f"verification.{_family}")
 
 

@@ -8,7 +8,7 @@ import scipy.stats
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.gaussian import anti_concentration_exact
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval
+from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.sampling import DELTA, gram_at, initial_networks, smallest_lower, with_probability
@@ -256,7 +256,10 @@ def output_at_init(context: Context) -> Iterator[Evidence]:
     """Mean squared output over many seeds, with Student's interval."""
     trials = 20 * context.preset.trials
     for made in context.problems(context.preset.kernel_samples):
-        means, control = (_mean_interval(_outputs(context, made, trials, scale=s)) for s in (1.0, 20.0))
+        means, control = (
+            mean_interval((_outputs(context, made, trials, scale=s) ** 2).mean(axis=1), level=EQUALITY_LEVEL)
+            for s in (1.0, 20.0)
+        )
         yield Evidence(
             "K7-mean", f"{made}, m = {_OUTPUT_WIDTH}",
             Condition("w ~ N(0, I), ‖x_i‖ = 1", True),
@@ -273,9 +276,3 @@ def _outputs(context: Context, made: Problem, trials: int, *, scale: float) -> n
     """f(0) of each seed, [trials n], for initial weights multiplied by ``scale`` (f is homogeneous in them)."""
     nets = initial_networks(context, "K7", made, _OUTPUT_WIDTH, trials)
     return scale * np.array([np.asarray(net(made.inputs), np.float64) for net in nets])
-
-
-def _mean_interval(outputs: np.ndarray) -> Interval:
-    per_seed = (outputs**2).mean(axis=1)
-    half = scipy.stats.t.ppf((1 + EQUALITY_LEVEL) / 2, len(per_seed) - 1) * scipy.stats.sem(per_seed)
-    return Interval(float(per_seed.mean()), float(per_seed.mean() - half), float(per_seed.mean() + half))

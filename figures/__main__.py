@@ -1,0 +1,89 @@
+"""``python -m figures``: every figure, from stored results."""
+
+import dataclasses
+import pathlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+from rich.progress import track
+
+from figures import lazy_training, verdicts
+from ntk_localsgd import results
+from ntk_localsgd.command_line import execute
+from ntk_localsgd.errors import InputError
+from verification.claims import select
+from verification.context import PRESETS, Context
+from verification.runner import run
+
+_FIGURES = {"lazy_training": lazy_training, "verdicts": verdicts}
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Draw figures from stored results, with a caption file beside each."""
+
+    results: pathlib.Path = pathlib.Path("results")
+    """Folder that python -m verification run wrote."""
+    out: pathlib.Path | None = None
+    """Folder for the figures; by default a folder figures in the results."""
+    preset: Literal["smoke", "quick", "full"] = "quick"
+    """Preset whose results are drawn."""
+    seed: int = 0
+    """Seed of those results."""
+    missing: Literal["error", "run"] = "error"
+    """What to do about results that are not there: refuse, or compute them."""
+    formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+    """File formats."""
+    csv: bool = False
+    """Also write the drawn data."""
+
+    def __call__(self) -> int:
+        """Draw."""
+        context = Context(PRESETS[self.preset], self.seed, self.results)
+        self._provide(context)
+        out = self.out or self.results / "figures"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"out folder {out} cannot be written ({error.strerror}).") from error
+        for name, module in _FIGURES.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
+                figure = module.draw(context)
+                for extension in self.formats:
+                    figure.savefig(out / f"{name}.{extension}", dpi=200)
+            for extension in ("md", "tex"):
+                (out / f"{name}.{extension}").write_text(module.caption(context) + "\n", encoding="utf-8")
+            if self.csv:
+                module.data(context).to_csv(out / f"{name}.csv", index=False)
+        print(out)
+        return 0
+
+    def _provide(self, context: Context) -> None:
+        """Refuse missing results, or compute them."""
+        specs = [spec for module in _FIGURES.values() for spec in module.needs(context)]
+        absent = [spec for spec in specs if not results.path_for(spec, context.out / "runs").exists()]
+        evidence_absent = not (context.out / "evidence.json").exists()
+        if (absent or evidence_absent) and self.missing == "error":
+            raise InputError(
+                f"results {self.results} lack {len(absent)} runs of this code, preset and seed"
+                f"{' and evidence.json' if evidence_absent else ''}: python -m verification run --preset {self.preset} "
+                f"--seed {self.seed} --out {self.results} makes them."
+            )
+        if evidence_absent:
+            run(select(()), context)
+        for spec in track(absent, description="missing runs", disable=not absent):
+            context.run(spec)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    jax.config.update("jax_enable_x64", True)
+    return execute(Draw, prog="python -m figures", description="Draw the figures from stored results.", argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
