@@ -14,7 +14,7 @@ from figures import lazy_training, verdicts
 from ntk_localsgd import results
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
-from verification.claims import select
+from verification.claims import load_families, select
 from verification.context import PRESETS, Context
 from verification.runner import run
 
@@ -53,10 +53,10 @@ class Draw:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
                 figure = module.draw(context)
-                for extension in self.formats:
-                    figure.savefig(out / f"{name}.{extension}", dpi=200)
-            for extension in ("md", "tex"):
-                (out / f"{name}.{extension}").write_text(module.caption(context) + "\n", encoding="utf-8")
+                for kind in self.formats:
+                    figure.savefig(out / f"{name}.{kind}", dpi=200)
+            for suffix in ("md", "tex"):
+                (out / f"{name}.{suffix}").write_text(module.caption(context) + "\n", encoding="utf-8")
             if self.csv:
                 module.data(context).to_csv(out / f"{name}.csv", index=False)
         print(out)
@@ -74,6 +74,7 @@ class Draw:
                 f"--seed {self.seed} --out {self.results} makes them."
             )
         if evidence_absent:
+            load_families()
             run(select(()), context)
         for spec in track(absent, description="missing runs", disable=not absent):
             context.run(spec)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.style import DATA_COLOURS, new_figure
@@ -47,7 +48,7 @@ def draw(context: Context) -> Figure:
         part = table[table.quantity == quantity]
         for kind, colour in DATA_COLOURS.items():
             seeds = part[part.data == kind].pivot(index="seed", columns="width", values="value")
-            found = slope(list(seeds.columns), seeds.to_numpy())
+            found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
             name = f"{kind}: {found.estimate:.2f} ± {found.half_width:.2f}"
             sns.lineplot(part[part.data == kind], x="width", y="value", ax=axes, color=colour, label=name, marker="o",
                          errorbar=("ci", 95), seed=0)  # fmt: skip
@@ -66,15 +67,15 @@ def caption(context: Context) -> str:
     preset = context.preset
     return (
         f"Lazy training under Local GD: quantities after {preset.sweep_rounds} rounds against the width, n = "
-        f"{preset.sweep_samples} samples (digits 3 against 8; points on the sphere in 32 dimensions), K = {NUM_CLIENTS} "
-        f"clients split by label, τ = {LOCAL_STEPS} local steps, η = 0.5/λ_max. Means of {preset.sweep_seeds} seeds with 95% "
-        f"intervals; dashed: m^(−1/2), dotted: m^(−3/4). Claims S4, S5, S6."
+        f"{preset.sweep_samples} samples (digits 3 against 8; the sphere in 32 dimensions), K = {NUM_CLIENTS} "
+        f"clients split by label, τ = {LOCAL_STEPS} local steps, η = 0.5/λ_max. Means of {preset.sweep_seeds} seeds with "
+        f"95% intervals; dashed: m^(−1/2), dotted: m^(−3/4). Claims S4, S5, S6."
     )
 
 
-def _guides(axes: object, part: pd.DataFrame, exponents: tuple[float, ...]) -> None:
+def _guides(axes: Axes, part: pd.DataFrame, exponents: tuple[float, ...]) -> None:
     """Power laws through the mean at the smallest width, a little above the data."""
     widths = np.array(sorted(part.width.unique()), float)
     start = 1.3 * part[part.width == widths[0]].groupby("data").value.mean().max()
     for exponent, style in zip(exponents, ("--", ":"), strict=False):
-        axes.plot(widths, start * (widths / widths[0]) ** exponent, style, color="0.4", linewidth=1)  # type: ignore[attr-defined]
+        axes.plot(widths, start * (widths / widths[0]) ** exponent, style, color="0.4", linewidth=1)

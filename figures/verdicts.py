@@ -60,7 +60,7 @@ def draw(context: Context) -> Figure:
 def caption(context: Context) -> str:
     """Setting of the figure."""
     return (
-        f"Verdicts of the {context.preset.name} preset, one symbol a setting. verified: premise met and conclusion holds; "
+        f"Verdicts of the {context.preset.name} preset, one symbol a setting. verified: premise met, conclusion holds; "
         "observed: the conclusion holds although the premise is not met. A ring marks a control that did not break."
     )
 

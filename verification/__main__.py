@@ -1,7 +1,6 @@
 """``python -m verification list | run | report``."""
 
 import dataclasses
-import importlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -15,22 +14,11 @@ from rich.table import Table
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification import report as report_module
-from verification.claims import CLAIMS, load_scripts, select
+from verification.claims import CLAIMS, load_families, load_scripts, select
 from verification.context import PRESETS, Context
 from verification.runner import run
 
 _HERE = pathlib.Path(__file__).parent
-
-# One script a family, in the order of the theory, which is the order of the report.
-for _family in (
-    "kernel_at_init",
-    "concentration_threshold",
-    "kernel_stability",
-    "gradients",
-    "lazy_training",
-    "convergence",
-):
-    importlib.import_module(f"verification.{_family}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +84,7 @@ class Report:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    load_families()
     # The one place where these scripts set JAX's flags: float64 where a run asks for it, and full float32 products.
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")

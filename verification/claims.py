@@ -1,6 +1,7 @@
 """A claim: its statement, how certain it is, the runs it needs, and the function that checks it."""
 
 import dataclasses
+import importlib
 import importlib.util
 import pathlib
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from ntk_localsgd.evidence import Evidence
 from verification.context import Context
 from verification.runs import RunSpec
 
-__all__ = ["CLAIMS", "Claim", "claim", "load_scripts", "select"]
+__all__ = ["CLAIMS", "Claim", "claim", "load_families", "load_scripts", "select"]
 
 Check = Callable[[Context], Iterable[Evidence]]
 
@@ -84,6 +85,19 @@ def select(ids: Iterable[str]) -> list[Claim]:
             raise InputError(f"claim {wanted!r} is unknown, needs one out of {', '.join(CLAIMS)}.")
         chosen |= parts
     return [entry for name, entry in CLAIMS.items() if name in chosen or not ids]
+
+
+def load_families() -> None:
+    """Import this project's scripts, one a family, in the order of the theory, which is the order of the report."""
+    for family in (
+        "kernel_at_init",
+        "concentration_threshold",
+        "kernel_stability",
+        "gradients",
+        "lazy_training",
+        "convergence",
+    ):
+        importlib.import_module(f"verification.{family}")
 
 
 def load_scripts(folder: pathlib.Path) -> None:

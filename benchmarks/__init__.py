@@ -1,0 +1,1 @@
+"""This project beside its peers: both sides measured in one run, ratios quoted."""
