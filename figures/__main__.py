@@ -11,7 +11,6 @@ import jax
 from rich.progress import track
 
 from figures import lazy_training, verdicts
-from ntk_localsgd import results
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
@@ -65,7 +64,7 @@ class Draw:
     def _provide(self, context: Context) -> None:
         """Refuse missing results, or compute them."""
         specs = [spec for module in _FIGURES.values() for spec in module.needs(context)]
-        absent = [spec for spec in specs if not results.path_for(spec, context.out / "runs").exists()]
+        absent = [spec for spec in specs if not context.path(spec).exists()]
         evidence_absent = not (context.out / "evidence.json").exists()
         if (absent or evidence_absent) and self.missing == "error":
             raise InputError(

@@ -68,8 +68,8 @@ def caption(context: Context) -> str:
     return (
         f"Lazy training under Local GD: quantities after {preset.sweep_rounds} rounds against the width, n = "
         f"{preset.sweep_samples} samples (digits 3 against 8; the sphere in 32 dimensions), K = {NUM_CLIENTS} "
-        f"clients split by label, τ = {LOCAL_STEPS} local steps, η = 0.5/λ_max. Means of {preset.sweep_seeds} seeds with "
-        f"95% intervals; dashed: m^(−1/2), dotted: m^(−3/4). Claims S4, S5, S6."
+        f"clients split by label, τ = {LOCAL_STEPS} local steps, η = 0.5/λ_max. Means of {preset.sweep_seeds} seeds "
+        f"with 95% intervals; dashed: m^(−1/2), dotted: m^(−3/4). Claims S4, S5, S6."
     )
 
 

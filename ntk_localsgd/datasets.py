@@ -10,33 +10,18 @@ import math
 import pathlib
 import struct
 from functools import cached_property
-from typing import NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.spatial import cKDTree
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.randomness import generator
+from ntk_localsgd.separation import ClosestPair, closest_pair, repeated_pair
 
-__all__ = ["ClosestPair", "Dataset", "digits", "from_arrays", "load", "mnist", "sphere"]
-
-# Two unit rows nearer than this are one row written twice: scaling a ray before normalising it moves every
-# coordinate by at most a few units of rounding, so that == would miss it.
-SAME_ROW = 8 * np.finfo(np.float64).eps / 2  # 8u
-
-# Rows per tile of pairwise work: 1024² float64 products are 8 MiB.
-_TILE = 1024
-
-
-class ClosestPair(NamedTuple):
-    """A distance between two rows and the rows that have it."""
-
-    distance: float
-    rows: tuple[int, int]
+__all__ = ["Dataset", "digits", "from_arrays", "load", "mnist", "sphere"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,12 +100,12 @@ class Dataset:
     @cached_property
     def closest_pair(self) -> ClosestPair:
         """The two nearest rows: min_{i≠j} ‖x_i − x_j‖ and where it is attained."""
-        return _closest_pair(self.inputs, sign=1.0)
+        return closest_pair(self.inputs, sign=1.0)
 
     @cached_property
     def most_opposite_pair(self) -> ClosestPair:
         """The two rows nearest to being opposite: min_{i≠j} ‖x_i + x_j‖ and where it is attained."""
-        return _closest_pair(self.inputs, sign=-1.0)
+        return closest_pair(self.inputs, sign=-1.0)
 
 
 def from_arrays(
@@ -162,7 +147,7 @@ def from_arrays(
         raise InputError(f"inputs row {_listed(zero)} is zero: a row needs a direction to be normalised.")
     rows = rows / largest
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    if not allow_duplicates and (pair := _repeated_pair(unit)) is not None:
+    if not allow_duplicates and (pair := repeated_pair(unit)) is not None:
         raise InputError(f"inputs rows {pair[0]} and {pair[1]} coincide after normalisation: rows must be distinct.")
     return Dataset(unit, np.asarray(targets, np.float64), name, labels)
 
@@ -358,51 +343,6 @@ def _read_idx(folder: pathlib.Path, name: str) -> ndarray:
             raise InputError(f"{path} is no IDX file of unsigned bytes, or it is cut short.")
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
     raise InputError(f"folder {folder} holds neither {name} nor {name}.gz.")
-
-
-def _closest_pair(rows: Float[ndarray, "n d"], sign: float) -> ClosestPair:
-    """The pair i < j with the smallest ‖x_i − sign·x_j‖, in tiles.
-
-    A matrix product finds the candidates; 2 − 2⟨x, y⟩ loses half the digits of a small distance, so candidates within
-    the product's rounding error of the best are measured again from differences.
-    """
-    n, d = rows.shape
-    rounding = 4 * (d + 4) * np.finfo(np.float64).eps
-    best = ClosestPair(math.inf, (0, 0))
-    for start in range(0, n, _TILE):
-        for other in range(start, n, _TILE):
-            left, right = rows[start : start + _TILE], rows[other : other + _TILE]
-            product = sign * (left @ right.T)
-            if start == other:
-                product[np.tril_indices(len(left))] = -np.inf
-            nearest = product.max()
-            if 2 - 2 * nearest > best.distance**2 + rounding:
-                continue
-            for i, j in _chunks(np.argwhere(product >= nearest - rounding)):
-                distances = np.linalg.norm(left[i] - sign * right[j], axis=1)
-                if distances.min() < best.distance:
-                    k = int(distances.argmin())
-                    best = ClosestPair(float(distances[k]), (start + int(i[k]), other + int(j[k])))
-    return best
-
-
-def _chunks(pairs: Int[ndarray, "p 2"]) -> list[tuple[ndarray, ndarray]]:
-    """Pairs in pieces of at most 65,536, so that many ties do not need much memory."""
-    return [(piece[:, 0], piece[:, 1]) for piece in np.array_split(pairs, len(pairs) // 65536 + 1) if len(piece)]
-
-
-def _repeated_pair(rows: Float[ndarray, "n d"]) -> tuple[int, int] | None:
-    """Two rows at most 8u apart, or None; a k-d tree prunes nearly everything at so small a radius."""
-    if len(rows) < 2:
-        return None
-    found = cKDTree(rows).query(rows, k=2, distance_upper_bound=SAME_ROW * (1 + 1e-9))
-    distance, neighbour = np.asarray(found[0]), np.asarray(found[1])
-    hits = np.flatnonzero(np.isfinite(distance[:, 1]))
-    if not hits.size:
-        return None
-    first = int(hits[0])
-    other = next(int(j) for j in neighbour[first] if j != first)
-    return min(first, other), max(first, other)
 
 
 def _finite(name: str, values: ndarray | jax.Array, *, ndim: tuple[int, ...]) -> Float[ndarray, "..."]:

@@ -16,10 +16,9 @@ from rich.progress import track
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
 from ntk_localsgd.networks import Network, TwoLayerReLU
+from ntk_localsgd.recording import GramRecorder, Record
 from ntk_localsgd.trajectory import (
-    OBSERVABLES,
     ClientData,
     Observable,
     RoundState,
@@ -27,7 +26,6 @@ from ntk_localsgd.trajectory import (
     for_each_client,
     gradient,
     select,
-    spectral_norm,
 )
 
 __all__ = ["Checkpoint", "LocalSGD", "Run", "run"]
@@ -167,8 +165,10 @@ def run(
     at_rounds, at_steps, at_grams = (select(names, when) for when in ("round", "step", "gram"))
     _check(net, dataset, clients, config, key, gram_every)
     data = ClientData.of(dataset, clients, net.trained[0].dtype)
-    record = _Record(at_rounds, at_steps, _GramRecorder(net, dataset, at_grams, gram_every))
-    record.start(net, data, config)
+    grams = GramRecorder(net, dataset, at_grams, gram_every)
+    at_round, at_step = _at_start(net, data, at_rounds=at_rounds, at_steps=at_steps)
+    record = Record(at_round, at_step, config.local_steps, grams)
+    attributes = _attributes(net, dataset, clients, config)
     chunk = partial(
         _chunk, net, data, key, local_steps=config.local_steps, batch_size=config.batch_size, at_rounds=at_rounds,
         at_steps=at_steps, step_size=config.step_size, server_step_size=config.server_step_size,
@@ -186,15 +186,15 @@ def run(
                 after, observed = chunk(network.trained, first, rounds=kept)
                 network = net.with_trained(after)
                 record.append(observed)
-            return Run(network, record.dataset(dataset, clients, config, net), diverged_at=first + kept + 1)
+            return Run(network, record.labelled(attributes), diverged_at=first + kept + 1)
         network = net.with_trained(after)
         record.append(observed)
-        record.grams.take(network, first + rounds)
+        grams.take(network, first + rounds)
         done = first + rounds
         if stop and done % stop_every == 0 and stop(Checkpoint(network, done, dataset, clients, config)):
             stopped_at = done
             break
-    return Run(network, record.dataset(dataset, clients, config, net), stopped_at=stopped_at)
+    return Run(network, record.labelled(attributes), stopped_at=stopped_at)
 
 
 def _check(
@@ -215,6 +215,13 @@ def _check(
         raise InputError("key is needed when batch_size is set, and has no use when it is not.")
     if gram_every < 1:
         raise InputError(f"gram_every is {gram_every}, needs to be at least 1.")
+
+
+def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
+    """What a trajectory says of its run; NetCDF attributes are never None."""
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
+    return settings | data | {"client_sizes": list(clients.sizes), "dtype": str(net.trained[0].dtype)}
 
 
 def _chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
@@ -338,66 +345,3 @@ def _at_start(
     stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
     at_round = observe_round(net, net.trained, _initial_patterns(net, data, at_rounds), data, at_rounds)
     return at_round, observe_step(net, net.trained, stacked, data, at_steps)
-
-
-class _GramRecorder:
-    """Observables of the Gram matrix, on the host in float64, every so many rounds."""
-
-    def __init__(self, net: TwoLayerReLU, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
-        self.inputs, self.wanted, self.every = dataset.inputs, wanted, every
-        self.initial = np.zeros(())
-        self.rounds: list[int] = []
-        self.values: dict[str, list[Any]] = {entry.name: [] for entry in wanted}
-        self.take(net, 0)
-
-    def take(self, net: TwoLayerReLU, at_round: int) -> None:
-        if not self.wanted or at_round % self.every:
-            return
-        gram = np.asarray(empirical_gram(net, self.inputs), np.float64)
-        self.rounds.append(at_round)
-        if "smallest_eigenvalue" in self.values:
-            enclosure = smallest_eigenvalue(gram, error=empirical_gram_error(net, self.inputs))
-            self.values["smallest_eigenvalue"].append(tuple(enclosure))
-        if "gram_movement" in self.values:
-            self.initial = gram if at_round == 0 else self.initial
-            self.values["gram_movement"].append(spectral_norm(gram - self.initial))
-
-
-class _Record:
-    """Collects chunks of observations and labels them at the end."""
-
-    def __init__(
-        self, at_rounds: tuple[Observable, ...], at_steps: tuple[Observable, ...], grams: _GramRecorder
-    ) -> None:
-        self.at_rounds, self.at_steps, self.grams = at_rounds, at_steps, grams
-        self.pieces: list[dict[str, np.ndarray]] = []
-
-    def start(self, net: Network, data: ClientData, config: LocalSGD) -> None:
-        at_round, at_step = _at_start(net, data, at_rounds=self.at_rounds, at_steps=self.at_steps)
-        repeated = {name: np.repeat(np.asarray(v)[None], config.local_steps + 1, axis=0) for name, v in at_step.items()}
-        self.append({name: np.asarray(v)[None] for name, v in (at_round | repeated).items()})
-        self.first_loss = float(at_round["loss"])
-
-    def append(self, observed: dict[str, Any]) -> None:
-        self.pieces.append({name: np.asarray(v) for name, v in observed.items()})
-
-    def dataset(self, dataset: Dataset, clients: Clients, config: LocalSGD, net: Network) -> xr.Dataset:
-        values = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
-        values |= {name: np.array(v) for name, v in self.grams.values.items()}
-        variables = {
-            name: (OBSERVABLES[name].dims, v, {"units": OBSERVABLES[name].units, "formula": OBSERVABLES[name].formula})
-            for name, v in values.items()
-        }
-        coords: dict[str, Any] = {"round": np.arange(len(values["loss"])), "client": np.arange(clients.num_clients)}
-        if self.at_steps:
-            coords["local_step"] = np.arange(config.local_steps + 1)
-        if self.grams.wanted:
-            coords["gram_round"] = np.array(self.grams.rounds)
-        if "smallest_eigenvalue" in values:
-            coords["bound"] = ["lower", "upper"]
-        settings = {k: v for k, v in dataclasses.asdict(config).items() if v is not None}
-        attributes = settings | {
-            "dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim,
-            "client_sizes": list(clients.sizes), "dtype": str(net.trained[0].dtype),
-        }  # fmt: skip
-        return xr.Dataset(variables, coords, attributes)

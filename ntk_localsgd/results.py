@@ -77,16 +77,17 @@ def load_or_compute(config: Any, compute: Callable[[], xr.Dataset], folder: str 
 
 def path_for(config: Any, folder: str | pathlib.Path) -> pathlib.Path:
     """File of a configuration: the first 16 hexadecimal digits of the SHA-256 of all that decides the result."""
-    identity = _canonical([_plain(config), code_fingerprint(), versions(), device_name()])
+    identity = _canonical([_plain(config), code_fingerprint(_PACKAGE), versions(), device_name()])
     return pathlib.Path(folder) / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.nc"
 
 
 @functools.cache
-def code_fingerprint() -> str:
-    """SHA-256 of the package's source files."""
+def code_fingerprint(*paths: pathlib.Path) -> str:
+    """SHA-256 of source files: those given, and all .py files in the folders given."""
     digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in paths:
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(source.relative_to(path.parent).as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import zlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -132,4 +133,14 @@ class Context:
         """The stored run, computed if it is not there yet."""
         made = problem(spec.kind, spec.num_samples, spec.data_seed)
         split = made.split(spec.num_clients)
-        return results.load_or_compute(spec, lambda: compute(spec, made.dataset, split), self.out / "runs")
+        return results.load_or_compute(_identity(spec), lambda: compute(spec, made.dataset, split), self.out / "runs")
+
+    def path(self, spec: RunSpec) -> pathlib.Path:
+        """Where the run is, or would be, stored."""
+        return results.path_for(_identity(spec), self.out / "runs")
+
+
+def _identity(spec: RunSpec) -> dict[str, Any]:
+    """What names a run's file besides the library: its specification and the code that turns it into a run."""
+    here = pathlib.Path(__file__)
+    return {"spec": dataclasses.asdict(spec), "scripts": results.code_fingerprint(here, here.with_name("runs.py"))}

@@ -1,0 +1,65 @@
+"""Collects the observations of a run and labels them: an xarray data set with dimensions, units and formulas."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
+from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.trajectory import OBSERVABLES, Observable, spectral_norm
+
+__all__ = ["GramRecorder", "Record"]
+
+
+class GramRecorder:
+    """Observables of the Gram matrix, on the host in float64, every so many rounds."""
+
+    def __init__(self, net: TwoLayerReLU, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
+        self.inputs, self.wanted, self.every = dataset.inputs, wanted, every
+        self.initial = np.zeros(())
+        self.rounds: list[int] = []
+        self.values: dict[str, list[Any]] = {entry.name: [] for entry in wanted}
+        self.take(net, 0)
+
+    def take(self, net: TwoLayerReLU, at_round: int) -> None:
+        """Record the network of this round, if it is one of those that are asked for."""
+        if not self.wanted or at_round % self.every:
+            return
+        gram = np.asarray(empirical_gram(net, self.inputs), np.float64)
+        self.rounds.append(at_round)
+        if "smallest_eigenvalue" in self.values:
+            enclosure = smallest_eigenvalue(gram, error=empirical_gram_error(net, self.inputs))
+            self.values["smallest_eigenvalue"].append(tuple(enclosure))
+        if "gram_movement" in self.values:
+            self.initial = gram if at_round == 0 else self.initial
+            self.values["gram_movement"].append(spectral_norm(gram - self.initial))
+
+
+class Record:
+    """Collects chunks of observations and labels them at the end."""
+
+    def __init__(
+        self, at_round: dict[str, Any], at_step: dict[str, Any], local_steps: int, grams: GramRecorder
+    ) -> None:
+        repeated = {name: np.repeat(np.asarray(v)[None], local_steps + 1, axis=0) for name, v in at_step.items()}
+        self.pieces = [{name: np.asarray(v)[None] for name, v in (at_round | repeated).items()}]
+        self.first_loss, self.grams = float(at_round["loss"]), grams
+
+    def append(self, observed: dict[str, Any]) -> None:
+        """Add the observations of a chunk of rounds."""
+        self.pieces.append({name: np.asarray(v) for name, v in observed.items()})
+
+    def labelled(self, attributes: dict[str, Any]) -> xr.Dataset:
+        """Everything so far, with dimensions, coordinates, units and formulas."""
+        values = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
+        values |= {name: np.array(v) for name, v in self.grams.values.items()}
+        variables = {
+            name: (OBSERVABLES[name].dims, v, {"units": OBSERVABLES[name].units, "formula": OBSERVABLES[name].formula})
+            for name, v in values.items()
+        }
+        labels: dict[str, Any] = {"gram_round": np.array(self.grams.rounds), "bound": ["lower", "upper"]}
+        sizes = xr.Dataset(variables).sizes
+        coords = {name: labels.get(str(name), np.arange(size)) for name, size in sizes.items()}
+        return xr.Dataset(variables, coords, attributes)

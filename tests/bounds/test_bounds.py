@@ -1,0 +1,116 @@
+"""Bounds: numbers by hand, solving, errors, and one place for every formula."""
+
+import math
+
+import pytest
+import sympy as sp
+
+from ntk_localsgd.bounds import BOUNDS, SYMBOLS
+from ntk_localsgd.bounds.du_2019 import stability_radius
+from ntk_localsgd.bounds.gaussian import anti_concentration_exact
+from ntk_localsgd.errors import InputError
+
+# A relative error of a few roundings of double precision.
+CLOSE = 1e-12
+
+BY_HAND = {
+    "K3": (dict(n=10, phi=0.5), 0.5 / 10_000),
+    "K4a": (dict(n=10, m=200, delta=0.05), math.sqrt(math.log(4000) / 400)),
+    "K4a-width": (dict(lambda0=0.2), 0.15),
+    "K4b": (dict(lambda0=0.2), 0.15),
+    "K5": (dict(R=0.3), 0.6 / math.sqrt(2 * math.pi)),
+    "K6b": (dict(n=4, R=0.1, delta=0.2), 4 * 16 * 0.1 / (math.sqrt(2 * math.pi) * 0.2)),
+    "K6c": (dict(n=4, R=0.1), 0.8),
+    "K7": (dict(n=4, C=1.0, delta=0.1), 60.0),
+    "S1a": (dict(chi=2.0, distance=0.3, flips=0.25, residual=3.0), 4 * 0.3 + 2 * 0.5 * 3),
+    "S3": (dict(eta=0.1, k=3, chi=2.0, residual=5.0), 3.0),
+    "S4": (dict(n=4, m=100, lambda0=0.5, residual=2.0), 4 * 2 * 2 / (10 * 0.5)),
+    "C1": (dict(eta=0.1, lambda0=0.5, k=2, residual=3.0), (1 - 0.025) ** 2 * 9),
+}
+
+
+@pytest.mark.parametrize("claim", BOUNDS)
+def test_right_hand_side_matches_the_formula_written_out(claim):
+    numbers, expected = BY_HAND[claim]
+    assert BOUNDS[claim].evaluate(**numbers) == pytest.approx(expected, rel=CLOSE)
+
+
+def test_widths_and_steps_match_the_formulas_written_out():
+    numbers = dict(n=4, lambda0=0.5, delta=0.1)
+    assert BOUNDS["K4a-width"].smallest_width(**numbers) == math.ceil(8 * 16 * math.log(320) / 0.25)
+    assert BOUNDS["K4b"].smallest_width(**numbers, spectral=1.5) == math.ceil(32 * 2.25 * math.log(40) / 0.5)
+    assert BOUNDS["K6c"].smallest_width(n=4, R=0.1, delta=0.1) == math.ceil(10 * math.log(160) / 0.1)
+    asked = 4**5 * 16**2 * 2 / (2 * math.pi) * 4**6 / (0.5**4 * 0.1**3)
+    assert BOUNDS["C1"].smallest_width(**numbers, C=1) == pytest.approx(asked, rel=CLOSE)
+    assert BOUNDS["C1"].largest_step(n=4, lambda0=0.5) == pytest.approx(0.5 / 128, rel=CLOSE)
+
+
+def test_prototype_figure_of_the_gradient_descent_width():
+    # 1.1e10/δ³ at n = 4 is what the theory page quotes for K = 1; λ0 of four points on the sphere in R^16 is near 0.42.
+    assert BOUNDS["C1"].smallest_width(n=4, lambda0=0.42, C=1, delta=0.1) == pytest.approx(1.1e13, rel=0.1)
+
+
+def test_width_solved_for_a_target_reaches_it_and_one_less_does_not():
+    bound = BOUNDS["K4a"]
+    width = bound.smallest_width(target=0.1, n=10, delta=0.05)
+    assert bound.evaluate(m=width, n=10, delta=0.05) <= 0.1 < bound.evaluate(m=width - 1, n=10, delta=0.05)
+
+
+def test_stability_radius_makes_the_perturbation_a_quarter_of_lambda0():
+    radius = stability_radius().evaluate(n=6, delta=0.1, lambda0=0.3)
+    assert BOUNDS["K6b"].evaluate(n=6, R=radius, delta=0.1) == pytest.approx(0.3 / 4, rel=CLOSE)
+
+
+def test_stability_width_makes_the_failure_probability_delta():
+    n, radius, delta = 7, 0.02, 0.05
+    width = BOUNDS["K6c"].smallest_width(n=n, R=radius, delta=delta)
+    assert n**2 * math.exp(-width * radius / 10) <= delta < n**2 * math.exp(-(width - 1) * radius / 10)
+
+
+@pytest.mark.parametrize("radius", [1e-6, 0.1, 1.0, 3.0])
+def test_error_function_lies_below_its_linear_bound(radius):
+    assert anti_concentration_exact().evaluate(R=radius) <= BOUNDS["K5"].evaluate(R=radius)
+
+
+def test_premise_needs_samples_width_and_step_together():
+    bound, numbers = BOUNDS["C1"], dict(lambda0=0.5, C=1, delta=0.1)
+    width, step = bound.smallest_width(n=4, **numbers), bound.largest_step(n=4, **numbers)
+    assert bound.premise_met(n=4, m=width, eta=step, **numbers)
+    assert not bound.premise_met(n=4, m=width - 1e6, eta=step, **numbers)
+    assert not bound.premise_met(n=4, m=width, eta=1.01 * step, **numbers)
+    wide = bound.smallest_width(n=3, **numbers)
+    assert not bound.premise_met(n=3, m=wide, eta=bound.largest_step(n=3, **numbers), **numbers)  # n > 3 is asked for
+
+
+@pytest.mark.parametrize("claim", BOUNDS)
+def test_every_bound_is_described_and_printable(claim):
+    bound = BOUNDS[claim]
+    assert bound.claim == claim
+    assert bound.letter in "SPRD"
+    assert set(bound.needs) <= set(SYMBOLS)
+    assert all(symbol.name in SYMBOLS for symbol in bound.expression.free_symbols)
+    assert bound.text()
+    assert "lambda0" not in bound.text()
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda b: b["C1"].evaluate(eta=0.1), "lambda0"),
+        (lambda b: b["K4a"].evaluate(n=-1, m=3, delta=0.1), "n is -1"),
+        (lambda b: b["K4a"].evaluate(n=3, m=3, delta=1.5), "delta is 1.5"),
+        (lambda b: b["K4a"].evaluate(n=3, m=3, delta=0.5, bogus=2), "bogus"),
+        (lambda b: b["K4a"].smallest_width(n=3, delta=0.5), "target"),
+        (lambda b: b["K7"].smallest_width(n=3, delta=0.5, C=1), "premise on m"),
+        (lambda b: b["K7"].largest_step(n=3), "step"),
+        (lambda b: b["C1"].premise_met(n=4, eta=0.1, lambda0=0.5, C=1, delta=0.1), "number for m"),
+    ],
+)
+def test_bad_numbers_get_one_sentence(call, named):
+    with pytest.raises(InputError, match=named) as caught:
+        call(BOUNDS)
+    assert "\n" not in str(caught.value)
+
+
+def test_formulas_are_exact_not_rounded():
+    assert not any(bound.expression.has(sp.Float) for bound in BOUNDS.values())

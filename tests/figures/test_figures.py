@@ -1,0 +1,58 @@
+"""Figures: drawn from stored results without warnings, their artists show what is stored, one sentence otherwise."""
+
+import numpy as np
+import pytest
+
+from figures import __main__ as command
+from figures import lazy_training, verdicts
+from verification.context import PRESETS, Context
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory):
+    """The smoke preset's sweeps and a little evidence."""
+    from verification import __main__ as verification
+
+    out = tmp_path_factory.mktemp("results")
+    assert verification.main(["run", "K2", "S5", "--preset", "smoke", "--out", str(out)]) == 0
+    return Context(PRESETS["smoke"], 0, out)
+
+
+@pytest.mark.slow
+def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
+    argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
+    assert command.main(argv) == 0
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {f"{n}.{e}" for n in ("lazy_training", "verdicts") for e in ("pdf", "png", "md", "tex", "csv")}
+
+
+@pytest.mark.slow
+def test_lazy_training_draws_the_means_of_the_stored_values(context):
+    table, figure = lazy_training.data(context), lazy_training.draw(context)
+    for axes, quantity in zip(figure.axes, ("neuron_movement", "flip_fraction", "gram_movement"), strict=True):
+        drawn = {line.get_label().split(":")[0]: line for line in axes.lines}
+        for kind in ("digits", "sphere"):
+            part = table[(table.data == kind) & (table.quantity == quantity)]
+            means = part.groupby("width").value.mean()
+            # The same means, once through seaborn's aggregation and once through pandas'.
+            np.testing.assert_allclose(drawn[kind].get_ydata(), means.to_numpy(), rtol=1e-12)
+            np.testing.assert_array_equal(drawn[kind].get_xdata(), means.index.to_numpy())
+
+
+@pytest.mark.slow
+def test_dashboard_has_one_symbol_a_row(context):
+    figure = verdicts.draw(context)
+    assert len(figure.axes[0].lines) == len(verdicts.data(context))
+
+
+def test_missing_results_get_one_sentence_that_names_the_command(tmp_path, capsys):
+    assert command.main(["--results", str(tmp_path), "--preset", "smoke"]) == 2
+    error = capsys.readouterr().err
+    assert "python -m verification run --preset smoke" in error
+    assert error.count("\n") == 1
+
+
+def test_truncated_evidence_gets_one_sentence(tmp_path):
+    (tmp_path / "evidence.json").write_text('[{"claim": "K1"')
+    with pytest.raises(ValueError, match="python -m verification run makes it"):
+        verdicts.data(Context(PRESETS["smoke"], 0, tmp_path))

@@ -1,0 +1,96 @@
+"""The command line: readable tables, one-sentence errors, exit codes."""
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from ntk_localsgd import cli, datasets, networks
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "mine.npz"
+    np.savez(path, inputs=rng.normal(size=(12, 5)), targets=np.sign(rng.normal(size=12)))
+    return path
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == importlib.metadata.version("ntk-localsgd")
+
+
+def test_gram_shows_separation_enclosure_and_condition(data, capsys):
+    assert cli.main(["gram", str(data)]) == 0
+    shown = capsys.readouterr().out
+    dataset, _ = datasets.load(data)
+    assert f"{dataset.separation:.6g}" in shown
+    assert "λ_min(H^∞)" in shown
+    assert "condition" in shown
+
+
+def test_gram_of_a_network(data, tmp_path, capsys):
+    import jax
+
+    networks.TwoLayerReLU.init(jax.random.key(0), width=64, input_dim=5).save(tmp_path / "net.npz")
+    assert cli.main(["gram", str(data), "--weights", str(tmp_path / "net.npz")]) == 0
+    assert "m = 64" in capsys.readouterr().out
+
+
+def test_csv_gives_the_same_table_as_npz(data, tmp_path, capsys):
+    with np.load(data) as arrays:
+        table = np.column_stack([arrays["inputs"], arrays["targets"]])
+    np.savetxt(tmp_path / "mine.csv", table, delimiter=",", header="a,b,c,d,e,target", comments="", fmt="%.17g")
+    outputs = []
+    for path in (data, tmp_path / "mine.csv"):
+        assert cli.main(["gram", str(path)]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_bounds_are_evaluated_and_solved(capsys):
+    argv = "bounds C1 --n 8 --lambda0 0.2 --C 1 --delta 0.1 --m 100 --eta 0.0001 --k 10 --residual 2"
+    assert cli.main(argv.split()) == 0
+    shown = capsys.readouterr().out
+    assert "1.36713e+16" in shown  # 4⁵·16²·2/(2π)·8⁶/(0.2⁴·0.1³)
+    assert "0.000390625" in shown  # 0.2/(8·8²)
+    assert "no" in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["bounds", "X1"], "X1"),
+        (["bounds", "C1", "--n", "minus"], "--n"),
+        (["bounds", "C1"], "number for"),
+        (["bounds", "K4a", "--n", "-3", "--m", "3", "--delta", "0.1"], "n is -3"),
+        (["gram", "absent.npz"], "absent.npz"),
+        (["gram", "data.txt"], ".txt"),
+        (["gram"], "gram"),
+        (["grom"], "grom"),
+        ([], "gram"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(argv, named, capsys):
+    assert cli.main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert named in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_data_are_refused_by_row(tmp_path, capsys, bad):
+    inputs = np.eye(3)
+    inputs[1, 2] = bad
+    np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.ones(3))
+    assert cli.main(["gram", str(tmp_path / "bad.npz")]) == 2
+    assert "inputs[1, 2]" in capsys.readouterr().err
+
+
+def test_help_exits_with_0():
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert not stop.value.code

@@ -1,0 +1,93 @@
+"""What holds for the project as a whole: floors, imports, lock, README, documentation."""
+
+import ast
+import doctest
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# Who may import whom (docs: "imports point down only"); a module may import anything at or left of its own floor.
+FLOORS = [
+    {"errors", "randomness", "separation", "command_line"},
+    {"datasets", "clients", "networks", "bounds", "evidence", "results"},
+    {"kernels"},
+    {"trajectory"},
+    {"recording"},
+    {"local_sgd"},
+    {"cli"},
+]
+
+
+def _floor(module):
+    name = module.split(".")[1]
+    return next(k for k, floor in enumerate(FLOORS) if name in floor)
+
+
+def _imports(path):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (
+                [f"{node.module}.{a.name}" for a in node.names] if node.module == "ntk_localsgd" else [node.module]
+            )
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ntk_localsgd").rglob("*.py")), ids=lambda p: p.stem)
+def test_imports_point_down_only(path):
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for name in _imports(path):
+        assert name.split(".")[0] not in ("verification", "figures", "benchmarks")
+        if name.startswith("ntk_localsgd.") and module != "ntk_localsgd.__init__":
+            assert _floor(name) <= _floor(module), f"{module} imports {name}"
+
+
+def test_importing_the_package_loads_no_heavy_peer():
+    code = (
+        "import sys, ntk_localsgd.local_sgd, ntk_localsgd.kernels, ntk_localsgd.bounds, ntk_localsgd.results;"
+        "assert not {'neural_tangents', 'matplotlib', 'seaborn', 'torch'} & sys.modules.keys()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lock_is_complete_and_names_no_index():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "tensorflow" not in lock
+    assert "://" not in lock
+    pinned = {re.split("[=; ]", line)[0] for line in lock.splitlines() if line}
+    wanted = re.findall(r'^    "([A-Za-z0-9-]+)>=', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert {name for name in wanted if name != "hatchling"} <= pinned
+
+
+def test_readme_example_runs_as_written():
+    text = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(>>>.*?)```", text, re.S)
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(example, {}, "README", "README.md", 0))
+    assert runner.summarize().attempted >= 10
+    assert runner.summarize().failed == 0
+    assert example.count("\n") <= 24
+
+
+def test_no_file_is_longer_than_the_house_allows():
+    sources = [p for part in ("ntk_localsgd", "verification", "figures", "tests") for p in (ROOT / part).rglob("*.py")]
+    assert max(len(path.read_text().splitlines()) for path in sources) <= 400
+
+
+def test_every_public_function_says_what_it_returns_and_raises():
+    for path in (ROOT / "ntk_localsgd").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_makefile_targets_all_make_the_environment_first():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("verify", "test", "lint", "figures", "bench"):
+        assert re.search(rf"^{target}: \.venv", makefile, re.M), target

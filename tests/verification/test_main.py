@@ -1,0 +1,171 @@
+"""python -m verification on its smallest preset: evidence, report, exit codes, errors."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Evidence, Verdict
+from verification import __main__ as command
+from verification import claims, report
+
+ROOT = pathlib.Path(__file__).parents[2]
+WANTED = ("K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """One smoke run of everything, shared by the tests of this module."""
+    out = tmp_path_factory.mktemp("smoke")
+    return out, command.main(["run", "--preset", "smoke", "--out", str(out)])
+
+
+def _rows(out):
+    return [Evidence.from_json(fields) for fields in json.loads((out / "evidence.json").read_text())]
+
+
+@pytest.mark.slow
+def test_everything_runs_and_every_control_breaks(smoke):
+    out, code = smoke
+    rows = _rows(out)
+    assert code == 0
+    assert set(WANTED) <= {row.claim for row in rows}
+    assert all(row.control.broke for row in rows)
+    assert not [row.claim for row in rows if row.verdict is Verdict.REFUTED]
+
+
+@pytest.mark.slow
+def test_too_few_seeds_decide_no_probability(smoke):
+    # Twelve failure-free seeds leave failure rates up to 26% possible.
+    verdicts = {row.claim: row.verdict for row in _rows(smoke[0])}
+    assert all(verdicts[claim] is Verdict.INCONCLUSIVE for claim in ("K4a", "K4b", "K6b", "K7", "S4", "S6", "C1"))
+
+
+@pytest.mark.slow
+def test_evidence_is_strict_json_with_every_field(smoke):
+    rows = json.loads((smoke[0] / "evidence.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    fields = ("claim setting verdict premise conclusion measured bound tightness interval control trials failures seed "
+              "device versions elapsed")  # fmt: skip
+    assert all(set(fields.split()) <= row.keys() for row in rows)
+    assert all(row["control"].keys() == {"setting", "broke", "measured"} for row in rows)
+
+
+@pytest.mark.slow
+def test_report_has_a_section_for_every_claim_and_no_torn_row(smoke):
+    text = (smoke[0] / "paper_checks.md").read_text()
+    for row in _rows(smoke[0]):
+        assert f"## {row.claim}" in text
+    for line in text.splitlines():
+        if line.startswith("|") and "premise |" not in line and "---" not in line:
+            cells = re.split(r"(?<!\\)\|", line)
+            assert len(cells) in (10, 6), line  # eight columns in the rows, four in the table of verdicts
+
+
+@pytest.mark.slow
+def test_second_run_reads_the_stored_runs(smoke):
+    out, _ = smoke
+    before = {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.nc")}
+    assert before
+    assert command.main(["run", "C1", "S3", "--preset", "smoke", "--out", str(out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.nc")} == before
+
+
+def test_list_names_every_claim(capsys):
+    assert command.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(claim in shown for claim in WANTED)
+
+
+def test_an_id_selects_its_parts_but_not_longer_numbers():
+    claims.load_families()
+    assert {entry.id for entry in claims.select(["K4"])} == {"K4a", "K4a-width", "K4b", "K4-threshold"}
+    assert [entry.id for entry in claims.select(["K1"])] == ["K1"]
+    assert claims._is_part("S1a", "S1")
+    assert not claims._is_part("S10", "S1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["run", "Z9"], "Z9"),
+        (["run", "--preset", "huge"], "huge"),
+        (["run", "K2", "--out", "/proc/nowhere"], "/proc/nowhere"),
+        (["run", "K2", "--seed", "-1"], "seed is -1"),
+        (["run", "K2", "--scripts", "absent"], "absent"),
+        (["report", "--evidence", "absent"], "absent"),
+        (["walk"], "walk"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(argv, named, capsys):
+    assert command.main(argv) == 2
+    captured = capsys.readouterr()
+    assert named in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_unwritable_folder_leaves_nothing_behind(tmp_path, capsys):
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way")
+    assert command.main(["run", "K2", "--preset", "smoke", "--out", str(blocker / "out")]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def _example(tmp_path, change=("", "")):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    folder = tmp_path / "my_checks"
+    folder.mkdir()
+    (folder / "norms.py").write_text(code.replace(*change))
+    return folder, code
+
+
+@pytest.fixture
+def _forget_user_claims():
+    yield
+    for name in [name for name in claims.CLAIMS if name.startswith("MINE")]:
+        del claims.CLAIMS[name]
+
+
+@pytest.mark.usefixtures("_forget_user_claims")
+def test_the_contributing_guide_s_example_runs(tmp_path):
+    folder, code = _example(tmp_path)
+    assert code.count("\n") <= 42
+    argv = ["run", "MINE-1", "--preset", "smoke", "--scripts", str(folder), "--out", str(tmp_path / "out")]
+    assert command.main(argv) == 0
+    rows = _rows(tmp_path / "out")
+    assert len(rows) == 2
+    assert all(row.control.broke for row in rows)
+
+
+@pytest.mark.usefixtures("_forget_user_claims")
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("control=2 * norms", "control=norms"), "control unbroken"),
+        (("math.sqrt(d) + math.sqrt", "0.1 * math.sqrt(d) - math.sqrt"), "refuted"),
+        (("bound = math", "bound = undefined"), "crashed"),
+    ],
+)
+def test_a_broken_check_is_reported_and_ends_with_exit_code_1(tmp_path, capsys, change, why):
+    folder, _ = _example(tmp_path, change)
+    argv = ["run", "MINE-1", "K2", "--preset", "smoke", "--scripts", str(folder), "--out", str(tmp_path / "out")]
+    assert command.main(argv) == 1
+    assert why in capsys.readouterr().out
+    assert any(row.claim == "K2" for row in _rows(tmp_path / "out"))  # the others ran all the same
+
+
+def test_committed_report_is_rendered_from_the_committed_evidence(tmp_path):
+    claims.load_families()
+    rows = report.committed_evidence(ROOT / "verification" / "evidence")
+    assert report.render(rows) == (ROOT / "paper_checks.md").read_text()
+    assert all(row.control.broke for row in rows)
+
+
+def test_a_claim_is_registered_once_with_a_known_letter():
+    with pytest.raises(InputError, match="letter"):
+        claims.claim("X1", "", letter="Q", source="")
+    claims.load_families()
+    with pytest.raises(InputError, match="twice"):
+        claims.claim("K1", "", letter="P", source="")(lambda _: ())
