@@ -5,6 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.evidence import slope
@@ -15,9 +16,9 @@ from verification.runs import RunSpec
 __all__ = ["caption", "data", "draw", "needs"]
 
 _PANELS = {
-    "neuron_movement": r"largest movement $\max_r\,\|w_r(t)-w_r(0)\|$",
-    "flip_fraction": "share of flipped activations",
-    "gram_movement": r"kernel movement $\|H(t)-H(0)\|_2$",
+    "neuron_movement": r"$\max_r\,\|w_r(t)-w_r(0)\|$",
+    "flip_fraction": "flipped activations (share)",
+    "gram_movement": r"$\|H(t)-H(0)\|_2$",
 }
 
 
@@ -43,7 +44,7 @@ def data(context: Context) -> pd.DataFrame:
 def draw(context: Context) -> Figure:
     """Means over seeds with 95% intervals, guides of slope −½ (and −¾ for the kernel), fitted slopes in the legend."""
     table = data(context)
-    figure = new_figure(7.2, 2.7)
+    figure = new_figure(7.2, 3.1)
     for axes, (quantity, label) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
         part = table[table.quantity == quantity]
         for kind, colour in DATA_COLOURS.items():
@@ -58,7 +59,9 @@ def draw(context: Context) -> Figure:
             sorted(part.width.unique()), [f"$2^{{{int(np.log2(m))}}}$" for m in sorted(part.width.unique())]
         )
         axes.minorticks_off()
-        axes.legend(title="slope in $m$", frameon=False, handlelength=1.2)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), title="slope in $m$", frameon=False)
     return figure
 
 

@@ -9,6 +9,7 @@ from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.gaussian import anti_concentration_exact
 from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
+from ntk_localsgd.separation import SAME_ROW, closest_pair
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.sampling import DELTA, gram_at, initial_networks, smallest_lower, with_probability
@@ -83,7 +84,8 @@ def positivity(context: Context) -> Iterator[Evidence]:
     """A certified lower bound of λ0 above 0; with an input repeated it must not exist."""
     for made in context.problems(context.preset.sweep_samples):
         twice = np.concatenate([made.inputs, made.inputs[:1]])
-        yield _positivity("K2", str(made), made.inputs, "no two inputs are parallel", twice, "the first input repeated")
+        premise = Condition("no two inputs are parallel", bool(made.dataset.two_sided_separation > SAME_ROW))
+        yield _positivity("K2", str(made), made.inputs, premise, twice, "the first input repeated")
 
 
 @claim(
@@ -101,18 +103,23 @@ def positivity_sharp(context: Context) -> Iterator[Evidence]:
         directions = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ plane.T
         pairs = datasets.from_arrays(np.concatenate([x, directions, -directions]), np.zeros(len(x) + 6)).inputs
         one = np.concatenate([x, -x[:1]])
-        premise = "no input repeats, directions of antipodal pairs independent"
+        # With a single antipodal pair, its direction is independent by itself.
+        premise = Condition(
+            "no input repeats, directions of antipodal pairs independent",
+            bool(closest_pair(one, 1.0).distance > SAME_ROW),
+        )
         yield _positivity("K2-sharp", f"{made} and −x_1", one, premise, pairs, "three antipodal pairs in one plane")
 
 
 def _positivity(
-    claim_id: str, setting: str, inputs: np.ndarray, premise: str, broken: np.ndarray, how: str
+    claim_id: str, setting: str, inputs: np.ndarray, premise: Condition, broken: np.ndarray, how: str
 ) -> Evidence:
     smallest, control = _lambda0(inputs), _lambda0(broken)
+    # Singular, as far as an enclosure can say: no positive lower bound, and the upper end at rounding level.
+    singular = control.lower <= 0 and control.upper < 1e-10
     return Evidence(
-        claim_id, setting, Condition(premise, True), Condition("certified lower bound of λ0 > 0", smallest.lower > 0),
-        smallest.lower, 0.0, Control(how, not control.lower > 0 and control.upper < 1e-10, control.lower),
-        interval=(smallest.lower, smallest.upper),
+        claim_id, setting, premise, Condition("certified lower bound of λ0 > 0", smallest.lower > 0),
+        smallest.lower, 0.0, Control(how, singular, control.lower), interval=(smallest.lower, smallest.upper),
     )  # fmt: skip
 
 

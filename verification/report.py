@@ -70,15 +70,19 @@ def summary_table(evidence: Sequence[Evidence]) -> Table:
     """The same for a terminal: one line a claim."""
     table = Table("claim", "verdicts", "tightness", "controls broken")
     for name, rows in _by_claim(evidence).items():
-        counts = Counter(row.verdict for row in rows)
-        tight = [row.tightness for row in rows if row.tightness is not None]
-        table.add_row(
-            name,
-            ", ".join(f"{counts[v]} {_MARK[v]}" for v in Verdict if counts[v]),
-            f"{min(tight):.3g} … {max(tight):.3g}" if tight else "–",
-            f"{sum(row.control.broke for row in rows)} of {len(rows)}",
-        )
+        table.add_row(name, *_digest(rows))
     return table
+
+
+def _digest(rows: Sequence[Evidence]) -> tuple[str, str, str]:
+    """Verdict counts, range of tightness, and how many controls broke."""
+    counts = Counter(row.verdict for row in rows)
+    tight = [row.tightness for row in rows if row.tightness is not None]
+    return (
+        ", ".join(f"{counts[v]} {_MARK[v]}" for v in Verdict if counts[v]),
+        f"{min(tight):.3g} … {max(tight):.3g}" if tight else "–",
+        f"{sum(row.control.broke for row in rows)} of {len(rows)}",
+    )
 
 
 def _by_claim(evidence: Sequence[Evidence]) -> dict[str, list[Evidence]]:
@@ -94,10 +98,17 @@ def _summary(evidence: Sequence[Evidence]) -> str:
     broke = sum(row.control.broke for row in evidence)
     claims = len({row.claim for row in evidence})
     random = [row for row in evidence if row.interval is not None and row.trials > 1]
+    table = ["| claim | | statement | verdicts | tightness | controls broken |", "|---|---|---|---|---|---|"]
+    for name, rows in _by_claim(evidence).items():
+        entry = CLAIMS.get(name)
+        about = (entry.letter, entry.statement) if entry else ("", "")
+        table.append(
+            "| " + " | ".join(_escape(cell) for cell in (f"[{name}](#{name.lower()})", *about, *_digest(rows))) + " |"
+        )
     return (
         f"## Summary\n\n{len(evidence)} rows of {claims} claims: {verdicts or 'none'}. "
         f"{broke} of {len(evidence)} controls broke. {len(random)} rows rest on random seeds, each judged by an "
-        f"interval of level 95% or higher.\n"
+        f"interval of level 95% or higher.\n\n" + "\n".join(table) + "\n"
     )
 
 
@@ -107,7 +118,7 @@ def _rows(evidence: Sequence[Evidence]) -> str:
         entry = CLAIMS.get(name)
         head = f"## {name}"
         if entry:
-            head += f" [{entry.letter}]\n\n{_escape(entry.statement)}.\n\n*Source:* {entry.source}. " \
+            head += f"\n\n{_escape(entry.statement)}.\n\n*Source* **[{entry.letter}]** {entry.source}. " \
                     f"*Again:* `python -m verification run {name}`"  # fmt: skip
         table = [
             "| setting | premise | conclusion | verdict | measured / bound | tightness | trials (failed), interval |"
