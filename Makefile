@@ -21,7 +21,7 @@ verify: .venv ## the main job: check every claim on digits and sphere data, writ
 	$(RUN) -m verification run --preset quick
 
 test: .venv ## the whole test suite, two processes
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: .venv ## style, then types
 	$(RUN) -m ruff check .

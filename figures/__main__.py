@@ -36,6 +36,8 @@ class Draw:
     """What to do about results that are not there: refuse, or compute them."""
     formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
     """File formats."""
+    dpi: int = 200
+    """Resolution of PNG files."""
     csv: bool = False
     """Also write the drawn data."""
 
@@ -53,7 +55,7 @@ class Draw:
                 warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
                 figure = module.draw(context)
                 for kind in self.formats:
-                    figure.savefig(out / f"{name}.{kind}", dpi=200)
+                    figure.savefig(out / f"{name}.{kind}", dpi=self.dpi)
             for suffix in ("md", "tex"):
                 (out / f"{name}.{suffix}").write_text(module.caption(context) + "\n", encoding="utf-8")
             if self.csv:
