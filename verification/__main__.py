@@ -69,7 +69,7 @@ class Report:
 
     evidence: pathlib.Path = _HERE / "evidence"
     """Folder with evidence files."""
-    to: pathlib.Path = _HERE.parent / "paper_checks.md"
+    to: pathlib.Path = pathlib.Path("paper_checks.md")
     """File to write."""
 
     def __call__(self) -> int:

@@ -49,20 +49,27 @@ def worst_in_ball(weights: np.ndarray, inputs: np.ndarray, radius: float, *, on:
 
 def _perturb(
     context: Context, made: Problem, trial: int, radius: float, attack_radius: float, width: int = _WIDTH
-) -> list[Perturbed]:
-    """Three attacks on one network in float64: all samples on, all samples off, the first sample off."""
+) -> Iterator[Perturbed]:
+    """One network in float64, perturbed: all samples on, all off, the first sample off, and at random.
+
+    Without an attack radius, once and unmoved.
+    """
     rng = np.random.default_rng([context.seed, trial, made.num_samples, len(made.kind)])
     weights = rng.standard_normal((width, made.dataset.input_dim))
     z = weights @ made.inputs.T
-    uncertain = (np.abs(z) <= radius).T
-    moved = (
-        worst_in_ball(weights, aim, attack_radius, on=on)
-        for aim, on in ((made.inputs, True), (made.inputs, False), (made.inputs[:1], False))
-    )
-    return [
-        Perturbed((z >= 0).T, (w @ made.inputs.T >= 0).T, uncertain, float(np.linalg.norm(w - weights, axis=1).max()))
-        for w in moved
-    ]
+    before, uncertain = (z >= 0).T, (np.abs(z) <= radius).T
+    if not attack_radius:
+        yield Perturbed(before, before, uncertain, 0.0)
+        return
+    for aim, on in ((made.inputs, True), (made.inputs, False), (made.inputs[:1], False), (None, False)):
+        if aim is None:
+            step = rng.standard_normal(weights.shape)
+            step *= (1 - 1e-12) * attack_radius / np.linalg.norm(step, axis=1, keepdims=True)
+            moved = weights + step
+        else:
+            moved = worst_in_ball(weights, aim, attack_radius, on=on)
+        movement = float(np.linalg.norm(moved - weights, axis=1).max())
+        yield Perturbed(before, (moved @ made.inputs.T >= 0).T, uncertain, movement)
 
 
 def _pair_counts(patterns: np.ndarray) -> np.ndarray:
@@ -132,8 +139,8 @@ def sum_over_ball(context: Context) -> Iterator[Evidence]:
 
 def _count_sums(context: Context, made: Problem, radius: float) -> np.ndarray:
     scale = np.abs(made.inner) / _WIDTH
-    attacks = (_perturb(context, made, trial, radius, 0.0)[0] for trial in range(context.preset.trials))
-    return np.array([(scale * _union_counts(attack.uncertain)).sum() for attack in attacks])
+    still = (next(_perturb(context, made, trial, radius, 0.0)) for trial in range(context.preset.trials))
+    return np.array([(scale * _union_counts(network.uncertain)).sum() for network in still])
 
 
 @claim(
@@ -163,10 +170,9 @@ def _lowest(context: Context, made: Problem, radius: float, attack_radius: float
     lowest = []
     for trial in range(context.preset.trials):
         values = []
-        for attack in _perturb(context, made, trial, radius, attack_radius, width):
-            patterns = attack.after if attack_radius else attack.before
-            possible = 0.0 if attack_radius else np.linalg.norm(made.inner * _union_counts(attack.uncertain)) / width
-            values.append(smallest_lower(made.inner * _pair_counts(patterns) / width, made, error=float(possible)))
+        for found in _perturb(context, made, trial, radius, attack_radius, width):
+            possible = 0.0 if attack_radius else np.linalg.norm(made.inner * _union_counts(found.uncertain)) / width
+            values.append(smallest_lower(made.inner * _pair_counts(found.after) / width, made, error=float(possible)))
         lowest.append(min(values))
     return np.array(lowest)
 
