@@ -41,8 +41,8 @@ def closest_pair(rows: Float[ndarray, "n d"], sign: float) -> ClosestPair:
             if start == other:
                 product[np.tril_indices(len(left))] = -np.inf
             nearest = product.max()
-            if 2 - 2 * nearest > best.distance**2 + rounding:
-                continue
+            if nearest == -np.inf or 2 - 2 * nearest > best.distance**2 + rounding:
+                continue  # a tile of one row has no pair; or none of its pairs can be the closest
             for i, j in _chunks(np.argwhere(product >= nearest - rounding)):
                 distances = np.linalg.norm(left[i] - sign * right[j], axis=1)
                 if distances.min() < best.distance:

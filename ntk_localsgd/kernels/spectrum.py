@@ -77,9 +77,12 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
         if asymmetry > 1e-4 * np.linalg.norm(a):
             raise InputError(f"gram differs from its transpose by {2 * asymmetry:.3g}, needs to be symmetric.")
         a, error = symmetric, error + asymmetry
-    value, vector = _approximate_smallest(a)
-    upper = _rayleigh_upper(a, vector)
-    lower = min(_cholesky_lower(a, value), upper)
+    if len(a) == 1:
+        lower = upper = float(a[0, 0])
+    else:
+        value, vector = _approximate_smallest(a)
+        upper = _rayleigh_upper(a, vector)
+        lower = _cholesky_lower(a, value)
     return Enclosure(float(np.nextafter(lower - error, -np.inf)), float(np.nextafter(upper + error, np.inf)))
 
 
@@ -92,34 +95,32 @@ def _approximate_smallest(a: Float[ndarray, "n n"]) -> tuple[float, Float[ndarra
 def _rayleigh_upper(a: Float[ndarray, "n n"], v: Float[ndarray, " n"]) -> float:
     """Upper bound vᵀAv / vᵀv with its rounding error; any v ≠ 0 gives one, a good v a sharp one."""
     n = len(a)
-    gamma = _gamma(2 * n + 4)  # two nested inner products, a quotient, and the bound's own evaluation
     squared = float(v @ v)
-    rounding = gamma * float(np.abs(v) @ (np.abs(a) @ np.abs(v))) / (squared * (1 - gamma))
     quotient = float(v @ (a @ v)) / squared
-    return quotient + rounding + gamma * abs(quotient) + n * np.finfo(np.float64).tiny
+    # Two nested inner products; then vᵀv, the quotient and the sums below, with room for evaluating the bound itself.
+    products = _gamma(2 * n + 1) * float(np.abs(v) @ (np.abs(a) @ np.abs(v))) / squared * (1 + _gamma(3 * n))
+    return quotient + products + _gamma(n + 5) * abs(quotient) + n * np.finfo(np.float64).tiny
 
 
 def _cholesky_lower(a: Float[ndarray, "n n"], value: float) -> float:
     """Lower bound from a Cholesky factorisation of A − s·I, with s a little below the approximate eigenvalue."""
     n = len(a)
-    gamma = _gamma(n + 3)
-    scale = float(np.abs(np.diagonal(a)).sum()) + n * abs(value)
-    margin = 2 * gamma * scale / (1 - gamma) + np.finfo(np.float64).tiny
-    shift = value - margin
+    gamma, tiny = _gamma(n + 3) / (1 - _gamma(n + 3)), float(np.finfo(np.float64).tiny)
+    diagonal = np.diagonal(a)
+    # Any margin is rigorous; this one lets the factorisation succeed and costs as much as its rounding error does.
+    margin = gamma * max(float(diagonal.sum()) - n * value, 0.0) + 2 * _UNIT_ROUNDOFF * float(np.abs(diagonal).max())
+    margin += n * tiny
     for _ in range(60):
+        shift = value - margin
         shifted = a.copy()
         shifted.flat[:: n + 1] -= shift
-        trace = float(np.diagonal(shifted).sum())
-        # Rounding: Cholesky's own; the diagonal's subtraction; and (gamma again) the trace and this very sum. Underflow
-        # adds at most n² times the smallest normal number.
-        slack = gamma / (1 - gamma) * trace * (1 + gamma) + 2 * _UNIT_ROUNDOFF * (
-            float(np.abs(np.diagonal(shifted)).max()) + abs(shift)
-        )
+        largest, trace = float(np.abs(np.diagonal(shifted)).max()), float(np.diagonal(shifted).sum())
+        # Cholesky's own error, with the rounding of the trace; that of the diagonal's subtraction; that of this sum.
+        slack = gamma * trace * (1 + gamma) + _UNIT_ROUNDOFF * (largest + 2 * abs(shift))
         if _cholesky_completes(shifted):
-            return shift - slack - n * n * np.finfo(np.float64).tiny
+            return shift - slack - n * n * tiny
         # The approximate eigenvalue was too large for the shifted matrix to be numerically positive: step back.
         margin *= 2
-        shift = value - margin
     return -float(np.abs(a).sum(axis=1).max()) * (1 + gamma)  # Gershgorin: always true, never sharp
 
 

@@ -1,0 +1,120 @@
+"""The two-layer Gram matrix against autodiff, neural-tangents and plain NumPy; the import of neural-tangents."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from ntk_localsgd import datasets, kernels
+from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.networks import TwoLayerReLU
+
+# Sums of up to 64 products of numbers below 1 and a quotient: a few dozen roundings.
+CLOSE = 1e-13
+
+
+def _problem(width, *, num_samples=20, input_dim=8, dtype=np.float64):
+    key = jax.random.key(width)
+    net = TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=dtype)
+    return net, datasets.sphere(key, num_samples, input_dim).inputs
+
+
+def _numpy_gram(net, x, y):
+    weights = np.asarray(net.weights, np.float64)
+    zx, zy = ((a @ weights.T >= 0).astype(float) for a in (x, y))
+    return (x @ y.T) * (zx @ zy.T) / len(weights)
+
+
+def test_equals_jacobian_times_its_transpose():
+    net, x = _problem(300)
+    jacobian = jax.jacobian(lambda w: net.with_trained((w,))(x))(net.weights).reshape(len(x), -1)
+    # The route through 2,400 columns rounds more often; the bound asked for is 1e-10.
+    np.testing.assert_allclose(kernels.empirical_gram(net, x), jacobian @ jacobian.T, rtol=0, atol=1e-10)
+
+
+def test_equals_neural_tangents_empirical_kernel():
+    net, x = _problem(300)
+    theirs = neural_tangents().empirical_ntk_fn(
+        lambda weights, inputs: net.with_trained((weights,))(inputs)[:, None], trace_axes=(), implementation=1
+    )(x, None, net.weights)
+    np.testing.assert_allclose(kernels.empirical_gram(net, x), theirs[:, :, 0, 0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [1, 4095, 4096, 4097, 9000])
+def test_tiles_of_neurons_make_no_difference(width):
+    net, x = _problem(width)
+    np.testing.assert_allclose(kernels.empirical_gram(net, x), _numpy_gram(net, x, x), rtol=0, atol=CLOSE)
+
+
+def test_cross_gram_between_two_sets():
+    net, x = _problem(5000)
+    y = x[:7] * np.array([1.0, -1.0] * 4)
+    gram = kernels.empirical_gram(net, x, y)
+    assert gram.shape == (20, 7)
+    np.testing.assert_allclose(gram, _numpy_gram(net, x, y), rtol=0, atol=CLOSE)
+
+
+def test_counts_are_exact_integers_and_the_gram_is_exactly_symmetric():
+    net, x = _problem(9000)
+    counts = np.asarray(kernels.pattern_counts(net, x))
+    active = np.asarray(net.activation_patterns(x)[0]).astype(np.int64)
+    np.testing.assert_array_equal(counts, active @ active.T)
+    gram = np.asarray(kernels.empirical_gram(net, x))
+    np.testing.assert_array_equal(gram, gram.T)
+
+
+def test_single_precision_network_gives_a_single_precision_gram_within_its_stated_error():
+    net, x = _problem(1000, dtype=np.float32)
+    gram = np.asarray(kernels.empirical_gram(net, x))
+    assert gram.dtype == np.float32
+    exact = (x @ x.T) * np.asarray(kernels.pattern_counts(net, x)) / 1000
+    assert np.linalg.norm(gram - exact, 2) <= kernels.empirical_gram_error(net, x)
+
+
+def test_error_grows_like_one_over_root_width():
+    x = datasets.sphere(jax.random.key(0), 10, 8).inputs
+    limit = kernels.infinite_gram(x)
+    nets = (TwoLayerReLU.init(jax.random.key(1), width=m, input_dim=8) for m in (10**2, 10**4, 10**6))
+    gaps = [np.linalg.norm(kernels.empirical_gram(net, x) - limit) for net in nets]
+    slopes = np.diff(np.log(gaps)) / np.log(100)
+    # Each ratio of two random norms of 100 entries is within a factor 3 of 10: exponents within 0.24 of −½.
+    assert np.abs(slopes + 0.5).max() < 0.24
+
+
+def test_importing_neural_tangents_leaves_jax_as_it_was():
+    code = """
+import sys, jax, jax.core, jax.interpreters.ad, warnings
+warnings.simplefilter("ignore")
+names = [(jax.core, n) for n in ("Jaxpr", "JaxprEqn", "Literal", "Var", "Primitive")]
+names += [(jax.interpreters.ad, "zeros_like_p"), (jax, "util")]
+before = [hasattr(owner, name) for owner, name in names]
+from ntk_localsgd.kernels._neural_tangents import neural_tangents
+assert neural_tangents().stax.Relu is not None
+assert before == [hasattr(owner, name) for owner, name in names]
+assert "jax.util" not in sys.modules and "neural_tangents.experimental" not in sys.modules
+assert "tensorflow" not in sys.modules
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "work",
+    [
+        "x = datasets.sphere(key, 2000, 64).inputs\n"
+        "net = networks.TwoLayerReLU.init(key, width=100_000, input_dim=64)\n"
+        "kernels.empirical_gram(net, x).block_until_ready()",
+        "datasets.sphere(key, 20_000, 64).separation",
+    ],
+    ids=["gram", "separation"],
+)
+def test_peak_memory_stays_below_2_gib(work):
+    code = f"import jax\nfrom ntk_localsgd import datasets, kernels, networks\nkey = jax.random.key(0)\n{work}\n{_PEAK}"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    kibibytes = int(done.stdout.split()[-1]) / (1 if sys.platform != "darwin" else 1024)
+    assert kibibytes < 2 * 2**20

@@ -1,0 +1,106 @@
+"""Clients: partitions of every kind and size, and every refusal."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntk_localsgd import clients, datasets
+from ntk_localsgd.errors import InputError
+
+KEY = jax.random.key(0)
+DATA = datasets.digits(60, key=KEY)
+
+
+def _is_partition(split, num_samples):
+    return sorted(np.concatenate(split.indices).tolist()) == list(range(num_samples)) and min(split.sizes) > 0
+
+
+@given(seed=st.integers(0, 10**6), num_clients=st.integers(1, 20), concentration=st.floats(0.01, 100))
+def test_every_split_is_a_partition_without_empty_clients(seed, num_clients, concentration):
+    key = jax.random.key(seed)
+    for split in (
+        clients.iid(key, DATA, num_clients),
+        clients.by_label(key, DATA, num_clients),
+        clients.dirichlet(key, DATA, num_clients, concentration=concentration),
+    ):
+        assert _is_partition(split, 60)
+        assert split.num_clients == num_clients
+        assert split.num_samples == 60
+
+
+def test_iid_sizes_differ_by_at_most_one():
+    assert sorted(clients.iid(KEY, DATA, 7).sizes) == [8, 8, 8, 9, 9, 9, 9]
+
+
+@pytest.mark.parametrize("classes_per_client", [1, 2])
+def test_by_label_clients_see_few_classes(classes_per_client):
+    labels = np.repeat(np.arange(5), 12)  # shards of 12 or 6 samples never cross a class boundary
+    data = datasets.from_arrays(DATA.inputs, np.zeros(60), labels=labels)
+    split = clients.by_label(KEY, data, 5, classes_per_client=classes_per_client)
+    assert max(len(set(labels[part])) for part in split.indices) <= classes_per_client
+    assert min(len(set(labels[part])) for part in clients.iid(KEY, data, 5).indices) > 2
+
+
+def test_concentration_goes_from_one_class_to_all():
+    spread = [
+        np.mean([len(set(DATA.labels[p])) for p in clients.dirichlet(KEY, DATA, 4, concentration=a).indices])
+        for a in (0.01, 1000.0)
+    ]
+    assert spread[0] < 5 < spread[1]
+
+
+def test_splits_by_label_use_scalar_targets_in_the_labels_stead():
+    data = datasets.sphere(KEY, 40, 5)
+    for part in clients.by_label(KEY, data, 2, classes_per_client=1).indices:
+        majority = abs(data.targets[part].sum())
+        assert majority >= 20 - 2 * abs(int(data.targets.sum()))  # nearly all of one sign
+
+
+def test_padding_is_masked_and_only_padding():
+    split = clients.Clients((np.array([4, 1]), np.array([0, 2, 3])))
+    rectangle, mask = split.padded()
+    np.testing.assert_array_equal(mask, [[True, True, False], [True, True, True]])
+    np.testing.assert_array_equal(rectangle[mask], [4, 1, 0, 2, 3])
+
+
+def test_spectral_norms():
+    split = clients.iid(KEY, DATA, 3)
+    expected = [np.sqrt(np.linalg.eigvalsh(DATA.inputs[p] @ DATA.inputs[p].T)[-1]) for p in split.indices]
+    # Eigenvalues of the Gram matrix against singular values of the rows: a few roundings of numbers below 8.
+    np.testing.assert_allclose(split.spectral_norms(DATA.inputs), expected, rtol=1e-12)
+
+
+def test_assignment_from_a_file():
+    split = clients.from_assignment(np.array([7, 3, 7, 7]))
+    assert [part.tolist() for part in split.indices] == [[1], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: clients.Clients(()), "at least one client"),
+        (lambda: clients.Clients((np.array([0, 1]), np.array([], int))), "client 1"),
+        (lambda: clients.Clients((np.array([0, 1]), np.array([1, 2]))), "sample 1 2 times"),
+        (lambda: clients.Clients((np.array([0]), np.array([2]))), "miss sample 1"),
+        (lambda: clients.Clients((np.array([-1, 0]),)), "name sample -1"),
+        (lambda: clients.Clients((np.array([0.0, 1.0]),)), "dtype"),
+        (lambda: clients.iid(KEY, DATA, 0), "num_clients is 0"),
+        (lambda: clients.iid(KEY, DATA, 61), "num_clients is 61"),
+        (lambda: clients.by_label(KEY, DATA, 40), "80 samples"),
+        (lambda: clients.by_label(KEY, DATA, 4, classes_per_client=0), "classes_per_client is 0"),
+        (lambda: clients.dirichlet(KEY, DATA, 4, concentration=0.0), "concentration is 0"),
+        (lambda: clients.dirichlet(KEY, DATA, 4, concentration=float("nan")), "concentration is nan"),
+    ],
+)
+def test_bad_splits_are_refused_in_one_sentence(call, named):
+    with pytest.raises(InputError, match=named) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_vector_targets_without_labels_cannot_be_split_by_label():
+    data = datasets.from_arrays(np.eye(4), np.eye(4))
+    with pytest.raises(InputError, match="neither labels nor scalar targets"):
+        clients.by_label(KEY, data, 2)

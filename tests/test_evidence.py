@@ -1,0 +1,147 @@
+"""From measurements to verdicts: the table, the intervals, the exponents, strict JSON."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from ntk_localsgd import evidence
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, Verdict
+
+
+@pytest.mark.parametrize(
+    ("premise", "conclusion", "verdict"),
+    [
+        (True, True, "verified"),
+        (True, False, "refuted"),
+        (False, True, "observed"),
+        (False, False, "silent"),
+        (True, None, "inconclusive"),
+        (False, None, "inconclusive"),
+    ],
+)
+def test_verdict_table(premise, conclusion, verdict):
+    assert evidence.decide(premise, conclusion) == verdict
+
+
+@pytest.mark.parametrize(("failures", "trials"), [(0, 10), (3, 20), (20, 20), (7, 1000)])
+def test_clopper_pearson_is_the_beta_quantile(failures, trials):
+    found = evidence.failure_interval(failures, trials)
+    low = scipy.stats.beta.ppf(0.025, failures, trials - failures + 1) if failures else 0.0
+    high = scipy.stats.beta.ppf(0.975, failures + 1, trials - failures) if failures < trials else 1.0
+    # Both solve for the same quantile iteratively.
+    assert found.lower == pytest.approx(low, abs=1e-9)
+    assert found.upper == pytest.approx(high, abs=1e-9)
+    assert found.estimate == failures / trials
+
+
+def test_seventy_two_failure_free_seeds_are_the_least_that_decide_five_percent():
+    assert evidence.holds_with_probability(0, 71, 0.05) is None
+    assert evidence.holds_with_probability(0, 72, 0.05) is True
+
+
+def test_probability_fails_only_when_the_whole_interval_lies_above():
+    assert evidence.holds_with_probability(12, 100, 0.05) is False
+    assert evidence.holds_with_probability(5, 100, 0.05) is None
+
+
+def test_slope_recovers_a_power_law_exactly():
+    widths = np.array([10.0, 100.0, 1000.0])
+    found = evidence.slope(widths, np.outer([1.0, 2.0, 5.0], widths**-0.5))
+    assert found.estimate == pytest.approx(-0.5, abs=1e-12)  # logarithms and a fit: some roundings
+    assert found.half_width < 1e-12
+    assert -0.5 in Interval(found.estimate, found.lower - 1e-12, found.upper + 1e-12)
+
+
+def test_slope_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng, widths, covered = np.random.default_rng(0), np.array([1.0, 2.0, 4.0, 8.0]), 0
+    for _ in range(400):
+        noisy = widths**-0.5 * np.exp(0.3 * rng.standard_normal((6, 4)))
+        covered += -0.5 in evidence.slope(widths, noisy)
+    # 95% of 400 within four standard deviations of the binomial.
+    assert abs(covered - 380) < 4 * math.sqrt(400 * 0.95 * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("interval", "upper_only", "expected"),
+    [
+        ((-0.55, -0.45), False, True),
+        ((-0.65, -0.45), False, None),
+        ((-0.35, -0.30), False, False),
+        ((-0.75, -0.65), False, False),
+        ((-0.75, -0.65), True, True),
+        ((-0.45, -0.35), True, None),
+        ((-0.35, -0.25), True, False),
+    ],
+)
+def test_exponents_hold_inside_fail_outside_and_are_undecided_between(interval, upper_only, expected):
+    measured = Interval(sum(interval) / 2, *interval)
+    assert evidence.holds_as_exponent(measured, -0.5, 0.1, upper_bound_only=upper_only) is expected
+
+
+def test_implied_constant_is_flat_where_the_shape_is_right():
+    widths = np.array([1.0, 10.0, 100.0])
+    constants = evidence.implied_constant(3 * widths[None] ** 0.5, widths**0.5)
+    np.testing.assert_allclose(constants, 3, rtol=1e-15)
+
+
+def _evidence(**changes):
+    fields = dict(claim="K1", setting="s", premise=Condition("p", True), conclusion=Condition("c", True), measured=1.0,
+                  bound=2.0, control=Control("k", True, 3.0), interval=(0.0, 1.0), trials=5, seed=1, device="cpu",
+                  versions={"jax": "0"}, elapsed=0.5)  # fmt: skip
+    return Evidence(**(fields | changes))
+
+
+def test_evidence_survives_strict_json():
+    row = _evidence()
+    text = json.dumps(row.to_json(), allow_nan=False)
+    assert Evidence.from_json(json.loads(text)) == row
+    assert json.loads(text)["verdict"] == "verified"
+    assert json.loads(text)["tightness"] == 0.5
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, np.float64(np.inf)])
+def test_numbers_that_json_cannot_hold_become_null(value):
+    row = _evidence(measured=value, control=Control("k", True, value))
+    fields = json.loads(json.dumps(row.to_json(), allow_nan=False))
+    assert fields["measured"] is None
+    assert fields["control"]["measured"] is None
+
+
+def test_numpy_values_are_written_as_plain_ones():
+    fields = _evidence(measured=np.float32(0.5), conclusion=Condition("c", np.bool_(True))).to_json()
+    assert json.loads(json.dumps(fields, allow_nan=False))["conclusion"]["holds"] is True
+
+
+def test_verdict_follows_and_cannot_be_set():
+    assert _evidence(conclusion=Condition("c", False)).verdict is Verdict.REFUTED
+    with pytest.raises(TypeError):
+        _evidence(verdict="verified")
+    fields = _evidence(conclusion=Condition("c", False)).to_json() | {"verdict": "verified"}
+    assert Evidence.from_json(fields).verdict is Verdict.REFUTED
+
+
+def test_tightness_needs_two_numbers():
+    assert _evidence(bound=0.0).tightness is None
+    assert _evidence(measured=None).tightness is None
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: evidence.failure_interval(3, 2), "failures and trials"),
+        (lambda: evidence.failure_interval(0, 0), "failures and trials"),
+        (lambda: evidence.slope([1, 2], np.ones((1, 2))), "2 seeds"),
+        (lambda: evidence.slope([1, 2, 3], np.ones((4, 2))), "3 parameters"),
+        (lambda: evidence.slope([1, 2], np.zeros((3, 2))), "logarithm"),
+        (lambda: evidence.slope([1, 2], np.full((3, 2), np.inf)), "logarithm"),
+        (lambda: _evidence(premise=Condition("p", None)), "undecided"),
+    ],
+)
+def test_bad_input_gets_one_sentence(call, named):
+    with pytest.raises(InputError, match=named) as caught:
+        call()
+    assert "\n" not in str(caught.value)
