@@ -190,7 +190,7 @@ def test_mnist_test_split(tmp_path):
 
 @pytest.mark.parametrize(
     "spoil",
-    [lambda b: b[:-1], lambda b: b[:2], lambda b: b"\x00\x00\x0d" + b[3:], lambda b: b"PK" + b[2:], lambda b: b""],
+    [lambda b: b[:-1], lambda b: b[:2], lambda b: b"\x00\x00\x0d" + b[3:], lambda b: b"PK" + b[2:], lambda b: b[:0]],
 )
 def test_spoilt_idx_files_are_refused(tmp_path, spoil):
     _write_idx(tmp_path, IMAGES, LABELS)
