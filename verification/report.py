@@ -36,7 +36,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 - The letter says how much is certain about the statement itself: **S** stated in an abstract, **P** published and
   confirmed, **R** published but recalled from memory (exponents or constants not confirmed), **D** derived in this
   project, with proof (`docs/theory.md`).
-- *measured / bound* are the two sides of the conclusion where it is closest to failing, *tightness* is their quotient.
+- *measured / bound* are the two sides of the conclusion where it is closest to failing, *tightness* is their quotient:
+  below 1 where the conclusion reads ≤, above 1 where it reads ≥, near 1 where an equality or an exponent is tested.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
   rate; δ = 0.05 throughout. *Exponents* are means over seeds of fitted slopes with 95% Student intervals. Inequalities
   with proof are checked for every run, exactly up to float64 rounding.
