@@ -5,6 +5,7 @@ SGD moves, so that algorithm and observables are written once for every depth.
 """
 
 import pathlib
+from functools import partial
 from typing import Any, Protocol, Self
 
 import equinox as eqx
@@ -15,11 +16,15 @@ from jaxtyping import Array, Bool, Float
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["NEURONS_PER_BLOCK", "Network", "TwoLayerReLU", "relu"]
+__all__ = ["NEURONS_PER_BLOCK", "Network", "TwoLayerReLU", "matmul", "relu"]
 
 # Neurons are drawn in blocks of this many, block b from fold_in(key, b), so that a network of any width can be streamed
 # block by block and still be the one that `TwoLayerReLU.init` builds.
 NEURONS_PER_BLOCK = 2**16
+
+#: Matrix product in the precision of its operands. By default a GPU rounds float32 products to about three digits
+#: (TensorFloat-32), which moves pre-activations across kinks; gradients inherit the precision stated here.
+matmul = partial(jnp.matmul, precision="highest")
 
 
 def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -146,7 +151,7 @@ class TwoLayerReLU(eqx.Module):
 
     def pre_activations(self, x: Any) -> tuple[Float[Array, "n m"], ...]:
         """w_r·x_i of the one trained layer, [n m]."""
-        return (jnp.asarray(x, self.weights.dtype) @ self.weights.T,)
+        return (matmul(jnp.asarray(x, self.weights.dtype), self.weights.T),)
 
     def activation_patterns(self, x: Any) -> tuple[Bool[Array, "n m"], ...]:
         """1{w_r·x_i ≥ 0} of the one trained layer, [n m]."""
@@ -155,7 +160,7 @@ class TwoLayerReLU(eqx.Module):
     def __call__(self, x: Any) -> Float[Array, " n"]:
         """Outputs f(W, x_i), [n]."""
         (z,) = self.pre_activations(x)
-        return relu(z) @ self.signs / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))
+        return matmul(relu(z), self.signs) / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write weights and signs to a .npz file."""

@@ -11,6 +11,7 @@ import scipy.stats
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU, relu
+from ntk_localsgd.trajectory import gradient
 
 KEY = jax.random.key(0)
 
@@ -51,6 +52,13 @@ def test_outputs_and_patterns_match_numpy(dtype):
     np.testing.assert_allclose(net(x), expected, rtol=0, atol=50 * np.finfo(dtype).eps)
     np.testing.assert_array_equal(net.activation_patterns(x)[0], z >= 0)
     assert net(x).dtype == net(jnp.asarray(x)).dtype == dtype
+
+
+def test_no_product_of_weights_may_be_rounded_to_a_lower_precision_on_a_gpu():
+    net = TwoLayerReLU.init(KEY, width=50, input_dim=4, dtype=np.float32)
+    x, ones = np.eye(4, dtype=np.float32), np.ones(4, np.float32)
+    work = str(jax.make_jaxpr(lambda net: gradient(net, x, ones, ones > 0))(net))
+    assert work.count("dot_general") == work.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") >= 4
 
 
 def test_derivative_at_the_kink_is_one_as_in_the_pattern():

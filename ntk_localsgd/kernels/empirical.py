@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.networks import TwoLayerReLU, matmul
 
 __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 
@@ -41,7 +41,7 @@ def empirical_gram(net: TwoLayerReLU, x: Any, y: Any = None) -> Float[Array, "n 
     """
     x = jnp.asarray(x, net.weights.dtype)
     counts = pattern_counts(net, x, y)
-    inner = x @ (x if y is None else jnp.asarray(y, x.dtype)).T
+    inner = matmul(x, (x if y is None else jnp.asarray(y, x.dtype)).T)
     gram = inner * (counts.astype(x.dtype) / net.width)
     return (gram + gram.T) / 2 if y is None else gram
 
@@ -70,11 +70,12 @@ def _tile_counts(
 ) -> Int[Array, "n k"]:
     pattern = partial(_pattern, weights)
     active = pattern(x)
+    # Zeros and ones are exact at every precision that a device may choose for this product.
     return (active @ (active if y is None else pattern(y)).T).astype(jnp.int32)
 
 
 def _pattern(weights: Float[Array, "b d"], x: Float[Array, "n d"]) -> Float[Array, "n b"]:
-    return (x @ weights.T >= 0).astype(jnp.float32)
+    return (matmul(x, weights.T) >= 0).astype(jnp.float32)
 
 
 def empirical_gram_error(net: TwoLayerReLU, x: Any) -> float:
