@@ -1,0 +1,308 @@
+"""Local (S)GD in the kernel regime: where the Gram matrix stays put, residuals follow a linear recursion.
+
+With Θ fixed, P_c = I − ηΘ_cc and M_c = η Σ_{k<τ} P_c^k, a round maps r to B r, B = I − (η_g/K) Θ·blockdiag(M_c). Every
+function takes the Gram matrix of a network at its weights or the infinite one.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+from numpy import ndarray
+
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.errors import InputError
+
+__all__ = [
+    "Contraction", "contraction", "local_gd", "local_sgd_mean", "local_sgd_second_moment", "round_operator",
+    "round_weights",
+]  # fmt: skip
+
+
+class Contraction(NamedTuple):
+    """How fast a round contracts the residual.
+
+    ``norm`` is ‖B‖ in the M-norm ‖v‖_M = ‖M^{1/2}v‖ (infinite where M is not positive definite), ``operator_norm`` is
+    ‖B‖₂, which may exceed 1 although the recursion converges, ``asymptotic_rate`` the spectral radius of B.
+    """
+
+    norm: float
+    operator_norm: float
+    asymptotic_rate: float
+
+
+def local_gd(
+    gram: Any,
+    clients: Clients,
+    residual: Any,
+    *,
+    step_size: float,
+    local_steps: int,
+    num_rounds: int,
+    server_step_size: float = 1.0,
+) -> Float[ndarray, "rounds+1 n"]:
+    """Residuals r(t) = B^t r(0) of full-batch Local GD, t = 0 … num_rounds.
+
+    K = 1 is gradient descent, (I − ηΘ)^{τt} r(0); τ = 1 is synchronous gradient descent; τ → ∞ is damped block Jacobi.
+    The loss is ½ ‖r(t)‖².
+
+    Parameters
+    ----------
+    gram
+        Θ, symmetric [n n], samples ordered as in the data set.
+    clients
+        Who holds which sample.
+    residual
+        r(0) = f − y, [n].
+    step_size, local_steps, num_rounds, server_step_size
+        η, τ, R and η_g, as in `local_sgd.LocalSGD`.
+
+    Returns
+    -------
+    [num_rounds + 1, n] float64
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit or a setting is out of range.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, [D].
+    """
+    start, steps = _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
+    operator = round_operator(
+        gram, clients, step_size=step_size, local_steps=local_steps, server_step_size=server_step_size
+    )
+    return _powers(operator, start, steps)
+
+
+def contraction(
+    gram: Any, clients: Clients, *, step_size: float, local_steps: int, server_step_size: float = 1.0
+) -> Contraction:
+    """M-norm, 2-norm and spectral radius of the round operator B; arguments as in `local_gd`.
+
+    In the M-norm B is symmetric: with S = M^{1/2}ΘM^{1/2} its eigenvalues are 1 − (η_g/K)·λ(S). For
+    η ≤ 1/max_c λ_max(Θ_cc), λ(S) lies in (0, K] whenever Θ ≻ 0, so that B contracts for every τ if η_g = 1.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, [D].
+    """
+    theta, parts = _symmetric(gram, clients), clients.indices
+    _check_steps(step_size, local_steps, server_step_size)
+    spectra = [(*scipy.linalg.eigh(theta[np.ix_(s, s)]), s) for s in parts]
+    operator = round_operator(
+        theta, clients, step_size=step_size, local_steps=local_steps, server_step_size=server_step_size
+    )
+    two_norm = float(np.sqrt(max(scipy.linalg.eigvalsh(operator.T @ operator)[-1], 0)))
+    weights = [accumulated(values, step_size, local_steps) for values, _, _ in spectra]
+    if min(w.min() for w in weights) <= 0:  # η ≥ 2/λ_max(Θ_cc) and τ even: local steps diverge, M defines no norm
+        return Contraction(np.inf, two_norm, float(np.abs(scipy.linalg.eigvals(operator)).max()))
+    roots = np.zeros_like(theta)
+    for (_, vectors, part), weight in zip(spectra, weights, strict=True):
+        roots[np.ix_(part, part)] = vectors * np.sqrt(weight) @ vectors.T
+    eigenvalues = scipy.linalg.eigvalsh(roots @ theta @ roots)
+    rate = float(np.abs(1 - server_step_size / clients.num_clients * eigenvalues[[0, -1]]).max())
+    return Contraction(rate, two_norm, rate)
+
+
+def round_weights(
+    gram: Any, clients: Clients, *, step_size: float | Float[ndarray, " K"], local_steps: int
+) -> Float[ndarray, "n n"]:
+    """M = blockdiag(M_c), M_c = η Σ_{k<τ} (I − ηΘ_cc)^k, from eigendecompositions of the blocks; no block is inverted.
+
+    Parameters
+    ----------
+    gram, clients, local_steps
+        As in `local_gd`.
+    step_size
+        η, or one number per client.
+    """
+    theta = _symmetric(gram, clients)
+    weights = np.zeros_like(theta)
+    for part, eta in zip(clients.indices, np.broadcast_to(step_size, clients.num_clients), strict=True):
+        values, vectors = scipy.linalg.eigh(theta[np.ix_(part, part)])
+        weights[np.ix_(part, part)] = vectors * accumulated(values, float(eta), local_steps) @ vectors.T
+    return weights
+
+
+def round_operator(
+    gram: Any,
+    clients: Clients,
+    *,
+    step_size: float | Float[ndarray, " K"],
+    local_steps: int,
+    server_step_size: float = 1.0,
+) -> Float[ndarray, "n n"]:
+    """B = I − (η_g/K) Θ M, the map of the residual over one round; arguments as in `round_weights`."""
+    _check_steps(step_size, local_steps, server_step_size)
+    theta = _symmetric(gram, clients)
+    weights = round_weights(theta, clients, step_size=step_size, local_steps=local_steps)
+    product = np.empty_like(theta)
+    for part in clients.indices:  # M is block diagonal
+        product[:, part] = theta[:, part] @ weights[np.ix_(part, part)]
+    return np.eye(len(theta)) - server_step_size / clients.num_clients * product
+
+
+def local_sgd_mean(
+    gram: Any,
+    clients: Clients,
+    residual: Any,
+    *,
+    step_size: float,
+    local_steps: int,
+    batch_size: int,
+    num_rounds: int,
+    server_step_size: float = 1.0,
+) -> Float[ndarray, "rounds+1 n"]:
+    """Expected residuals E r(t) of minibatch Local SGD with fixed Θ, exactly.
+
+    A batch of b out of n_c samples is met with E[P_B] = (b/n_c)·I, independently of all before: client c behaves on
+    average as with the step size η·b/n_c. Arguments as in `local_sgd_second_moment`.
+    """
+    start, steps = _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
+    scaled = step_size * _share(clients, batch_size)
+    operator = round_operator(
+        gram, clients, step_size=scaled, local_steps=local_steps, server_step_size=server_step_size
+    )
+    return _powers(operator, start, steps)
+
+
+def local_sgd_second_moment(
+    gram: Any,
+    clients: Clients,
+    residual: Any,
+    *,
+    step_size: float,
+    local_steps: int,
+    batch_size: int,
+    num_rounds: int,
+    server_step_size: float = 1.0,
+) -> Float[ndarray, "rounds+1"]:
+    """Expected squared norms E ‖r(t)‖² of minibatch Local SGD with fixed Θ, exactly; half of it is the expected loss.
+
+    Every step draws a fresh uniform batch of b samples without replacement and uses the batch sum, so that
+    E[P_B S P_B] = p₂ S + (p₁ − p₂) diag S with p₁ = b/n_c, p₂ = b(b−1)/(n_c(n_c−1)). The full second moment E r rᵀ is
+    propagated; clients are independent given the start of the round. b = n_c is the square of `local_gd`.
+
+    Parameters
+    ----------
+    gram, clients, residual, step_size, local_steps, num_rounds, server_step_size
+        As in `local_gd`.
+    batch_size
+        b, at most the size of the smallest client.
+
+    Returns
+    -------
+    [num_rounds + 1] float64
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit or a setting is out of range.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, [D].
+    """
+    theta, start, rounds = _symmetric(gram, clients), _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
+    _check_steps(step_size, local_steps, server_step_size)
+    share = _share(clients, batch_size)
+    mean_weights = round_weights(theta, clients, step_size=step_size * share, local_steps=local_steps)
+    mean_step = server_step_size / clients.num_clients * theta @ mean_weights
+    noise_scale = (server_step_size / clients.num_clients) ** 2
+    moment = np.outer(start, start)
+    norms = [float(np.trace(moment))]
+    for _ in range(rounds):
+        # (I − s ΘĀ) S (I − s ĀΘ) holds the product of means for every pair of clients; a client's accumulated weights
+        # with themselves have the second moment Q_c instead.
+        excess = [
+            _local_second_moment(theta[np.ix_(s, s)], moment[np.ix_(s, s)], step_size, local_steps, batch_size)
+            - mean_weights[np.ix_(s, s)] @ moment[np.ix_(s, s)] @ mean_weights[np.ix_(s, s)]
+            for s in clients.indices
+        ]
+        moment = moment - mean_step @ moment
+        moment = moment - moment @ mean_step.T
+        for s, q in zip(clients.indices, excess, strict=True):
+            moment += noise_scale * theta[:, s] @ q @ theta[s]
+        moment = (moment + moment.T) / 2
+        norms.append(float(np.trace(moment)))
+    return np.array(norms)
+
+
+def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps: int) -> Float[ndarray, " n"]:
+    """η Σ_{k<τ} (1 − ηλ)^k for every eigenvalue λ, without cancellation at small λ and without dividing by it."""
+    x = step_size * eigenvalues
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Below 1, (1 − (1 − x)^τ)/x through logarithms; from 1 on nothing cancels in the same quotient.
+        small = -np.expm1(local_steps * np.log1p(-np.where(x < 1, x, 0))) / np.where(x == 0, 1, x)
+        large = (1 - (1 - x) ** local_steps) / np.where(x == 0, 1, x)
+    return step_size * np.where(x == 0, local_steps, np.where(x < 1, small, large))
+
+
+def _local_second_moment(
+    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], eta: float, local_steps: int, batch_size: int
+) -> Float[ndarray, "n_c n_c"]:
+    """Q = E[a aᵀ] of a client's accumulated weights a = η Σ_k P_B r^k over its local steps, from S = E[r rᵀ]."""
+    n = len(theta)
+    p1 = batch_size / n
+    p2 = batch_size * (batch_size - 1) / (n * (n - 1)) if n > 1 else p1
+    second, cross, total = moment, np.zeros_like(moment), np.zeros_like(moment)
+    for _ in range(local_steps):
+        batch = eta**2 * (p2 * second + (p1 - p2) * np.diag(np.diag(second)))
+        mean = eta * p1 * (theta @ second)
+        total = total + eta * p1 * (cross + cross.T) + batch
+        cross = cross - eta * p1 * cross @ theta + eta * p1 * second - batch @ theta
+        second = second - mean - mean.T + theta @ batch @ theta
+    return total
+
+
+def _powers(operator: Float[ndarray, "n n"], start: Float[ndarray, " n"], rounds: int) -> Float[ndarray, "rounds+1 n"]:
+    residuals = np.empty((rounds + 1, len(start)))
+    residuals[0] = start
+    for t in range(rounds):
+        residuals[t + 1] = operator @ residuals[t]
+    return residuals
+
+
+def _symmetric(gram: Any, clients: Clients) -> Float[ndarray, "n n"]:
+    theta = np.asarray(gram, np.float64)
+    if theta.shape != (clients.num_samples, clients.num_samples):
+        raise InputError(f"gram has shape {theta.shape}, but the clients hold {clients.num_samples} samples.")
+    if not np.isfinite(theta).all():
+        raise InputError(f"gram holds {int((~np.isfinite(theta)).sum())} non-finite entries, needs to be finite.")
+    if not np.allclose(theta, theta.T, rtol=0, atol=1e-4 * np.abs(theta).max()):
+        raise InputError(f"gram differs from its transpose by {np.abs(theta - theta.T).max():.3g}.")
+    return (theta + theta.T) / 2
+
+
+def _vector(residual: Any, clients: Clients) -> Float[ndarray, " n"]:
+    vector = np.asarray(residual, np.float64)
+    if vector.shape != (clients.num_samples,):
+        raise InputError(f"residual has shape {vector.shape}, needs one number for each of {clients.num_samples}.")
+    if not np.isfinite(vector).all():
+        raise InputError(f"residual holds {int((~np.isfinite(vector)).sum())} non-finite values, needs to be finite.")
+    return vector
+
+
+def _check_steps(step_size: Any, local_steps: int, server_step_size: float) -> None:
+    for name, value in (("step_size", step_size), ("server_step_size", server_step_size)):
+        if not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
+            raise InputError(f"{name} is {value}, needs to be positive and finite.")
+    _whole("local_steps", local_steps, 1)
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    if int(value) != value or value < least:
+        raise InputError(f"{name} is {value}, needs to be a whole number of at least {least}.")
+    return int(value)
+
+
+def _share(clients: Clients, batch_size: int) -> Float[ndarray, " K"]:
+    """b/n_c of every client."""
+    _whole("batch_size", batch_size, 1)
+    if batch_size > min(clients.sizes):
+        raise InputError(f"batch_size is {batch_size}, needs to be at most {min(clients.sizes)}, the smallest client.")
+    return batch_size / np.array(clients.sizes, float)
