@@ -1,5 +1,7 @@
 """Predictions against closed forms, neural-tangents, Monte-Carlo of the same recursion, and trained wide networks."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -107,7 +109,7 @@ def test_contraction_is_the_norm_of_the_operator_and_bounds_every_round(tau):
     weights = prediction.round_weights(GRAM, UNEQUAL, step_size=eta, local_steps=tau)
     norms = [np.sqrt(r @ weights @ r) for r in prediction.local_gd(
         GRAM, UNEQUAL, RESIDUAL, step_size=eta, local_steps=tau, num_rounds=20)]  # fmt: skip
-    assert all(after <= found.norm * before * (1 + 1e-12) for before, after in zip(norms, norms[1:], strict=False))
+    assert all(after <= found.norm * before * (1 + 1e-12) for before, after in itertools.pairwise(norms))
 
 
 def test_the_euclidean_norm_may_exceed_one_while_the_recursion_converges():
