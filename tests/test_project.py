@@ -16,9 +16,10 @@ FLOORS = [
     {"errors", "randomness", "separation", "command_line"},
     {"datasets", "clients", "networks", "bounds", "evidence", "results"},
     {"kernels"},
-    {"trajectory"},
+    {"trajectory", "prediction"},
     {"recording"},
     {"local_sgd"},
+    {"certificate"},
     {"cli"},
 ]
 
