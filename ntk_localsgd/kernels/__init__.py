@@ -1,13 +1,21 @@
 """Gram matrices of the neural tangent kernel, at infinite and finite width, and their smallest eigenvalue."""
 
 from ntk_localsgd.kernels.empirical import empirical_gram, empirical_gram_error, pattern_counts
-from ntk_localsgd.kernels.infinite import infinite_gram, infinite_gram_error, infinite_gram_neural_tangents
+from ntk_localsgd.kernels.infinite import (
+    infinite_deep_gram,
+    infinite_deep_gram_neural_tangents,
+    infinite_gram,
+    infinite_gram_error,
+    infinite_gram_neural_tangents,
+)
 from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue
 
 __all__ = [
     "Enclosure",
     "empirical_gram",
     "empirical_gram_error",
+    "infinite_deep_gram",
+    "infinite_deep_gram_neural_tangents",
     "infinite_gram",
     "infinite_gram_error",
     "infinite_gram_neural_tangents",

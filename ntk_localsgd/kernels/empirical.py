@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ntk_localsgd.networks import TwoLayerReLU, matmul
+from ntk_localsgd.kernels.layerwise import layerwise_error, layerwise_gram
+from ntk_localsgd.networks import Network, TwoLayerReLU, matmul
 
 __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 
@@ -16,34 +17,41 @@ __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 _TILE = 4096
 
 
-def empirical_gram(net: TwoLayerReLU, x: Any, y: Any = None) -> Float[Array, "n k"]:
+def empirical_gram(net: Network, x: Any, y: Any = None) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
     """Empirical NTK Θ(W) = J(W) J(W)ᵀ over the trained weights.
 
-    Θ_ij = ⟨x_i, y_j⟩ · (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; on the data itself this is H(W).
-
-    The layerwise form (h hᵀ) ∘ (b bᵀ), with h the layer's input and b the derivative of f by its pre-activation, needs
-    no n × (m·d) Jacobian. The counts are exact integers; only the inner products and the final quotient round.
+    Layer by layer, Θ = Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), with h_{l−1} the layer's input and b_l the derivative of f by its
+    pre-activation: no n × (number of weights) Jacobian. For the two-layer network this is H(W), Θ_ij = ⟨x_i, y_j⟩ ·
+    (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; its counts are exact integers, and only the inner products and the final
+    quotient round. For a deep network the cost is n²m + nm² a layer.
 
     Parameters
     ----------
     net
-        The network at its weights.
+        The network at its weights, of any depth.
     x, y
         Inputs [n d] and [k d]; y = None means y = x.
 
     Returns
     -------
-    [n k] in the network's dtype; exactly symmetric when y is None.
+    [n k] for one output; [n k o o] for o of them, entry (i, j, a, b) = ⟨∇f_a(x_i), ∇f_b(y_j)⟩. In the network's dtype;
+    exactly symmetric when y is None.
 
     References
     ----------
-    Du, Zhai, Poczos and Singh (2019), eq. 6; ``docs/theory.md`` §0.
+    Du, Zhai, Poczos and Singh (2019), eq. 6; ``docs/theory.md`` §0 and D5.
     """
-    x = jnp.asarray(x, net.weights.dtype)
-    counts = pattern_counts(net, x, y)
-    inner = matmul(x, (x if y is None else jnp.asarray(y, x.dtype)).T)
-    gram = inner * (counts.astype(x.dtype) / net.width)
-    return (gram + gram.T) / 2 if y is None else gram
+    x = jnp.asarray(x, net.trained[0].dtype)
+    y = None if y is None else jnp.asarray(y, x.dtype)
+    if isinstance(net, TwoLayerReLU):
+        gram = matmul(x, (x if y is None else y).T) * (pattern_counts(net, x, y).astype(x.dtype) / net.width)
+    else:
+        gram = layerwise_gram(net, x, y)
+    return (gram + gram.T) / 2 if y is None and gram.ndim == 2 else _symmetric_blocks(gram) if y is None else gram
+
+
+def _symmetric_blocks(gram: Float[Array, "n n o o"]) -> Float[Array, "n n o o"]:
+    return (gram + gram.transpose(1, 0, 3, 2)) / 2
 
 
 def pattern_counts(net: TwoLayerReLU, x: Any, y: Any = None) -> Int[Array, "n k"]:
@@ -78,11 +86,14 @@ def _pattern(weights: Float[Array, "b d"], x: Float[Array, "n d"]) -> Float[Arra
     return (matmul(x, weights.T) >= 0).astype(jnp.float32)
 
 
-def empirical_gram_error(net: TwoLayerReLU, x: Any) -> float:
-    """Spectral-norm bound n·(d + 6)·u on the rounding error of `empirical_gram`, u of the network's dtype.
+def empirical_gram_error(net: Network, x: Any) -> float:
+    """Spectral-norm bound on the rounding error of `empirical_gram`; the patterns are those of computed pre-activations.
 
-    Counts are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the
-    quotient, the product and the symmetric mean by u each. The patterns are those of the computed pre-activations.
+    Two layers: n·(d + 6)·u, u of the network's dtype. Counts are exact; an inner product of unit rows is off by at most
+    (d + 2)·u (inputs cast to the dtype included), the quotient, the product and the symmetric mean by u each. Deep:
+    see `layerwise_error`, a bound that is useful in float64 only.
     """
+    if not isinstance(net, TwoLayerReLU):
+        return layerwise_error(net, x)
     n, d = x.shape
     return n * (d + 6) * float(jnp.finfo(net.weights.dtype).eps) / 2

@@ -1,12 +1,7 @@
-"""ReLU networks as the theory defines them: initialization, outputs, pre-activations, activation patterns.
-
-A network is an equinox module whose leaves are JAX arrays. `trained` and `with_trained` name the weights that Local
-SGD moves, so that algorithm and observables are written once for every depth.
-"""
+"""The two-layer ReLU network in the scaling of Du et al.: first layer trained, random signs fixed."""
 
 import pathlib
-from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,45 +10,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks.network import float_dtype, matmul, relu
 
-__all__ = ["NEURONS_PER_BLOCK", "Network", "TwoLayerReLU", "matmul", "relu"]
+__all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU"]
 
 # Neurons are drawn in blocks of this many, block b from fold_in(key, b), so that a network of any width can be streamed
 # block by block and still be the one that `TwoLayerReLU.init` builds.
 NEURONS_PER_BLOCK = 2**16
-
-#: Matrix product in the precision of its operands. By default a GPU rounds float32 products to about three digits
-#: (TensorFloat-32), which moves pre-activations across kinks; gradients inherit the precision stated here.
-matmul = partial(jnp.matmul, precision="highest")
-
-
-def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """σ(z) = z·1{z ≥ 0}, with derivative 1 at 0 as in the activation pattern 1{z ≥ 0}.
-
-    ``jax.nn.relu`` has derivative 0 there and ``jnp.maximum`` has ½; a layer whose inputs are all zero meets this.
-    """
-    return jnp.where(z >= 0, z, 0)
-
-
-class Network(Protocol):
-    """What the algorithm and the observables ask of a network."""
-
-    @property
-    def trained(self) -> tuple[Array, ...]:
-        """The trained weights, first layer first."""
-        ...
-
-    def with_trained(self, trained: tuple[Array, ...]) -> Self:
-        """The same network at other trained weights."""
-        ...
-
-    def __call__(self, x: Any) -> Array:
-        """Outputs f(W, x)."""
-        ...
-
-    def activation_patterns(self, x: Any) -> tuple[Bool[Array, "n m"], ...]:
-        """1{pre-activation ≥ 0} of every trained layer."""
-        ...
 
 
 class TwoLayerReLU(eqx.Module):
@@ -88,7 +51,7 @@ class TwoLayerReLU(eqx.Module):
         """
         if width < 1 or input_dim < 1:
             raise InputError(f"width and input_dim are {width} and {input_dim}, need to be at least 1.")
-        dtype = _float_dtype(dtype)
+        dtype = float_dtype(dtype)
         sizes = [min(NEURONS_PER_BLOCK, width - start) for start in range(0, width, NEURONS_PER_BLOCK)]
         blocks = [cls.draw_block(key, b, size, input_dim, dtype) for b, size in enumerate(sizes)]
         weights, signs = (jnp.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*blocks, strict=True))
@@ -122,7 +85,7 @@ class TwoLayerReLU(eqx.Module):
         weights, signs = np.asarray(weights), np.asarray(signs)
         if weights.ndim != 2 or signs.shape != weights.shape[:1] or not weights.size:
             raise InputError(f"weights {weights.shape} and signs {signs.shape} do not fit, need [m d] and [m].")
-        dtype = _float_dtype(weights.dtype if np.issubdtype(weights.dtype, np.floating) else None)
+        dtype = float_dtype(weights.dtype if np.issubdtype(weights.dtype, np.floating) else None)
         if not np.isfinite(weights).all():
             raise InputError(f"weights hold {int((~np.isfinite(weights)).sum())} non-finite values, need to be finite.")
         if not np.isin(signs, (-1, 1)).all():
@@ -138,6 +101,11 @@ class TwoLayerReLU(eqx.Module):
     def input_dim(self) -> int:
         """Number of inputs d."""
         return self.weights.shape[1]
+
+    @property
+    def output_dim(self) -> int:
+        """Number of outputs o = 1."""
+        return 1
 
     @property
     def trained(self) -> tuple[Float[Array, "m d"], ...]:
@@ -178,13 +146,3 @@ class TwoLayerReLU(eqx.Module):
             raise InputError(
                 f"{path} cannot be read as a network ({error}): arrays weights and signs needed."
             ) from error
-
-
-def _float_dtype(dtype: Any) -> Any:
-    """The dtype asked for, or JAX's default; refuses one that JAX would silently narrow."""
-    wanted = np.dtype(dtype) if dtype is not None else jnp.zeros(()).dtype
-    if not np.issubdtype(wanted, np.floating):
-        raise InputError(f"dtype is {wanted}, needs to be a floating-point type.")
-    if wanted.itemsize > 4 and not jax.config.read("jax_enable_x64"):
-        raise InputError(f"dtype is {wanted}, which needs JAX's x64 mode: jax.config.update('jax_enable_x64', True).")
-    return wanted
