@@ -16,7 +16,7 @@ from rich.progress import track
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import Network, TwoLayerReLU
+from ntk_localsgd.networks import Network
 from ntk_localsgd.recording import GramRecorder, Record
 from ntk_localsgd.trajectory import (
     ClientData,
@@ -116,7 +116,7 @@ class Run:
 
 
 def run(
-    net: TwoLayerReLU,
+    net: Network,
     dataset: Dataset,
     clients: Clients,
     config: LocalSGD,
@@ -198,12 +198,14 @@ def run(
 
 
 def _check(
-    net: TwoLayerReLU, dataset: Dataset, clients: Clients, config: LocalSGD, key: Array | None, gram_every: int
+    net: Network, dataset: Dataset, clients: Clients, config: LocalSGD, key: Array | None, gram_every: int
 ) -> None:
     if dataset.input_dim != net.input_dim:
         raise InputError(f"dataset has {dataset.input_dim} inputs, but the network takes {net.input_dim}.")
-    if dataset.targets.ndim != 1:
-        raise InputError(f"dataset has {dataset.targets.shape[1]} targets a row, but the network has one output.")
+    columns = dataset.targets.shape[1:]
+    if columns != (() if net.output_dim == 1 else (net.output_dim,)):
+        outputs = "one output, a plain number" if net.output_dim == 1 else f"{net.output_dim} outputs"
+        raise InputError(f"dataset has {columns[0] if columns else 1} targets a row, but the network has {outputs}.")
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
     if config.batch_size is not None and config.batch_size > min(clients.sizes):
@@ -315,7 +317,7 @@ def observe_step(
 
 def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:
     """Activation patterns at initialization, once per chunk, if some observable compares with them."""
-    if any(entry.name == "flip_fraction" for entry in at_rounds):
+    if any("flip_fraction" in entry.name for entry in at_rounds):
         return for_each_client(net.activation_patterns, data.inputs)
     return ()
 

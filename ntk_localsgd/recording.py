@@ -7,7 +7,7 @@ import xarray as xr
 
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
-from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.networks import Network
 from ntk_localsgd.trajectory import OBSERVABLES, Observable, spectral_norm
 
 __all__ = ["GramRecorder", "Record"]
@@ -16,18 +16,18 @@ __all__ = ["GramRecorder", "Record"]
 class GramRecorder:
     """Observables of the Gram matrix, on the host in float64, every so many rounds."""
 
-    def __init__(self, net: TwoLayerReLU, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
+    def __init__(self, net: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
         self.inputs, self.wanted, self.every = dataset.inputs, wanted, every
         self.initial = np.zeros(())
         self.rounds: list[int] = []
         self.values: dict[str, list[Any]] = {entry.name: [] for entry in wanted}
         self.take(net, 0)
 
-    def take(self, net: TwoLayerReLU, at_round: int) -> None:
+    def take(self, net: Network, at_round: int) -> None:
         """Record the network of this round, if it is one of those that are asked for."""
         if not self.wanted or at_round % self.every:
             return
-        gram = np.asarray(empirical_gram(net, self.inputs), np.float64)
+        gram = _as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
         self.rounds.append(at_round)
         if "smallest_eigenvalue" in self.values:
             enclosure = smallest_eigenvalue(gram, error=empirical_gram_error(net, self.inputs))
@@ -35,6 +35,12 @@ class GramRecorder:
         if "gram_movement" in self.values:
             self.initial = gram if at_round == 0 else self.initial
             self.values["gram_movement"].append(spectral_norm(gram - self.initial))
+
+
+def _as_matrix(gram: np.ndarray) -> np.ndarray:
+    """[n n o o] as the matrix of all outputs of all samples, (n·o)²."""
+    size = gram.shape[0] * (gram.shape[2] if gram.ndim == 4 else 1)
+    return gram if gram.ndim == 2 else gram.transpose(0, 2, 1, 3).reshape(size, size)
 
 
 class Record:

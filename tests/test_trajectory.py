@@ -48,6 +48,9 @@ def _expected_at_rounds(both):
         "client_gradient_norm": [[np.linalg.norm(g) for g in row] for row in gradients],
         "neuron_movement": [np.linalg.norm(w - start, axis=1).max() for w in averages],
         "frobenius_movement": [np.linalg.norm(w - start) for w in averages],
+        "layer_frobenius_movement": [[np.linalg.norm(w - start)] for w in averages],
+        "layer_spectral_movement": [[np.linalg.norm(w - start, 2)] for w in averages],
+        "layer_flip_fraction": [[(_patterns(data, w) != _patterns(data, start)).mean()] for w in averages],
         "flip_fraction": [(_patterns(data, w) != _patterns(data, start)).mean() for w in averages],
     }
 
@@ -85,7 +88,9 @@ def test_round_observables_match_the_reference(both):
 
 
 def test_local_step_observables_match_the_reference(both):
-    for name, expected in _expected_at_steps(both).items():
+    expectations = _expected_at_steps(both)
+    expectations["layer_flips_from_average"] = expectations["flips_from_average"][..., None]
+    for name, expected in expectations.items():
         np.testing.assert_allclose(both[3][name][1:], expected, rtol=CLOSE, atol=CLOSE, err_msg=name)
     assert float(both[3].flips_from_average.max()) > 0
 
@@ -114,7 +119,7 @@ def test_gram_observables_enclose_numpy_s_eigenvalues(both):
 
 def test_everything_is_labelled_with_dimensions_units_and_formula(both):
     found, split = both[3], both[2]
-    assert dict(found.sizes) == {"round": 9, "client": 3, "local_step": 4, "gram_round": 5, "bound": 2}
+    assert dict(found.sizes) == {"round": 9, "client": 3, "local_step": 4, "gram_round": 5, "bound": 2, "layer": 1}
     for name, entry in trajectory.OBSERVABLES.items():
         assert found[name].dims == entry.dims
         assert found[name].attrs == {"units": entry.units, "formula": entry.formula}

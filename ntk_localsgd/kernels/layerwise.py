@@ -48,7 +48,10 @@ def _tiled(
     h: Float[Array, "n m"], b: Float[Array, "n o m"], other_h: Float[Array, "k m"], other_b: Float[Array, "k o m"]
 ) -> Float[Array, "n k o o"]:
     """One layer's term, in tiles of the rows of the first side."""
-    product = lambda tile: _term(*tile, other_h, other_b)  # noqa: E731
+
+    def product(tile: tuple[Array, Array]) -> Array:
+        return _term(tile[0], tile[1], other_h, other_b)
+
     full = len(h) // _TILE * _TILE
     pieces = []
     if full:
