@@ -80,7 +80,7 @@ class Bounds:
     R: float | None = None
     """Radius of the ball around initialization, or threshold of |w·x|."""
     phi: float | None = None
-    """Two-sided separation."""
+    """Separation (K3: two-sided)."""
     spectral: float | None = None
     """Spectral norm of all rows."""
     chi: float | None = None
@@ -91,6 +91,18 @@ class Bounds:
     """‖W − W'‖_F."""
     flips: float | None = None
     """Largest share of neurons that flip on a sample."""
+    L: float | None = None
+    """Number of trained layers."""
+    o: float | None = None
+    """Number of outputs."""
+    K: float | None = None
+    """Number of clients."""
+    omega: float | None = None
+    """Radius in the spectral norm of a layer."""
+    loss: float | None = None
+    """Loss where the bound starts."""
+    rounds: float | None = None
+    """Number of rounds."""
     target: float | None = None
     """Solve for the smallest width that puts the bound at this value."""
 

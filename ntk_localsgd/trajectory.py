@@ -21,7 +21,8 @@ from ntk_localsgd.networks import Network, matmul
 
 __all__ = [
     "OBSERVABLES", "ClientData", "Observable", "RoundState", "StepState", "difference", "for_each_client", "gradient",
-    "layer_flips", "layer_spectral_norms", "loss", "norm", "residual", "row_movement", "sample_flips", "select", "spectral_norm",
+    "layer_flips", "layer_spectral_norms", "loss", "norm", "residual", "row_movement", "sample_flips", "select",
+    "spectral_norm",
 ]  # fmt: skip
 
 

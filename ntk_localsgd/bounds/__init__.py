@@ -5,6 +5,8 @@ recalled (exponents or constants not confirmed), D derived here with proof (``do
 """
 
 from ntk_localsgd.bounds import (
+    allen_zhu_li_song_2019,
+    deng_kamani_mahdavi_2022,
     derived,
     du_2019,
     gaussian,
@@ -12,6 +14,7 @@ from ntk_localsgd.bounds import (
     oymak_soltanolkotabi_2020,
     song_yang_2019,
     tropp_2012,
+    zou_gu_2019,
 )
 from ntk_localsgd.bounds.bound import SYMBOLS, Bound
 
@@ -33,5 +36,16 @@ BOUNDS: dict[str, Bound] = {
         derived.client_drift(),
         du_2019.corollary_4_1_movement(),
         du_2019.theorem_4_1_convergence(),
+        allen_zhu_li_song_2019.lemma_hidden_norms(),
+        allen_zhu_li_song_2019.theorem_gradient_upper(),
+        allen_zhu_li_song_2019.theorem_gradient_lower(),
+        zou_gu_2019.lemma_gradient_lower(),
+        allen_zhu_li_song_2019.lemma_pattern_perturbation(),
+        allen_zhu_li_song_2019.lemma_forward_perturbation(),
+        allen_zhu_li_song_2019.theorem_semi_smoothness(),
+        zou_gu_2019.lemma_trajectory(),
+        deng_kamani_mahdavi_2022.lemma_semi_gradient_lipschitz(),
+        deng_kamani_mahdavi_2022.theorem_local_gd(),
+        deng_kamani_mahdavi_2022.theorem_local_sgd(),
     )
 }

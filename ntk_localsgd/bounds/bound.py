@@ -22,12 +22,18 @@ SYMBOLS: dict[str, str] = {
     "lambda0": "λ0 = λ_min(H^∞)",
     "C": "largest |y_i|",
     "R": "radius: max_r ‖w_r − w_r(0)‖, or a threshold of |w·x|",
-    "phi": "two-sided separation φ±",
+    "phi": "separation φ (K3: two-sided, φ±)",
     "spectral": "‖X‖₂ of all rows",
     "chi": "χ_c = ‖X_c‖₂ of a client's rows",
     "residual": "‖y − f‖ where the bound starts",
     "distance": "‖W − W'‖_F",
     "flips": "p: largest share of neurons that flip on a sample",
+    "L": "number of trained layers",
+    "o": "number of outputs",
+    "K": "number of clients",
+    "omega": "radius ω: max_l ‖W_l − W_l(0)‖₂",
+    "loss": "F, sum of squares over two, where the bound starts",
+    "rounds": "number of rounds",
 }
 
 
@@ -163,22 +169,27 @@ class Bound:
         for name, value in numbers.items():
             if name not in SYMBOLS:
                 raise InputError(f"{name} is no symbol of the bounds, which are {', '.join(SYMBOLS)}.")
-            if not (value > 0 or (name in ("C", "k", "distance", "flips", "residual") and value == 0)):
+            if not (value > 0 or (name in _MAY_BE_ZERO and value == 0)):
                 raise InputError(f"{name} is {value}, needs to be positive.")
             if name == "delta" and not value < 1:
                 raise InputError(f"delta is {value}, needs to be below 1: it is a probability of failure.")
         return {symbols(name): value for name, value in numbers.items()}
 
 
+_MAY_BE_ZERO = ("C", "k", "distance", "flips", "residual", "loss", "rounds")
+
 _LATEX = {
     "eta": r"\eta",
     "tau": r"\tau",
     "delta": r"\delta",
     "lambda0": r"\lambda_0",
-    "phi": r"\varphi_\pm",
+    "phi": r"\varphi",
     "spectral": r"\|X\|",
     "chi": r"\chi_c",
     "residual": r"\|y-f\|",
     "distance": r"\|W-W'\|_F",
     "flips": "p",
+    "omega": r"\omega",
+    "loss": "F",
+    "rounds": r"\mathrm{rounds}",
 }

@@ -22,8 +22,8 @@ def empirical_gram(net: Network, x: Any, y: Any = None) -> Float[Array, "n k"] |
 
     Layer by layer, Θ = Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), with h_{l−1} the layer's input and b_l the derivative of f
     by its pre-activation: no n × (number of weights) Jacobian. For the two-layer network this is H(W), Θ_ij =
-    ⟨x_i, y_j⟩ · (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; its counts are exact integers, and only the inner products and the final
-    quotient round. For a deep network the cost is n²m + nm² a layer.
+    ⟨x_i, y_j⟩ · (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; its counts are exact integers, and only the
+    inner products and the final quotient round. For a deep network the cost is n²m + nm² a layer.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def _pattern(weights: Float[Array, "b d"], x: Float[Array, "n d"]) -> Float[Arra
 def empirical_gram_error(net: Network, x: Any) -> float:
     """Spectral-norm bound on the rounding error of `empirical_gram`.
 
-    The patterns are those of the computed pre-activations. Two layers: n·(d + 6)·u, u of the network's dtype. Counts are
-    exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the quotient,
+    The patterns are those of the computed pre-activations. Two layers: n·(d + 6)·u, u of the network's dtype. Counts
+    are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the quotient,
     the product and the symmetric mean by u each. Deep: see `layerwise_error`, a bound that is useful in float64 only.
     """
     if not isinstance(net, TwoLayerReLU):

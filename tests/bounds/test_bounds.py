@@ -5,7 +5,7 @@ import math
 import pytest
 import sympy as sp
 
-from ntk_localsgd.bounds import BOUNDS, SYMBOLS
+from ntk_localsgd.bounds import BOUNDS, SYMBOLS, deng_kamani_mahdavi_2022
 from ntk_localsgd.bounds.du_2019 import stability_radius
 from ntk_localsgd.bounds.gaussian import anti_concentration_exact
 from ntk_localsgd.errors import InputError
@@ -25,6 +25,26 @@ BY_HAND = {
     "S1a": (dict(chi=2.0, distance=0.3, flips=0.25, residual=3.0), 4 * 0.3 + 2 * 0.5 * 3),
     "S3": (dict(eta=0.1, k=3, chi=2.0, residual=5.0), 3.0),
     "S4": (dict(n=4, m=100, lambda0=0.5, residual=2.0), 4 * 2 * 2 / (10 * 0.5)),
+    "D1": (dict(n=4, m=100, L=3, delta=0.1), math.sqrt(3 * math.log(120) / 100)),
+    "D2-upper": (dict(n=4, m=100, L=3, o=2, loss=5), 3 * 4 * 100 / 2 * 5),
+    "D2-lower": (dict(n=4, m=100, o=2, phi=0.5, loss=5), 100 * 0.5 / 32 * 5),
+    "D2-sharper": (dict(n=4, m=100, o=2, phi=0.5, loss=5), 100 * 0.5 / 8 * 5),
+    "D3": (dict(m=100, L=3, omega=0.008), 12.0),
+    "D4": (dict(m=100, L=4, omega=0.1), 3.2 * math.sqrt(math.log(100))),
+    "D6": (
+        dict(n=4, m=100, L=2, o=2, omega=0.008, loss=9, distance=0.1),
+        6 * 0.2 * 4 * math.sqrt(50 * math.log(100)) * 0.1 + 4 * 4 * 50 * 0.01,
+    ),
+    "S4-deep": (dict(n=4, m=100, o=2, phi=0.5), math.sqrt(2 * 16 * math.log(4) / 50)),
+    "S1b": (
+        dict(m=100, L=2, o=2, omega=0.008, loss=3, distance=0.1),
+        100 * 16 / 2 * 0.01 + 0.04 * 32 * 50 * math.log(100) * 3,
+    ),
+    "C2": (dict(n=2, m=100, phi=0.5, loss=3, rounds=10), 3 * math.exp(-10 * 0.25 / (32 * math.log(100) ** 2))),
+    "C3": (
+        dict(n=2, m=100, phi=0.5, loss=3, rounds=10),
+        2 * math.log(100) ** 2 * 3 * math.exp(-10 * 0.25 / (128 * math.log(100) ** 2)),
+    ),
     "C1": (dict(eta=0.1, lambda0=0.5, k=2, residual=3.0), (1 - 0.025) ** 2 * 9),
 }
 
@@ -114,3 +134,26 @@ def test_bad_numbers_get_one_sentence(call, named):
 
 def test_formulas_are_exact_not_rounded():
     assert not any(bound.expression.has(sp.Float) for bound in BOUNDS.values())
+
+
+@pytest.mark.parametrize(
+    ("trajectory", "b", "powers"),
+    [
+        ("gradient descent", 3, {"n": 8, "L": 12, "phi": -4, "o": 1, "K": 0}),  # the published width, up to log n
+        ("upper and lower", 6, {"n": 16, "L": 12, "phi": -5, "o": 1, "K": 1}),  # C2's
+        ("lower alone", 6, {"n": 14, "L": 12, "phi": -4, "o": 1, "K": 1}),
+    ],
+)
+def test_exponents_balance_to_the_widths_of_the_papers(trajectory, b, powers):
+    length = deng_kamani_mahdavi_2022.trajectories()[trajectory]
+    found = deng_kamani_mahdavi_2022.ledger(length, a=sp.Rational(3, 2), b=sp.Integer(b))
+    assert found["width"] == powers
+    assert all(found["radius ω"][name] + found["trajectory"][name] == powers[name] for name in powers)
+    other = deng_kamani_mahdavi_2022.ledger(length, a=sp.Integer(2), b=sp.Integer(b))
+    assert other["width"]["phi"] == powers["phi"] - 1  # another radius, another width
+
+
+def test_the_balanced_width_is_the_one_that_theorem_c2_asks_for():
+    length = deng_kamani_mahdavi_2022.trajectories()["upper and lower"]
+    width = deng_kamani_mahdavi_2022.balanced_width(length, a=sp.Rational(3, 2), b=sp.Integer(6))
+    assert sp.simplify(width / BOUNDS["C2"].width) == 1
