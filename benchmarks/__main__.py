@@ -102,7 +102,7 @@ def arithmetic_share(num_samples: int, width: int, depth: int) -> float:
             jax.block_until_ready(route())
             if repeat:  # the first one compiles
                 seconds[name].append(time.perf_counter() - start)
-    # Forward through L layers, backward through L − 1, two Gram products a layer; a multiplication and an addition each.
+    # Forward through L layers, backward through L − 1, two Gram products a layer; each with as many additions.
     operations = 2 * ((2 * depth - 1) * num_samples * width**2 + 2 * depth * num_samples**2 * width)
     rates = operations / statistics.median(seconds["ntk-localsgd"]), 2 * 4096**3 / statistics.median(seconds["product"])
     return rates[0] / rates[1]

@@ -90,8 +90,8 @@ def empirical_gram_error(net: Network, x: Any) -> float:
     """Spectral-norm bound on the rounding error of `empirical_gram`.
 
     The patterns are those of the computed pre-activations. Two layers: n·(d + 6)·u, u of the network's dtype. Counts
-    are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the quotient,
-    the product and the symmetric mean by u each. Deep: see `layerwise_error`, a bound that is useful in float64 only.
+    are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the
+    quotient, the product and the symmetric mean by u each. Deep: see `layerwise_error`, a bound that is useful in float64 only.
     """
     if not isinstance(net, TwoLayerReLU):
         return layerwise_error(net, x)
