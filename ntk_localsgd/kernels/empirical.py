@@ -91,7 +91,7 @@ def empirical_gram_error(net: Network, x: Any) -> float:
 
     The patterns are those of the computed pre-activations. Two layers: n·(d + 6)·u, u of the network's dtype. Counts
     are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the
-    quotient, the product and the symmetric mean by u each. Deep: see `layerwise_error`, a bound that is useful in float64 only.
+    quotient, the product and the symmetric mean by u each. Deep: see `layerwise_error`, useful in float64 only.
     """
     if not isinstance(net, TwoLayerReLU):
         return layerwise_error(net, x)
