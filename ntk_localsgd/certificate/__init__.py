@@ -1,0 +1,10 @@
+"""Proof that a given run of full-batch Local GD converges: from its weights, the data, η and τ alone.
+
+A certificate speaks of exact arithmetic started from the stored weights and data; every bound it rests on includes the
+rounding of its own computation. Mathematics: ``docs/theory.md`` §5.
+"""
+
+from ntk_localsgd.certificate.certify import certify, certify_at_init, until_certified
+from ntk_localsgd.certificate.outcome import Certificate
+
+__all__ = ["Certificate", "certify", "certify_at_init", "until_certified"]

@@ -1,0 +1,297 @@
+"""Certify a network, or a random initialization by its key, and stop training as soon as it can be certified."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Array, Float
+from numpy import ndarray
+from rich.console import Console
+from rich.progress import track
+
+from ntk_localsgd.certificate.ball import certify_ball, least_radius
+from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
+from ntk_localsgd.certificate.neurons import NearKinks, Neurons, near_kinks, survey
+from ntk_localsgd.certificate.outcome import Certificate, failure
+from ntk_localsgd.certificate.path import BEYOND_KEPT, certify_path, predicted_reach
+from ntk_localsgd.certificate.rounding import UNIT, largest_eigenvalue
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd import Checkpoint
+from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
+
+__all__ = ["Method", "UntilCertified", "certify", "certify_at_init", "until_certified"]
+
+Method = Literal["auto", "ball", "path"]
+
+# How far beyond the predicted movement neurons are kept: the first that suffices. A retry costs one more pass.
+_MARGINS = (1.5, 3.0, 8.0)
+
+# Wider networks keep only what the path method needs: a ball's radius would keep several times as many neurons.
+_WIDE = 2**22
+
+# Smaller residuals that are tried to say roughly how far a run is from its certificate.
+_SHARES = tuple(4.0**-k for k in range(1, 7))
+
+
+def certify(
+    net: TwoLayerReLU,
+    dataset: Dataset,
+    clients: Clients,
+    *,
+    step_size: float,
+    local_steps: int,
+    method: Method = "auto",
+    estimate: bool = True,
+) -> Certificate:
+    """Prove, if possible, that full-batch Local GD from this very network converges to zero loss.
+
+    If certified: ‖r(t)‖₂ ≤ constant·rate^t·‖r(0)‖₂ for all rounds t from here on, and no neuron of any client moves by
+    more than ``radius``. Two arguments are available: "ball", one radius for all neurons, and "path", which follows the
+    predicted path and asks pair by pair which patterns may switch; "auto" tries the cheap one first.
+
+    Parameters
+    ----------
+    net
+        The network at any iterate; its weights and signs are all that matters, whatever trained it.
+    dataset, clients
+        The data (one target a row) and who holds it.
+    step_size, local_steps
+        η ≤ 1/max_c λ_max(Θ_cc) and τ of the run to come; all clients take full-batch steps, the server averages.
+    method
+        "auto", "ball" or "path".
+    estimate
+        If it does not certify, spend time on the residual and width that roughly would.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, η exceeds 1/λ_max of a client (the largest allowed one is named), or the Gram matrix is
+        singular as far as float64 can tell (the most nearly parallel rows are named).
+
+    References
+    ----------
+    ``docs/theory.md`` §5, [D].
+    """
+    _check(dataset, clients, step_size, local_steps, method)
+    if not isinstance(net, TwoLayerReLU):
+        raise InputError(f"net is a {type(net).__name__}, but the certificate is for TwoLayerReLU.")
+    if net.input_dim != dataset.input_dim:
+        raise InputError(f"net takes {net.input_dim} inputs, but the dataset has {dataset.input_dim}.")
+    weights, signs = np.asarray(net.weights), np.asarray(net.signs)
+    certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, step_size, local_steps)
+    return certifier.run(method, estimate=estimate)
+
+
+def certify_at_init(
+    key: Array,
+    dataset: Dataset,
+    clients: Clients,
+    *,
+    width: int,
+    step_size: float,
+    local_steps: int,
+    method: Method = "auto",
+    dtype: Any = None,
+    estimate: bool = True,
+    progress: bool = False,
+) -> Certificate:
+    """`certify` of ``TwoLayerReLU.init(key, width=width, …)``, without ever holding that network.
+
+    Neurons are drawn block by block, twice: for the Gram matrix and the residual, then for the neurons near a kink,
+    which alone are kept. A third pass is needed only where errors outgrow the prediction by half. Memory: the kept
+    neurons, a share of all that falls as m^{-1/2}.
+
+    Parameters
+    ----------
+    key, width, dtype
+        As for `TwoLayerReLU.init`.
+    progress
+        Show a progress bar for each pass.
+    dataset, clients, step_size, local_steps, method, estimate
+        As in `certify`.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    InputError
+        As `certify`, and for a width below 1.
+    """
+    _check(dataset, clients, step_size, local_steps, method)
+    if width < 1:
+        raise InputError(f"width is {width}, needs to be at least 1.")
+    dtype = TwoLayerReLU.init(key, width=1, input_dim=dataset.input_dim, dtype=dtype).weights.dtype
+    num_blocks, names = -(-width // NEURONS_PER_BLOCK), iter(("Gram matrix", "neurons near a kink"))
+
+    def neurons() -> Iterator[tuple[ndarray, ndarray]]:
+        name = next(names, "more neurons near a kink")
+        numbers = range(num_blocks)
+        shown = track(numbers, description=name, console=Console(stderr=True)) if progress else numbers
+        for block in shown:
+            size = min(NEURONS_PER_BLOCK, width - block * NEURONS_PER_BLOCK)
+            weights, signs = TwoLayerReLU.draw_block(key, block, size, dataset.input_dim, dtype)
+            yield np.asarray(weights), np.asarray(signs)
+
+    return _Certifier(neurons, dataset, clients, step_size, local_steps).run(method, estimate=estimate)
+
+
+@dataclasses.dataclass
+class UntilCertified:
+    """The stop callable that `until_certified` makes; ``certificate`` is the last one computed."""
+
+    every: int = 10
+    method: Method = "auto"
+    certificate: Certificate | None = None
+
+    def __call__(self, checkpoint: Checkpoint) -> bool:
+        """Whether the run is certified from here on."""
+        config = checkpoint.config
+        if config.batch_size is not None:
+            raise InputError(f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None.")
+        if config.server_step_size != 1:
+            raise InputError(f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average.")
+        try:
+            self.certificate = certify(
+                checkpoint.network, checkpoint.dataset, checkpoint.clients, step_size=config.step_size,
+                local_steps=config.local_steps, method=self.method, estimate=False,
+            )  # fmt: skip
+        except InputError as error:
+            # What is wrong from the start stays wrong; later, a Gram matrix may leave the theorem's range and return.
+            if checkpoint.round == 0:
+                raise
+            self.certificate = failure(self.method, str(error))
+        return self.certificate.certified
+
+
+def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertified:
+    """A ``stop`` for `local_sgd.run`: train until the rest of the run is proved to converge.
+
+    Parameters
+    ----------
+    every
+        Try at round 0 and after every this many rounds.
+    method
+        As in `certify`.
+
+    Returns
+    -------
+    UntilCertified
+        Its ``certificate`` is the proof when the run has stopped, and the last obstacle when it has not.
+
+    Raises
+    ------
+    InputError
+        For ``every`` below 1; when called, as `certify`, and for minibatches or a server step other than 1.
+    """
+    if every < 1:
+        raise InputError(f"every is {every}, needs to be at least 1.")
+    return UntilCertified(every, method)
+
+
+class _Certifier:
+    """The passes over the neurons and the order of the methods."""
+
+    def __init__(
+        self, neurons: Neurons, dataset: Dataset, clients: Clients, step_size: float, local_steps: int
+    ) -> None:
+        self.neurons, self.dataset = neurons, dataset
+        self.inputs = np.asarray(dataset.inputs, np.float64)
+        self.problem = Problem.of(self.inputs, clients, float(step_size), int(local_steps))
+        self.found = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
+
+    def run(self, method: Method, *, estimate: bool) -> Certificate:
+        """Ball, then path, as far as the method asks; fills in what concerns the reference network."""
+        gram = self.problem.inner * (self.found.counts / self.found.width)
+        try:
+            model = RoundModel(gram, self.problem)
+        except Unsuitable as error:
+            raise InputError(self._refusal(gram, str(error))) from error
+        result = self._tried(method, model, estimate=estimate)
+        norm, width = float(np.linalg.norm(self.found.residual)), self.found.width
+        share = 1.0 if result.certified else result.residual_estimate
+        return dataclasses.replace(
+            result, residual_norm=norm, residual_estimate=share * norm,
+            width_estimate=width / share**2 if share else np.inf,
+            rounding_floor=8 * UNIT * np.sqrt(width) * len(self.inputs),
+        )  # fmt: skip
+
+    def _tried(self, method: Method, model: RoundModel, *, estimate: bool) -> Certificate:
+        ball_reach, path_reach = np.zeros(len(self.inputs)), np.zeros(len(self.inputs))
+        if method == "ball" or (method == "auto" and self.found.width <= _WIDE):
+            ball_reach = 4 * least_radius(self.problem, self.found, model) * np.sqrt(np.diagonal(self.problem.inner))
+        if method != "ball":
+            path_reach = predicted_reach(self.problem, self.found, model)
+        near = self._near(np.maximum(ball_reach, _MARGINS[0] * path_reach))
+        ball = path = self._ball(near, model) if method != "path" else failure("path", "")
+        if ball.certified or method == "ball":
+            return ball
+        for margin in _MARGINS:
+            if not (near.threshold >= margin * path_reach).all():
+                near = self._near(margin * path_reach)
+            path = certify_path(self.problem, self.found, near, model)
+            if path.obstacle != BEYOND_KEPT:
+                break
+        if path.certified or not estimate:
+            return path
+        return dataclasses.replace(path, residual_estimate=self._share(near, model))
+
+    def _near(self, threshold: Float[ndarray, " n"]) -> NearKinks:
+        return near_kinks(self.neurons, self.inputs, threshold)
+
+    def _ball(self, near: NearKinks, model: RoundModel) -> Certificate:
+        """The better of both norms."""
+        results = [certify_ball(self.problem, self.found, near, model)]
+        results.append(
+            certify_ball(self.problem, self.found, near, RoundModel(model.gram, self.problem, euclidean=True))
+        )
+        return min(results, key=lambda result: (not result.certified, result.rate, -result.residual_estimate))
+
+    def _share(self, near: NearKinks, model: RoundModel) -> float:
+        """The largest power of ¼ of the residual with which these weights would be certified; 0 if none was."""
+        for share in _SHARES:
+            smaller = self.found._replace(
+                residual=self.found.residual * share, residual_error=self.found.residual_error * share
+            )
+            if certify_path(self.problem, smaller, near, model).certified:
+                return share
+        return 0.0
+
+    def _refusal(self, gram: Float[ndarray, "n n"], reason: str) -> str:
+        """One sentence for what the theorem cannot speak of."""
+        parts = self.problem.clients.indices
+        largest = [largest_eigenvalue(gram[np.ix_(part, part)]) for part in parts]
+        allowed = (1 - 1e-8) / max(largest)
+        if self.problem.step_size > allowed:
+            worst = int(np.argmax(largest))
+            return (f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
+                    f"client: at most {allowed:.6g}, by client {worst}.")  # fmt: skip
+        if len(self.inputs) < 2:
+            return f"{reason}: the network is off on the only sample."
+        off = np.flatnonzero(np.diagonal(self.found.counts) == 0)
+        if off.size:
+            return f"the Gram matrix is singular: no neuron is active on row {off[0]}."
+        pair = min(self.dataset.closest_pair, self.dataset.most_opposite_pair, key=lambda p: p.distance)
+        return (f"{reason}: rows {pair.rows[0]} and {pair.rows[1]} are the most nearly parallel, "
+                f"{pair.distance:.3g} apart.")  # fmt: skip
+
+
+def _check(dataset: Dataset, clients: Clients, step_size: float, local_steps: int, method: str) -> None:
+    if dataset.targets.ndim != 1:
+        raise InputError(f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output.")
+    if clients.num_samples != dataset.num_samples:
+        raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
+    if not (np.isfinite(step_size) and step_size > 0):
+        raise InputError(f"step_size is {step_size}, needs to be positive and finite.")
+    if int(local_steps) != local_steps or local_steps < 1:
+        raise InputError(f"local_steps is {local_steps}, needs to be a whole number of at least 1.")
+    if method not in get_args(Method):
+        raise InputError(f"method is {method!r}, needs to be one out of {', '.join(get_args(Method))}.")

@@ -1,0 +1,200 @@
+"""How far each pre-activation near its kink may have moved, pair by pair: (sample j, neuron r).
+
+A neuron moves by −(a_r/√m) Σ_i 1_ir (weight of i) x_i, its pre-activation on sample j by −(a_r/√m) g_jr, g_jr =
+Σ_i 1_ir (weight of i) G_ij. Proofs: ``docs/theory.md`` §5.2.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from ntk_localsgd.certificate.flow import Flow, Predicted
+from ntk_localsgd.certificate.model import Problem, RoundModel
+from ntk_localsgd.certificate.neurons import NearKinks
+from ntk_localsgd.certificate.rounding import SLACK, UNIT, spectral_norm
+
+__all__ = ["PairBounds", "Reach"]
+
+
+class Reach(NamedTuple):
+    """Bounds on what the weights of samples add up to, in either direction: this segment's rounds, one client's local
+    steps, and all rounds before."""
+
+    up: Float[ndarray, " n"]
+    down: Float[ndarray, " n"]
+    local_up: Float[ndarray, " n"]
+    local_down: Float[ndarray, " n"]
+    past_up: Float[ndarray, " n"]
+    past_down: Float[ndarray, " n"]
+
+    def coarse(self, problem: Problem, width: int) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
+        """The most a pre-activation of any neuron moves, whatever its pattern: up and down, per sample."""
+        size = np.abs(problem.inner) + problem.inner_error
+        plus, minus = np.where(problem.inner > 0, size, 0), np.where(problem.inner > 0, 0, size)
+        # Tiny entries may have the other sign; they count on both sides.
+        doubtful = np.where(np.abs(problem.inner) <= problem.inner_error, size, 0)
+        plus, minus = np.maximum(plus, doubtful), np.maximum(minus, doubtful)
+        up, down = self.past_up + self.up, self.past_down + self.down
+        own_plus, own_minus = plus * problem.same_client, minus * problem.same_client
+        rises = plus @ up + minus @ down + own_plus @ self.local_up + own_minus @ self.local_down
+        falls = plus @ down + minus @ up + own_plus @ self.local_down + own_minus @ self.local_up
+        return rises / math.sqrt(width) * SLACK, falls / math.sqrt(width) * SLACK
+
+
+class _Fixed(NamedTuple):
+    """What does not change while a segment's set of switching pairs grows; one number a pair."""
+
+    low: Float[ndarray, " p"]  # g over the predicted path, past and present, from below
+    high: Float[ndarray, " p"]
+    sensitivity: Float[ndarray, " p"]  # ‖u D^{-1}‖, u = (G_j ∘ b_r) Θ^{-1}
+    local_sensitivity: Float[ndarray, " p"]  # f·‖(G_j ∘ b_r)_c D‖
+
+
+class PairBounds:
+    """Interval of g_jr for every near pair, carried from segment to segment."""
+
+    def __init__(self, problem: Problem, near: NearKinks, width: int, model: RoundModel, error: float) -> None:
+        self.problem, self.near, self.scale = problem, near, 1 / math.sqrt(width)
+        self._size = np.abs(problem.inner) + problem.inner_error
+        sizes = [len(rows) for rows in near.rows]
+        self._center, self._drift, self._below, self._above = ([np.zeros(p) for p in sizes] for _ in range(4))
+        self._float_pad = problem.inner_error + (len(sizes) + 6) * UNIT * float(np.abs(problem.inner).max())
+        self._predicted: Predicted | None = None
+        self._fixed: list[_Fixed] = []
+        self._bind(model)
+        for j in range(len(sizes)):
+            _, sensitivity = self._leverage(j, near.patterns)
+            self._drift[j] += sensitivity * error * SLACK
+
+    def _bind(self, model: RoundModel) -> None:
+        """T ≈ Θ^{-1} and a bound on ‖T − Θ^{-1}‖₂."""
+        self._model = model
+        inverse = np.linalg.inv(model.gram)
+        inverse = (inverse + inverse.T) / 2
+        size, n = spectral_norm(inverse), len(inverse)
+        product_error = 2 * n**2 * UNIT * size * spectral_norm(model.gram)
+        gap = spectral_norm(np.eye(n) - inverse @ model.gram) + product_error
+        self._inverse = inverse
+        # The last term: rounding of a row times T.
+        self._inverse_gap = (size * gap / (1 - gap) if gap < 1 else math.inf) + 2 * n**1.5 * UNIT * size
+
+    def _rows(self, j: int, patterns: Bool[ndarray, "N n"]) -> Float[ndarray, "p n"]:
+        """G_j ∘ b_r for the pairs of sample j."""
+        return np.where(patterns[self.near.rows[j]], self.problem.inner[j], 0.0)
+
+    def _leverage(self, j: int, patterns: Bool[ndarray, "N n"]) -> tuple[Float[ndarray, "p n"], Float[ndarray, " p"]]:
+        """u = (G_j ∘ b_r) T and ≥ ‖(G_j ∘ b_r) Θ^{-1} D^{-1}‖₂."""
+        v = self._rows(j, patterns)
+        u = v @ self._inverse
+        return u, self._sensitivity(u, np.linalg.norm(v, axis=1))
+
+    def _sensitivity(self, u: Float[ndarray, "p n"], size: Float[ndarray, " p"]) -> Float[ndarray, " p"]:
+        model = self._model
+        gap = size * self._inverse_gap + 2 * model.pad * np.linalg.norm(u, axis=1)
+        return (np.linalg.norm(u @ model.inverse_root, axis=1) + gap * model.inverse_norm) * SLACK
+
+    def prepare(self, model: RoundModel, patterns: Bool[ndarray, "N n"], predicted: Predicted) -> None:
+        """Everything of the segment that depends on the frozen patterns and the prediction alone."""
+        self._predicted, self._patterns, self._fixed = predicted, patterns, []
+        same = self.problem.same_client
+        for j, rows in enumerate(self.near.rows):
+            b, own = patterns[rows].astype(np.float64), same[j]
+            ends = np.stack([
+                predicted.moved, predicted.first_local * own, predicted.moved + predicted.last_local * own,
+            ]) * self.problem.inner[j]  # fmt: skip
+            moves = b @ ends.T
+            spread = np.where(own, predicted.local_spread, predicted.spread)
+            wide = b @ (self._size[j] * spread) + self._float_pad * (predicted.up + predicted.down
+                                                                    + predicted.local_up + predicted.local_down).sum()  # fmt: skip
+            _, sensitivity = self._leverage(j, patterns)
+            v_own = self._rows(j, patterns) * own
+            local = np.linalg.norm(v_own @ model.root, axis=1) + model.pad * model.norm * np.linalg.norm(v_own, axis=1)
+            self._fixed.append(_Fixed(
+                self._center[j] + np.minimum(moves.min(axis=1), 0) - wide * SLACK - self._below[j] - self._drift[j],
+                self._center[j] + np.maximum(moves.max(axis=1), 0) + wide * SLACK + self._above[j] + self._drift[j],
+                sensitivity, model.local_factor * local * SLACK,
+            ))  # fmt: skip
+
+    def mark(self, uncertain: Bool[ndarray, "N n"], bound: Flow, reach: Reach, ahead: float) -> None:
+        """Add the pairs whose pre-activation may cross the kink; all bounds come from the set as it was before.
+
+        ``ahead`` ≥ ‖D r̂‖ at the start of the tail, whose predicted movement Θ^{-1} r̂ is counted as error; 0 elsewhere.
+        """
+        before = uncertain.copy()
+        total = (bound.largest_error + ahead, bound.local_bent, bound.forcing)
+        for j, (rows, fixed) in enumerate(zip(self.near.rows, self._fixed, strict=True)):
+            deviation = self._deviation(j, rows, fixed, *total)
+            below, above = self._switching(j, before, reach, local=True)
+            low, high = fixed.low - deviation - below, fixed.high + deviation + above
+            signs, z, error = self.near.signs[rows], self.near.values[j], self.near.errors[j]
+            low, high = low - (SLACK - 1) * np.abs(low), high + (SLACK - 1) * np.abs(high)
+            lowest = z - error + self.scale * np.where(signs > 0, -high, low)
+            highest = z + error + self.scale * np.where(signs > 0, -low, high)
+            on = self._patterns[rows, j]
+            uncertain[rows, j] |= np.where(on, lowest < 0, highest >= 0)
+
+    def _deviation(
+        self, j: int, rows: ndarray, fixed: _Fixed, error: float, bent: Float[ndarray, " n"], forcing: Float[ndarray, " n"]
+    ) -> Float[ndarray, " p"]:
+        """|Σ_i b_ir G_ij (true − predicted weight of i)|: by Θ(a − â) = e(T) − e(t) − Σg, and one client's steps."""
+        v = self._rows(j, self._patterns)
+        forced = np.abs(v @ self._inverse) @ forcing
+        gap = np.linalg.norm(v, axis=1) * self._inverse_gap * float(np.linalg.norm(forcing))
+        own = self._patterns[rows] @ (self._size[j] * bent * self.problem.same_client[j])
+        return (forced + gap + (fixed.sensitivity + fixed.local_sensitivity) * error + own) * SLACK
+
+    def _switching(
+        self, j: int, uncertain: Bool[ndarray, "N n"], reach: Reach, *, local: bool
+    ) -> tuple[Float[ndarray, " p"], Float[ndarray, " p"]]:
+        """What samples whose pattern may switch take from g or add to it, beside their frozen pattern's share."""
+        rows = self.near.rows[j]
+        up, down = reach.up, reach.down
+        if local:
+            own = self.problem.same_client[j]
+            up, down = up + own * reach.local_up, down + own * reach.local_down
+        positive = self.problem.inner[j] > 0
+        plus = np.where(positive, up, down) * self._size[j]
+        minus = np.where(positive, down, up) * self._size[j]
+        # An inner product within its error of 0 may have either sign.
+        doubtful = np.abs(self.problem.inner[j]) <= self.problem.inner_error
+        plus, minus = (np.where(doubtful, np.maximum(plus, minus), x) for x in (plus, minus))
+        u, b = uncertain[rows], self._patterns[rows]
+        on, off = (u & b).astype(np.float64), (u & ~b).astype(np.float64)
+        # An active sample can lose what it adds, an inactive one can add it.
+        return (on @ plus + off @ minus) * SLACK, (on @ minus + off @ plus) * SLACK
+
+    def carry(self, uncertain: Bool[ndarray, "N n"], bound: Flow, reach: Reach) -> None:
+        """The segment is closed: its predicted movement and its slack belong to the past."""
+        predicted = self._predicted
+        assert predicted is not None
+        for j, rows in enumerate(self.near.rows):
+            self._center[j] = self._center[j] + self._patterns[rows] @ (predicted.moved * self.problem.inner[j])
+            below, above = self._switching(j, uncertain, reach, local=False)
+            self._below[j] = (self._below[j] + below) * SLACK
+            self._above[j] = (self._above[j] + above) * SLACK
+            v = self._rows(j, self._patterns)
+            pad = np.linalg.norm(v, axis=1) * self._inverse_gap * float(np.linalg.norm(bound.forcing))
+            wide = predicted.pad * self._size[j].sum() + self._float_pad * (predicted.up + predicted.down).sum()
+            self._drift[j] = (self._drift[j] + np.abs(v @ self._inverse) @ bound.forcing + pad + wide) * SLACK
+
+    def predicted_patterns(self, patterns: Bool[ndarray, "N n"]) -> Bool[ndarray, "N n"]:
+        """The signs where the prediction has arrived: the next segment's frozen patterns. Any choice is sound."""
+        after = patterns.copy()
+        for j, rows in enumerate(self.near.rows):
+            after[rows, j] = self.near.values[j] - self.scale * self.near.signs[rows] * self._center[j] >= 0
+        return after
+
+    def rebase(
+        self, model: RoundModel, patterns: Bool[ndarray, "N n"], old_patterns: Bool[ndarray, "N n"], error: float
+    ) -> None:
+        """Freeze other patterns: by Abel's summation Σ_q u_q(e(T_q) − e(T_{q+1})) leaves (u_{q+1} − u_q) e(T_{q+1})."""
+        old_inverse, old_gap = self._inverse, self._inverse_gap
+        self._bind(model)
+        for j in range(len(self.near.rows)):
+            old, v = self._rows(j, old_patterns), self._rows(j, patterns)
+            gap = np.linalg.norm(old, axis=1) * old_gap * model.inverse_norm
+            change = self._sensitivity(v @ self._inverse - old @ old_inverse, np.linalg.norm(v, axis=1)) + gap
+            self._drift[j] = (self._drift[j] + change * error) * SLACK

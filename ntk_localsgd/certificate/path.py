@@ -1,0 +1,171 @@
+"""The path-following certificate: the predicted path, segment by segment, with the patterns that may switch on it.
+
+Proofs: ``docs/theory.md`` §5.2.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ntk_localsgd.certificate.flow import Flow, Predicted, flow, predict
+from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
+from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pattern_products
+from ntk_localsgd.certificate.outcome import Certificate, failure
+from ntk_localsgd.certificate.pairs import PairBounds, Reach
+from ntk_localsgd.certificate.rounding import SLACK, spectral_norm
+
+__all__ = ["BEYOND_KEPT", "certify_path", "predicted_reach"]
+
+#: The obstacle that a larger threshold removes.
+BEYOND_KEPT = "neurons may move beyond those kept"
+
+# Segments of the path, their ends in geometric progression: the path bends most in the first rounds.
+_SEGMENTS = 24
+
+# The prediction stops where ‖r̂‖_M has fallen to this share, or after this many rounds; the infinite tail follows.
+_TAIL, _LONGEST = 1e-4, 4096
+
+# A fixed point that needs more sweeps than this, or an error this many times the start's norm, is hopeless.
+_SWEEPS, _HOPELESS = 100, 100.0
+
+
+def certify_path(
+    problem: Problem, found: Survey, near: NearKinks, model: RoundModel, *, segments: int = _SEGMENTS
+) -> Certificate:
+    """Follow the prediction segment by segment; in each, enlarge the set of pairs that may switch until it is closed.
+
+    Parameters
+    ----------
+    problem, found, near, model
+        As in `ball.certify_ball`; ``model`` in the M-norm.
+    segments
+        How many; more are sharper and slower.
+    """
+    path = _Path(problem, found, near, model)
+    ends = _segment_ends(model, found.residual, segments)
+    try:
+        for first, last in zip(ends[:-1], ends[1:], strict=True):
+            if obstacle := path.advance(last - first):
+                return failure("path", _placed(obstacle, f"in rounds {first} to {last}"), rate=path.rate)
+            path.rebase()
+        if obstacle := path.advance(0):
+            return failure("path", _placed(obstacle, f"from round {ends[-1]} on"), rate=path.rate)
+    except Unsuitable as error:
+        return failure("path", f"after patterns change, {error}")
+    return path.conclude()
+
+
+def _placed(obstacle: str, where: str) -> str:
+    return obstacle if obstacle == BEYOND_KEPT else f"{obstacle} {where}"
+
+
+def predicted_reach(problem: Problem, found: Survey, model: RoundModel) -> Float[ndarray, " n"]:
+    """How far pre-activations of each sample move along the prediction, whatever the neuron's pattern."""
+    rounds = _segment_ends(model, found.residual, 2)[-1]
+    predicted = predict(model, found.residual, rounds)
+    zero = np.zeros(len(found.residual))
+    reach = Reach(predicted.up, predicted.down, predicted.local_up, predicted.local_down, zero, zero)
+    return np.maximum(*reach.coarse(problem, found.width))
+
+
+def _segment_ends(model: RoundModel, residual: Float[ndarray, " n"], segments: int) -> list[int]:
+    """Rounds 0 = T_0 < T_1 < …, the last one where the tail begins."""
+    length, rounds = float(np.linalg.norm(model.root @ residual)), 0
+    start = length
+    while length > _TAIL * start and rounds < _LONGEST:
+        residual, rounds = model.operator @ residual, rounds + 1
+        length = float(np.linalg.norm(model.root @ residual))
+    return [0, *np.unique(np.geomspace(1, max(rounds, 1), segments).round().astype(int)).tolist()]
+
+
+class _Path:
+    """The state at the start of a segment: frozen patterns, prediction, errors and what has moved so far."""
+
+    def __init__(self, problem: Problem, found: Survey, near: NearKinks, model: RoundModel) -> None:
+        self.problem, self.found, self.near, self.model = problem, found, near, model
+        n = len(found.residual)
+        self.patterns, self.counts = near.patterns.copy(), found.counts.copy()
+        self.predicted_residual = found.residual
+        self.error = model.length(np.zeros(n), found.residual_error)
+        self.pairs = PairBounds(problem, near, found.width, model, self.error)
+        # Σ of |weights| that pull up and down, over all rounds so far; the largest of a client's local steps so far.
+        self.up, self.down, self.local = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.round, self.rate = 0, math.inf
+        self.log_bounds: list[tuple[int, float]] = []  # (t, log of a bound on ‖r(t)‖₂)
+        self._last: tuple[Predicted, Flow] | None = None
+
+    def advance(self, rounds: int) -> str:
+        """Close the set of switching pairs over the next segment (0: for ever); returns the obstacle, if any."""
+        predicted = predict(self.model, self.predicted_residual, rounds)
+        # In the tail nothing is predicted: all that is left counts as error.
+        ahead = 0.0 if rounds else self.model.length(self.predicted_residual)
+        start = (self.error + ahead) * SLACK
+        self.pairs.prepare(self.model, self.patterns, predicted)
+        uncertain, size = np.zeros_like(self.patterns), -1
+        hopeless = _HOPELESS * max(self.model.length(self.found.residual), 1e-300)
+        for _ in range(_SWEEPS):
+            changes = gram_changes(
+                self.problem.inner, self.problem.inner_error, self.patterns, uncertain, self.found.width
+            )
+            bound = flow(self.model, predicted, changes, start)
+            self.rate = bound.rate
+            if not bound.largest_error < hopeless or not math.isfinite(bound.forcing.sum()):
+                return f"ρ = {bound.rate:.4g}: the patterns that may switch explain more than the whole loss"
+            if uncertain.sum() == size:
+                break
+            size = int(uncertain.sum())
+            reach = self._reach(predicted, bound)
+            if not (np.maximum(*reach.coarse(self.problem, self.found.width)) <= self.near.threshold).all():
+                return BEYOND_KEPT
+            self.pairs.mark(uncertain, bound, reach, ahead)
+        else:
+            return "the set of pairs that may switch did not close"
+        self._close(predicted, bound)
+        self.pairs.carry(uncertain, bound, reach)
+        return ""
+
+    def _reach(self, predicted: Predicted, bound: Flow) -> Reach:
+        """Weights of the segment, with all that they may deviate by, beside those of the past."""
+        return Reach(
+            predicted.up + bound.weights, predicted.down + bound.weights,
+            predicted.local_up + bound.local_weights, predicted.local_down + bound.local_weights, self.up, self.down,
+        )  # fmt: skip
+
+    def _close(self, predicted: Predicted, bound: Flow) -> None:
+        self.up = (self.up + predicted.up + bound.weights) * SLACK
+        self.down = (self.down + predicted.down + bound.weights) * SLACK
+        local = np.maximum(predicted.local_up, predicted.local_down) + bound.local_weights
+        self.local = np.maximum(self.local, local)
+        lengths = np.linalg.norm(predicted.residuals, axis=1) + self.model.inverse_norm * bound.errors
+        self.log_bounds += [(self.round + t, math.log(max(size, 1e-300))) for t, size in enumerate(lengths)]
+        self.round += predicted.rounds
+        self.predicted_residual = predicted.residuals[-1]
+        self.error = float(bound.errors[-1])
+
+    def rebase(self) -> None:
+        """Freeze the patterns anew where the prediction has arrived, and carry the error over to the new norm."""
+        old_model, old_patterns = self.model, self.patterns
+        patterns = self.pairs.predicted_patterns(old_patterns)
+        changed = (patterns != old_patterns).any(axis=1)
+        if changed.any():
+            self.counts = self.counts + pattern_products(patterns[changed]) - pattern_products(old_patterns[changed])
+            self.patterns = patterns
+            self.model = RoundModel(self.problem.inner * (self.counts / self.found.width), self.problem)
+            transfer = spectral_norm(self.model.root @ old_model.inverse_root)
+            pads = 3 * self.model.pad * self.model.norm * old_model.inverse_norm
+            self.error = (transfer + pads) * self.error * SLACK
+            self.pairs.rebase(self.model, patterns, old_patterns, self.error)
+
+    def conclude(self) -> Certificate:
+        """Rate, constant and radius from what the segments have proved."""
+        start = math.log(max(float(np.linalg.norm(self.found.residual)), 1e-300))
+        constant = math.exp(max(size - start - t * math.log(self.rate) for t, size in self.log_bounds))
+        own = self.problem.owner == np.arange(self.problem.clients.num_clients)[:, None]
+        weights = float(np.linalg.norm(np.maximum(self.up, self.down) + self.local * own, axis=1).max())
+        radius = self.problem.spectral * weights / math.sqrt(self.found.width) * SLACK
+        return dataclasses.replace(
+            failure("path", "", rate=self.rate), certified=True, constant=constant * SLACK, radius=radius
+        )
