@@ -7,18 +7,19 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool
 from numpy import ndarray
 
 from ntk_localsgd.certificate.model import Problem, RoundModel, split_norms
-from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes
+from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of
 from ntk_localsgd.certificate.outcome import Certificate, failure
 from ntk_localsgd.certificate.rounding import SLACK
 
 __all__ = ["certify_ball", "least_radius"]
 
-# Radii tried, geometrically between what frozen patterns need and the largest: any subset of radii is sound.
-_RADII = 40
+# Radii tried, geometrically; any subset of radii is sound. Those below what frozen patterns need can only tell by how
+# much a certificate is missed.
+_RADII = 60
 
 
 def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundModel) -> Certificate:
@@ -26,8 +27,8 @@ def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundM
 
     ρ(R) = ‖DBD^{-1}‖₂ + growth(E(R)), E(R) bounding what the neurons within R of a kink can do to Θ, and
     R_need(R) = (‖Dr‖/√m)[(η/K) χ Σ_k a_k/(1 − ρ) + η max_c χ_c Σ_k a_k]: local step k of all clients together moves
-    the average of a neuron by (η/K√m)‖Σ_i 1_ir r_i x_i‖ ≤ (η/K√m) χ‖r^k‖, ‖r^k‖ ≤ a_k‖Dr‖, and a round's ‖Dr‖ is at most
-    ρ times the one before.
+    the average of a neuron by (η/K√m)‖Σ_i 1_ir r_i x_i‖ ≤ (η/K√m) χ‖r^k‖, ‖r^k‖ ≤ a_k‖Dr‖, and a round's ‖Dr‖ is at
+    most ρ times the one before.
 
     Parameters
     ----------
@@ -44,18 +45,22 @@ def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundM
     least = least_radius(problem, found, model)
     best = failure("ball", "radius: even with frozen patterns neurons may leave every ball")
     best_share = 0.0
-    for radius in np.geomspace(least, largest, _RADII) if 0 < least < largest else ():
-        errors = split_norms(_changes(problem, found, near, float(radius)), problem)
+    for radius in np.geomspace(1e-3 * least, largest, _RADII) if 0 < least < largest else ():
+        uncertain = _within(problem, near, float(radius))
+        changes = gram_changes(problem.inner, problem.inner_error, near.patterns, uncertain, found.width)
+        errors = split_norms(changes, problem)
         rate, needed = _needed(problem, model, unit, *errors)
         if rate < 1 and needed <= radius:
             start = max(float(np.linalg.norm(found.residual)), np.finfo(float).tiny)
             return dataclasses.replace(
                 best, certified=True, rate=rate, constant=model.inverse_norm * length / start * SLACK, radius=needed,
-                allowed_radius=float(radius), obstacle="",
+                allowed_radius=float(radius), obstacle="", switching=pairs_of(near, uncertain),
             )  # fmt: skip
         if rate < 1 and radius / needed > best_share:
             best_share = float(radius / needed)
-            text = f"radius: neurons may move by {needed:.3g}, and the loss is proved to contract within {radius:.3g} only"
+            text = (
+                f"radius: neurons may move by {needed:.3g}, and the loss is proved to contract within {radius:.3g} only"
+            )
             best = dataclasses.replace(failure("ball", text, rate=rate), allowed_radius=float(radius))
         elif best_share == 0:
             best = failure("ball", f"ρ = {rate:.4g} ≥ 1 within {radius:.3g} of here", rate=rate)
@@ -69,9 +74,7 @@ def least_radius(problem: Problem, found: Survey, model: RoundModel) -> float:
     return _needed(problem, model, unit, 0.0, 0.0)[1]
 
 
-def _needed(
-    problem: Problem, model: RoundModel, unit: float, error: float, client_error: float
-) -> tuple[float, float]:
+def _needed(problem: Problem, model: RoundModel, unit: float, error: float, client_error: float) -> tuple[float, float]:
     """ρ and R_need for ‖E‖₂ and max_c ‖E_cc‖₂; ``unit`` is ‖Dr‖/√m."""
     chain = model.chain(error, client_error)
     rate = (model.contraction + chain.growth) * SLACK
@@ -82,11 +85,10 @@ def _needed(
     return rate, unit * local * (rounds + float(problem.client_spectral.max())) * SLACK
 
 
-def _changes(problem: Problem, found: Survey, near: NearKinks, radius: float) -> Float[ndarray, "n n"]:
-    """E(R), entrywise."""
+def _within(problem: Problem, near: NearKinks, radius: float) -> Bool[ndarray, "N n"]:
+    """Pairs within R‖x_j‖ of the kink, which is what a pre-activation may move by, or within rounding of that."""
     uncertain = np.zeros_like(near.patterns)
     for j, (rows, values, errors) in enumerate(zip(near.rows, near.values, near.errors, strict=True)):
-        # A pre-activation moves by at most R‖x_j‖.
-        reach = radius * math.sqrt(problem.inner[j, j]) * SLACK
+        reach = radius * math.sqrt(problem.inner[j, j] + problem.inner_error) * SLACK
         uncertain[rows[np.abs(values) <= reach + errors], j] = True
-    return gram_changes(problem.inner, problem.inner_error, near.patterns, uncertain, found.width)
+    return uncertain

@@ -156,9 +156,13 @@ class UntilCertified:
         """Whether the run is certified from here on."""
         config = checkpoint.config
         if config.batch_size is not None:
-            raise InputError(f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None.")
+            raise InputError(
+                f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None."
+            )
         if config.server_step_size != 1:
-            raise InputError(f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average.")
+            raise InputError(
+                f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average."
+            )
         try:
             self.certificate = certify(
                 checkpoint.network, checkpoint.dataset, checkpoint.clients, step_size=config.step_size,
@@ -240,6 +244,9 @@ class _Certifier:
             path = certify_path(self.problem, self.found, near, model)
             if path.obstacle != BEYOND_KEPT:
                 break
+        if path.obstacle == BEYOND_KEPT:
+            text = f"errors outgrow the prediction: neurons may move {_MARGINS[-1]:g} times as far as predicted"
+            path = dataclasses.replace(path, obstacle=text)
         if path.certified or not estimate:
             return path
         return dataclasses.replace(path, residual_estimate=self._share(near, model))
@@ -286,7 +293,9 @@ class _Certifier:
 
 def _check(dataset: Dataset, clients: Clients, step_size: float, local_steps: int, method: str) -> None:
     if dataset.targets.ndim != 1:
-        raise InputError(f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output.")
+        raise InputError(
+            f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output."
+        )
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
     if not (np.isfinite(step_size) and step_size > 0):

@@ -1,7 +1,7 @@
 """The predicted path over a segment of rounds, and what bounds the true path's distance from it.
 
-Proofs: ``docs/theory.md`` §5.2. In a segment the patterns that the prediction uses stay the same; E bounds what the pairs
-that may switch do to Θ.
+Proofs: ``docs/theory.md`` §5.2. In a segment the patterns that the prediction uses stay the same; E bounds what the
+pairs that may switch do to Θ.
 """
 
 import math
@@ -21,8 +21,8 @@ class Predicted(NamedTuple):
     """Residuals r̂(t+1) = B r̂(t) and the weights that samples accumulate on the way, relative to the segment's start.
 
     ``local_steps[k]`` = P^k r̂(t) [L n]; ``moved`` = Σ_t M r̂/K, what the averaged model's weights gain; ``first_local``
-    and ``last_local`` = M r̂ at both ends, what a client's local steps add. Every point of the path, averaged or local, is
-    within ``spread`` (averaged) or ``local_spread`` of the hull of {0, moved, first_local, moved + last_local}, with
+    and ``last_local`` = M r̂ at both ends, what a client's local steps add. Every point of the path, averaged or local,
+    is within ``spread`` (averaged) or ``local_spread`` of the hull of {0, moved, first_local, moved + last_local}, with
     the hull's coordinates the same for all samples. ``up`` and ``down``: Σ_t (η/K) Σ_k (P^k r̂)^± and, ``local_up`` and
     ``local_down``, the largest ηΣ_k (P^k r̂)^± of a round. ``pad``: rounding error of each of these.
     """
@@ -52,7 +52,8 @@ def predict(model: RoundModel, start: Float[ndarray, " n"], rounds: int) -> Pred
     num_clients = model.problem.clients.num_clients
     if rounds == 0:
         zero = np.zeros(n)
-        return Predicted(np.zeros((1, n)), [np.zeros((0, n))] * tau, *[zero] * 9, 0.0)
+        nothing = [np.zeros((0, n))] * tau
+        return Predicted(np.zeros((1, n)), nothing, zero, zero, zero, zero, zero, zero, zero, zero, zero, 0.0)
     residuals = np.empty((rounds + 1, n))
     residuals[0] = start
     for t in range(rounds):
@@ -67,11 +68,13 @@ def predict(model: RoundModel, start: Float[ndarray, " n"], rounds: int) -> Pred
     sizes = np.linalg.norm(residuals[:-1], axis=1)
     # What M r̂ and its sum are off by; P^k r̂ and its sums likewise.
     pad = model.pad * eta * tau * (float(sizes.sum()) / num_clients + float(sizes.max()))
-    up, down = sum(np.maximum(s, 0) for s in steps) * eta, sum(np.maximum(-s, 0) for s in steps) * eta
+    up = eta * np.sum([np.maximum(s, 0) for s in steps], axis=0)
+    down = eta * np.sum([np.maximum(-s, 0) for s in steps], axis=0)
     totals = (up.sum(axis=0) / num_clients, down.sum(axis=0) / num_clients, up.max(axis=0), down.max(axis=0))
+    all_up, all_down, local_up, local_down = (total * SLACK + pad for total in totals)
     return Predicted(
-        residuals, steps, path[-1], local[-1][0], local[-1][-1], spread + pad, local_spread + pad,
-        *(total * SLACK + pad for total in totals), pad,
+        residuals, steps, path[-1], local[-1][0], local[-1][-1], spread + pad, local_spread + pad, all_up, all_down,
+        local_up, local_down, pad,
     )  # fmt: skip
 
 
@@ -101,7 +104,8 @@ class Flow(NamedTuple):
     ``errors[t]`` ≥ ‖D(r − r̂)(t)‖₂; ``rate`` = ‖DBD^{-1}‖ + growth. ``forcing`` ≥ Σ_t of the round's change that no
     weights explain, entrywise: g = (η/K)Σ_k|Θ̃ − Θ||r^k|. ``weights``: Σ_t of the deviation of |weights| of a round, and
     ``local_weights`` the largest of a client's local steps, both even if patterns switch at every step; ``local_bent``
-    the part of the latter that the frozen patterns do not explain.
+    the part of the latter that the frozen patterns do not explain. ``weight_norm`` and ``local_weight_norm``: the same
+    two as Euclidean norms over all samples, each at most √n times less than the entries would say.
     """
 
     errors: Float[ndarray, " L+1"]
@@ -110,6 +114,8 @@ class Flow(NamedTuple):
     weights: Float[ndarray, " n"]
     local_weights: Float[ndarray, " n"]
     local_bent: Float[ndarray, " n"]
+    weight_norm: float
+    local_weight_norm: float
 
     @property
     def largest_error(self) -> float:
@@ -150,14 +156,16 @@ def flow(model: RoundModel, predicted: Predicted, changes: Float[ndarray, "n n"]
     errors = _errors(rate, added, start_error)
     total_error = _total(errors, rate, rounds)
     rows = np.linalg.norm(changes, axis=1)
-    forcing = first.sum(axis=0) + rows * (float(y_norms.sum()) + float(chain.steps.sum()) * total_error)
-    bent = eta * float(chain.bent.sum())
-    reach, largest = model.row_reach, float(errors.max())
+    steps, largest = float(chain.steps.sum()), float(errors.max())
+    norms = float(y_norms.sum()) + steps * total_error
+    forcing = first.sum(axis=0) + rows * norms
+    bent, reach = eta * float(chain.bent.sum()), model.row_reach
     local_bent = eta * y_sum.max(axis=0, initial=0.0) + bent * largest
     return Flow(
         errors, rate, (eta / num_clients * forcing + float(defect.sum())) * SLACK,
         (eta * y_sum.sum(axis=0) + (reach + bent) * total_error) / num_clients * SLACK,
-        (local_bent + reach * largest) * SLACK, local_bent * SLACK,
+        (local_bent + reach * largest) * SLACK, local_bent * SLACK, eta / num_clients * norms * SLACK,
+        eta * (float(y_norms.max(initial=0.0)) + steps * largest) * SLACK,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from ntk_localsgd.clients import Clients
 __all__ = ["LocalChain", "Problem", "RoundModel", "Unsuitable", "split_norms"]
 
 
-class Unsuitable(Exception):  # noqa: N818 (an outcome, reported as the certificate's obstacle)
+class Unsuitable(Exception):
     """The frozen-pattern round contracts in no norm: Gram matrix singular, or step size above 1/λ_max of a client."""
 
 
@@ -93,7 +93,9 @@ class RoundModel:
         self._require_contraction()
         self.local_map = np.where(problem.same_client, np.eye(n) - eta * gram, 0.0)
         self.weights = self._accumulate(tau)  # M
-        self.root, self.inverse_root = (np.eye(n), np.eye(n)) if euclidean else self._roots()
+        roots = (np.eye(n), np.eye(n)) if euclidean else self._roots()
+        self.root: Float[ndarray, "n n"] = roots[0]
+        self.inverse_root: Float[ndarray, "n n"] = roots[1]
         self.norm, self.inverse_norm, self._root_gap = self._norms()
         self.operator = np.eye(n) - gram @ self.weights / problem.clients.num_clients
         # B itself is known up to ‖Θ‖ητζ/K ≤ τζ and its own product's ζ, because η‖Θ‖ ≤ Σ_c ηλ_max(Θ_cc) ≤ K.
@@ -126,7 +128,8 @@ class RoundModel:
 
     def _roots(self) -> tuple[Float[ndarray, "n n"], Float[ndarray, "n n"]]:
         """D ≈ M^{1/2} and J ≈ D^{-1}, client by client."""
-        root, inverse = np.zeros_like(self.gram), np.zeros_like(self.gram)
+        root = np.zeros_like(self.gram)
+        inverse = root.copy()
         for part in self.problem.clients.indices:
             block = np.ix_(part, part)
             values, vectors = scipy.linalg.eigh(self.weights[block])

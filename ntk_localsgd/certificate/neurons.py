@@ -13,7 +13,17 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.rounding import SLACK, UNIT, gamma
 
-__all__ = ["NearKinks", "Neurons", "Survey", "gram_changes", "near_kinks", "pattern_changes", "pattern_products", "survey"]
+__all__ = [
+    "NearKinks",
+    "Neurons",
+    "Survey",
+    "gram_changes",
+    "near_kinks",
+    "pairs_of",
+    "pattern_changes",
+    "pattern_products",
+    "survey",
+]
 
 # Numbers in one tile of pre-activations: 32 MiB in float64.
 _TILE = 2**22
@@ -39,6 +49,7 @@ class NearKinks(NamedTuple):
     """
 
     threshold: Float[ndarray, " n"]
+    numbers: Int[ndarray, " N"]  # which neurons of the network these are
     patterns: Bool[ndarray, "N n"]
     signs: Float[ndarray, " N"]
     rows: list[Int[ndarray, " p"]]
@@ -75,7 +86,7 @@ def near_kinks(neurons: Neurons, inputs: Float[ndarray, "n d"], threshold: Float
     """Second pass: keep the neurons with |w·x_j| ≤ threshold_j for some j, rounding errors counted against them."""
     n, d = inputs.shape
     norms = np.linalg.norm(inputs, axis=1) * SLACK
-    patterns, all_signs, kept = [], [], 0
+    numbers, patterns, all_signs, seen, kept = [], [], [], 0, 0
     rows: list[list[ndarray]] = [[] for _ in range(n)]
     values: list[list[ndarray]] = [[] for _ in range(n)]
     errors: list[list[ndarray]] = [[] for _ in range(n)]
@@ -84,6 +95,7 @@ def near_kinks(neurons: Neurons, inputs: Float[ndarray, "n d"], threshold: Float
         error = gamma(d + 2) * np.linalg.norm(weights, axis=1) * SLACK
         near = np.abs(z) <= threshold[:, None] + norms[:, None] * error
         chosen = np.flatnonzero(near.any(axis=0))
+        numbers.append(chosen + seen)
         patterns.append((z[:, chosen] >= 0).T)
         all_signs.append(signs[chosen])
         for j in range(n):
@@ -91,11 +103,17 @@ def near_kinks(neurons: Neurons, inputs: Float[ndarray, "n d"], threshold: Float
             rows[j].append((local + kept).astype(np.int64))
             values[j].append(z[j, chosen[local]])
             errors[j].append(norms[j] * error[chosen[local]])
-        kept += len(chosen)
+        kept, seen = kept + len(chosen), seen + len(weights)
     return NearKinks(
-        threshold, np.concatenate(patterns), np.concatenate(all_signs),
+        threshold, np.concatenate(numbers), np.concatenate(patterns), np.concatenate(all_signs),
         *([np.concatenate(part) for part in lists] for lists in (rows, values, errors)),
     )  # fmt: skip
+
+
+def pairs_of(near: NearKinks, chosen: Bool[ndarray, "N n"]) -> Int[ndarray, "p 2"]:
+    """(sample, neuron) of the chosen pairs, numbered as in the network."""
+    rows, samples = np.nonzero(chosen)
+    return np.stack([samples, near.numbers[rows]], axis=1)
 
 
 def pattern_products(patterns: Bool[ndarray, "N n"]) -> Int[ndarray, "n n"]:

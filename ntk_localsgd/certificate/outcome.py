@@ -3,6 +3,10 @@
 import dataclasses
 import math
 
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
 __all__ = ["Certificate", "failure"]
 
 
@@ -29,10 +33,13 @@ class Certificate:
     obstacle
         Empty if certified; otherwise what stands in the way.
     width_estimate, residual_estimate
-        Roughly the width, or the residual norm at this width, that would do (the present ones if certified, infinite and 0
-        if unknown).
+        Roughly the width, or the residual norm at this width, that would do (the present ones if certified, infinite
+        and 0 if unknown).
     method
         "ball" or "path", the one that speaks.
+    switching
+        (sample, neuron) of all pairs that are not proved to keep their sign: at averaged models, and on the local models
+        of the sample's own client.
     rounding_floor
         Residual norm below which a float64 run is rounding noise, and the rate cannot be observed.
     """
@@ -48,6 +55,7 @@ class Certificate:
     residual_estimate: float
     method: str
     rounding_floor: float
+    switching: Int[ndarray, "p 2"] = dataclasses.field(repr=False)
 
     def __str__(self) -> str:
         if self.certified:
@@ -55,12 +63,15 @@ class Certificate:
                     f"{self.residual_norm:.4g}, no neuron moves by more than {self.radius:.4g}")  # fmt: skip
         hint = ""
         if math.isfinite(self.width_estimate):
-            hint = f"; a width of roughly {self.width_estimate:.1g} or a residual of {self.residual_estimate:.1g} would do"
+            hint = (
+                f"; a width of roughly {self.width_estimate:.1g} or a residual of {self.residual_estimate:.1g} would do"
+            )
         return f"not certified ({self.method}): {self.obstacle}{hint}"
 
 
 def failure(method: str, obstacle: str, *, rate: float = math.inf) -> Certificate:
     """A certificate that does not certify; the caller fills in the residual and the estimates."""
     return Certificate(
-        False, rate, math.inf, math.inf, math.inf, math.nan, obstacle, math.inf, 0.0, method, math.nan
+        False, rate, math.inf, math.inf, math.inf, math.nan, obstacle, math.inf, 0.0, method, math.nan,
+        np.zeros((0, 2), np.int64),
     )  # fmt: skip

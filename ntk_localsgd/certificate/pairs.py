@@ -20,28 +20,36 @@ __all__ = ["PairBounds", "Reach"]
 
 
 class Reach(NamedTuple):
-    """Bounds on what the weights of samples add up to, in either direction: this segment's rounds, one client's local
-    steps, and all rounds before."""
+    """What the weights of samples may add up to over a segment, whatever patterns switch when.
 
-    up: Float[ndarray, " n"]
-    down: Float[ndarray, " n"]
-    local_up: Float[ndarray, " n"]
-    local_down: Float[ndarray, " n"]
+    The prediction's share up and down, and the bounds of `Flow` on the deviation; ``past_…``: all rounds before.
+    """
+
+    predicted: Predicted
+    bound: Flow
     past_up: Float[ndarray, " n"]
     past_down: Float[ndarray, " n"]
+    past_norm: float
 
-    def coarse(self, problem: Problem, width: int) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
-        """The most a pre-activation of any neuron moves, whatever its pattern: up and down, per sample."""
-        size = np.abs(problem.inner) + problem.inner_error
-        plus, minus = np.where(problem.inner > 0, size, 0), np.where(problem.inner > 0, 0, size)
-        # Tiny entries may have the other sign; they count on both sides.
-        doubtful = np.where(np.abs(problem.inner) <= problem.inner_error, size, 0)
-        plus, minus = np.maximum(plus, doubtful), np.maximum(minus, doubtful)
-        up, down = self.past_up + self.up, self.past_down + self.down
+    def coarse(self, problem: Problem, width: int) -> Float[ndarray, " n"]:
+        """≥ what a pre-activation of any neuron moves by, per sample.
+
+        max over patterns of |Σ_i 1_ir (predicted weight of i) G_ij|, and ‖G_j‖ times the deviation's norm.
+        """
+        plus, minus = signed_parts(problem.inner, problem.inner_error)
         own_plus, own_minus = plus * problem.same_client, minus * problem.same_client
-        rises = plus @ up + minus @ down + own_plus @ self.local_up + own_minus @ self.local_down
-        falls = plus @ down + minus @ up + own_plus @ self.local_down + own_minus @ self.local_up
-        return rises / math.sqrt(width) * SLACK, falls / math.sqrt(width) * SLACK
+        up, down = self.past_up + self.predicted.up, self.past_down + self.predicted.down
+        local_up, local_down = self.predicted.local_up, self.predicted.local_down
+        rises = plus @ up + minus @ down + own_plus @ local_up + own_minus @ local_down
+        falls = plus @ down + minus @ up + own_plus @ local_down + own_minus @ local_up
+        norm = self.past_norm + self.bound.weight_norm + self.bound.local_weight_norm
+        deviation = np.linalg.norm(plus + minus, axis=1) * norm
+        return (np.maximum(rises, falls) + deviation) / math.sqrt(width) * SLACK
+
+
+def signed_parts(inner: Float[ndarray, "..."], error: float) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
+    """Upper bounds on the positive and the negative part of inner products known up to ``error``."""
+    return np.maximum(inner + error, 0), np.maximum(error - inner, 0)
 
 
 class _Fixed(NamedTuple):
@@ -100,6 +108,7 @@ class PairBounds:
         """Everything of the segment that depends on the frozen patterns and the prediction alone."""
         self._predicted, self._patterns, self._fixed = predicted, patterns, []
         same = self.problem.same_client
+        totals = (predicted.up, predicted.down, predicted.local_up, predicted.local_down)
         for j, rows in enumerate(self.near.rows):
             b, own = patterns[rows].astype(np.float64), same[j]
             ends = np.stack([
@@ -107,8 +116,7 @@ class PairBounds:
             ]) * self.problem.inner[j]  # fmt: skip
             moves = b @ ends.T
             spread = np.where(own, predicted.local_spread, predicted.spread)
-            wide = b @ (self._size[j] * spread) + self._float_pad * (predicted.up + predicted.down
-                                                                    + predicted.local_up + predicted.local_down).sum()  # fmt: skip
+            wide = b @ (self._size[j] * spread) + self._float_pad * float(np.sum(totals))
             _, sensitivity = self._leverage(j, patterns)
             v_own = self._rows(j, patterns) * own
             local = np.linalg.norm(v_own @ model.root, axis=1) + model.pad * model.norm * np.linalg.norm(v_own, axis=1)
@@ -137,7 +145,13 @@ class PairBounds:
             uncertain[rows, j] |= np.where(on, lowest < 0, highest >= 0)
 
     def _deviation(
-        self, j: int, rows: ndarray, fixed: _Fixed, error: float, bent: Float[ndarray, " n"], forcing: Float[ndarray, " n"]
+        self,
+        j: int,
+        rows: ndarray,
+        fixed: _Fixed,
+        error: float,
+        bent: Float[ndarray, " n"],
+        forcing: Float[ndarray, " n"],
     ) -> Float[ndarray, " p"]:
         """|Σ_i b_ir G_ij (true − predicted weight of i)|: by Θ(a − â) = e(T) − e(t) − Σg, and one client's steps."""
         v = self._rows(j, self._patterns)
@@ -151,16 +165,13 @@ class PairBounds:
     ) -> tuple[Float[ndarray, " p"], Float[ndarray, " p"]]:
         """What samples whose pattern may switch take from g or add to it, beside their frozen pattern's share."""
         rows = self.near.rows[j]
-        up, down = reach.up, reach.down
+        up, down = reach.predicted.up + reach.bound.weights, reach.predicted.down + reach.bound.weights
         if local:
             own = self.problem.same_client[j]
-            up, down = up + own * reach.local_up, down + own * reach.local_down
-        positive = self.problem.inner[j] > 0
-        plus = np.where(positive, up, down) * self._size[j]
-        minus = np.where(positive, down, up) * self._size[j]
-        # An inner product within its error of 0 may have either sign.
-        doubtful = np.abs(self.problem.inner[j]) <= self.problem.inner_error
-        plus, minus = (np.where(doubtful, np.maximum(plus, minus), x) for x in (plus, minus))
+            up = up + own * (reach.predicted.local_up + reach.bound.local_weights)
+            down = down + own * (reach.predicted.local_down + reach.bound.local_weights)
+        rising, falling = signed_parts(self.problem.inner[j], self.problem.inner_error)
+        plus, minus = rising * up + falling * down, rising * down + falling * up
         u, b = uncertain[rows], self._patterns[rows]
         on, off = (u & b).astype(np.float64), (u & ~b).astype(np.float64)
         # An active sample can lose what it adds, an inactive one can add it.

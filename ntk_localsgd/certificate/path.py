@@ -4,6 +4,7 @@ Proofs: ``docs/theory.md`` §5.2.
 """
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted, flow, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pattern_products
+from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of, pattern_products
 from ntk_localsgd.certificate.outcome import Certificate, failure
 from ntk_localsgd.certificate.pairs import PairBounds, Reach
 from ntk_localsgd.certificate.rounding import SLACK, spectral_norm
@@ -47,7 +48,7 @@ def certify_path(
     path = _Path(problem, found, near, model)
     ends = _segment_ends(model, found.residual, segments)
     try:
-        for first, last in zip(ends[:-1], ends[1:], strict=True):
+        for first, last in itertools.pairwise(ends):
             if obstacle := path.advance(last - first):
                 return failure("path", _placed(obstacle, f"in rounds {first} to {last}"), rate=path.rate)
             path.rebase()
@@ -67,8 +68,8 @@ def predicted_reach(problem: Problem, found: Survey, model: RoundModel) -> Float
     rounds = _segment_ends(model, found.residual, 2)[-1]
     predicted = predict(model, found.residual, rounds)
     zero = np.zeros(len(found.residual))
-    reach = Reach(predicted.up, predicted.down, predicted.local_up, predicted.local_down, zero, zero)
-    return np.maximum(*reach.coarse(problem, found.width))
+    nothing = flow(model, predicted, np.zeros_like(model.gram), 0.0)
+    return Reach(predicted, nothing, zero, zero, 0.0).coarse(problem, found.width)
 
 
 def _segment_ends(model: RoundModel, residual: Float[ndarray, " n"], segments: int) -> list[int]:
@@ -88,14 +89,16 @@ class _Path:
         self.problem, self.found, self.near, self.model = problem, found, near, model
         n = len(found.residual)
         self.patterns, self.counts = near.patterns.copy(), found.counts.copy()
+        self.switching = np.zeros_like(near.patterns)
         self.predicted_residual = found.residual
         self.error = model.length(np.zeros(n), found.residual_error)
         self.pairs = PairBounds(problem, near, found.width, model, self.error)
-        # Σ of |weights| that pull up and down, over all rounds so far; the largest of a client's local steps so far.
+        # Predicted weights that pull up and down, over all rounds so far; the largest of a client's local steps so far;
+        # the norms of what they may deviate by.
         self.up, self.down, self.local = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.deviation, self.local_deviation = 0.0, 0.0
         self.round, self.rate = 0, math.inf
         self.log_bounds: list[tuple[int, float]] = []  # (t, log of a bound on ‖r(t)‖₂)
-        self._last: tuple[Predicted, Flow] | None = None
 
     def advance(self, rounds: int) -> str:
         """Close the set of switching pairs over the next segment (0: for ever); returns the obstacle, if any."""
@@ -117,28 +120,23 @@ class _Path:
             if uncertain.sum() == size:
                 break
             size = int(uncertain.sum())
-            reach = self._reach(predicted, bound)
-            if not (np.maximum(*reach.coarse(self.problem, self.found.width)) <= self.near.threshold).all():
+            reach = Reach(predicted, bound, self.up, self.down, self.deviation)
+            if not (reach.coarse(self.problem, self.found.width) <= self.near.threshold).all():
                 return BEYOND_KEPT
             self.pairs.mark(uncertain, bound, reach, ahead)
         else:
             return "the set of pairs that may switch did not close"
+        self.switching |= uncertain | (self.patterns != self.near.patterns)
         self._close(predicted, bound)
         self.pairs.carry(uncertain, bound, reach)
         return ""
 
-    def _reach(self, predicted: Predicted, bound: Flow) -> Reach:
-        """Weights of the segment, with all that they may deviate by, beside those of the past."""
-        return Reach(
-            predicted.up + bound.weights, predicted.down + bound.weights,
-            predicted.local_up + bound.local_weights, predicted.local_down + bound.local_weights, self.up, self.down,
-        )  # fmt: skip
-
     def _close(self, predicted: Predicted, bound: Flow) -> None:
-        self.up = (self.up + predicted.up + bound.weights) * SLACK
-        self.down = (self.down + predicted.down + bound.weights) * SLACK
-        local = np.maximum(predicted.local_up, predicted.local_down) + bound.local_weights
-        self.local = np.maximum(self.local, local)
+        self.up = (self.up + predicted.up) * SLACK
+        self.down = (self.down + predicted.down) * SLACK
+        self.deviation = (self.deviation + bound.weight_norm) * SLACK
+        self.local = np.maximum(self.local, np.maximum(predicted.local_up, predicted.local_down))
+        self.local_deviation = max(self.local_deviation, bound.local_weight_norm)
         lengths = np.linalg.norm(predicted.residuals, axis=1) + self.model.inverse_norm * bound.errors
         self.log_bounds += [(self.round + t, math.log(max(size, 1e-300))) for t, size in enumerate(lengths)]
         self.round += predicted.rounds
@@ -165,7 +163,12 @@ class _Path:
         constant = math.exp(max(size - start - t * math.log(self.rate) for t, size in self.log_bounds))
         own = self.problem.owner == np.arange(self.problem.clients.num_clients)[:, None]
         weights = float(np.linalg.norm(np.maximum(self.up, self.down) + self.local * own, axis=1).max())
+        weights += self.deviation + self.local_deviation
         radius = self.problem.spectral * weights / math.sqrt(self.found.width) * SLACK
         return dataclasses.replace(
-            failure("path", "", rate=self.rate), certified=True, constant=constant * SLACK, radius=radius
+            failure("path", "", rate=self.rate),
+            certified=True,
+            constant=constant * SLACK,
+            radius=radius,
+            switching=pairs_of(self.near, self.switching),
         )

@@ -21,7 +21,7 @@ def gamma(roundings: float) -> float:
 
 
 def largest_eigenvalue(matrix: Float[ndarray, "n n"]) -> float:
-    """Rigorous upper bound on λ_max of a symmetric matrix: −λ_min of its negative, see `kernels.smallest_eigenvalue`."""
+    """Rigorous upper bound on λ_max of a symmetric matrix: −λ_min of its negative."""
     return -kernels.smallest_eigenvalue(-matrix).lower
 
 
