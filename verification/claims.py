@@ -96,6 +96,10 @@ def load_families() -> None:
         "gradients",
         "lazy_training",
         "convergence",
+        "local_shrinkage",
+        "certificates",
+        "certificate_traps",
+        "certified_widths",
     ):
         importlib.import_module(f"verification.{family}")
 

@@ -37,14 +37,15 @@ class Preset:
     control_seeds: int
     sweep_rounds: int
     gd_rounds: int  # rounds of 20 gradient steps
+    certificate_runs: int  # random runs that certificates are held against
 
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("smoke", 12, 6, 8, (2**8, 2**10), 6, (2**6, 2**10), 6, 5, 5),
-        Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100),
-        Preset("full", 400, 16, 32, (2**11, 2**13, 2**15, 2**17), 24, (2**8, 2**10, 2**12), 12, 40, 1000),
+        Preset("smoke", 12, 6, 8, (2**8, 2**10), 6, (2**6, 2**10), 6, 5, 5, 8),
+        Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 30),
+        Preset("full", 400, 16, 32, (2**11, 2**13, 2**15, 2**17), 24, (2**8, 2**10, 2**12), 12, 40, 1000, 1200),
     )
 }
 

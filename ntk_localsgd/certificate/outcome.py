@@ -38,7 +38,7 @@ class Certificate:
     method
         "ball" or "path", the one that speaks.
     switching
-        (sample, neuron) of all pairs that are not proved to keep their sign: at averaged models, and on the local models
+        (sample, neuron) of all pairs that are not proved to keep their sign at averaged models and on the local models
         of the sample's own client.
     rounding_floor
         Residual norm below which a float64 run is rounding noise, and the rate cannot be observed.
