@@ -183,7 +183,8 @@ class RoundModel:
             before += steps[-1]
         a = np.array(steps) * SLACK
         each = self.norm * error_norm + self._end_norms * client_error_norm
-        return LocalChain(a, a - self._start_norms, float(eta / self.problem.clients.num_clients * each @ a) * SLACK)
+        bent = (np.array(steps) - self._start_norms) * SLACK
+        return LocalChain(a, bent, float(eta / self.problem.clients.num_clients * each @ a) * SLACK)
 
     @property
     def end_norms(self) -> Float[ndarray, " tau"]:

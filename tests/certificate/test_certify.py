@@ -1,0 +1,150 @@
+"""Certificates: what they say, when they refuse, and that streamed and stored networks get the same one."""
+
+import jax
+import numpy as np
+import pytest
+
+from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import TwoLayerReLU
+from verification.certificates import certify
+from verification.certified_cases import random_case, split_case
+from verification.reference_run import follow
+
+
+def _setting(n=4, input_dim=16, width=4000, seed=3):
+    data = datasets.sphere(jax.random.key(0), n, input_dim)
+    split = clients.iid(jax.random.key(1), data, 4)
+    net = TwoLayerReLU.init(jax.random.key(seed), width=width, input_dim=input_dim, dtype=np.float64)
+    gram = np.asarray(kernels.empirical_gram(net, data.inputs))
+    step = 0.9 / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
+    return net, data, split, {"step_size": float(step), "local_steps": 5}
+
+
+def test_a_wide_network_is_certified_and_keeps_its_word():
+    net, data, split, settings = _setting()
+    proof = certificate.certify(net, data, split, **settings)
+    assert proof.certified
+    assert proof.method == "path"
+    assert "certified (path)" in str(proof)
+    run = local_sgd.run(
+        net, data, split, local_sgd.LocalSGD(settings["step_size"], 5, 30), observe=("neuron_movement",)
+    )
+    norms = np.sqrt(2 * run.trajectory.loss.values)
+    assert norms[0] == pytest.approx(proof.residual_norm, rel=1e-9)
+    assert (norms <= proof.constant * proof.rate ** np.arange(31) * norms[0] * (1 + 1e-9) + 1e-12).all()
+    assert run.trajectory.neuron_movement.values.max() <= proof.radius
+
+
+def test_narrow_networks_are_not_certified_and_hear_why():
+    net, data, split, settings = _setting(width=300)
+    for method in ("auto", "ball"):
+        proof = certificate.certify(net, data, split, **settings, method=method)
+        assert not proof.certified
+        assert proof.obstacle
+        assert proof.width_estimate > 300
+        assert 0 < proof.residual_estimate < proof.residual_norm
+        assert "would do" in str(proof)
+
+
+def test_ball_certifies_late_iterates():
+    net, data, split, settings = _setting()
+    run = local_sgd.run(net, data, split, local_sgd.LocalSGD(settings["step_size"], 5, 40))
+    ball = certificate.certify(run.network, data, split, **settings, method="ball")
+    path = certificate.certify(run.network, data, split, **settings, method="path")
+    assert ball.certified
+    assert path.certified
+    assert path.radius <= ball.allowed_radius
+    assert certificate.certify(run.network, data, split, **settings).method == "ball"
+
+
+@pytest.mark.parametrize("method", ["ball", "path"])
+def test_stored_and_streamed_networks_get_the_same_certificate(method):
+    net, data, split, settings = _setting(width=70_000)  # two blocks
+    stored = certificate.certify(net, data, split, **settings, method=method)
+    streamed = certificate.certify_at_init(
+        jax.random.key(3), data, split, width=70_000, dtype=np.float64, method=method, **settings
+    )
+    assert streamed.certified == stored.certified
+    assert streamed.rate == pytest.approx(stored.rate, rel=1e-9)
+    assert streamed.radius == pytest.approx(stored.radius, rel=1e-6)
+    assert (streamed.switching == stored.switching).all()
+
+
+def test_training_stops_when_certified():
+    net, data, split, settings = _setting(width=300)
+    stop = certificate.until_certified(every=5)
+    config = local_sgd.LocalSGD(settings["step_size"], 5, 400)
+    run = local_sgd.run(net, data, split, config, stop=stop)
+    assert run.stopped_at is not None
+    assert run.stopped_at % 5 == 0
+    assert 0 < run.stopped_at < 400
+    assert stop.certificate.certified
+    again = certificate.certify(run.network, data, split, **settings)
+    assert again.rate == stop.certificate.rate
+
+
+def test_float32_networks_are_certified_as_stored():
+    net, data, split, settings = _setting()
+    narrow = TwoLayerReLU.from_arrays(np.asarray(net.weights, np.float32), np.asarray(net.signs, np.float32))
+    proof = certificate.certify(narrow, data, split, **settings | {"step_size": 0.99 * settings["step_size"]})
+    assert proof.certified
+
+
+def test_a_planted_kink_is_named():
+    case = split_case(0)
+    weights = case.weights.copy()
+    weights[7] -= (weights[7] @ case.inputs[2]) * case.inputs[2]  # exactly on the kink of sample 2
+    net = TwoLayerReLU.from_arrays(weights, case.signs)
+    data = datasets.from_arrays(case.inputs, case.targets)
+    proof = certificate.certify(net, data, case.clients, step_size=case.step_size, local_steps=5)
+    assert proof.certified
+    assert (proof.switching == [2, 7]).all(axis=1).any()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_certificates_are_kept(seed):
+    case = random_case(np.random.default_rng(seed))
+    for method in ("ball", "path"):
+        proof = certify(case, method)
+        if proof is not None and proof.certified:
+            seen = follow(case, 20)
+            bound = proof.constant * proof.rate ** np.arange(21) * seen.residual_norms[0]
+            assert (seen.residual_norms <= bound * (1 + 1e-9) + proof.rounding_floor).all()
+            assert seen.movement <= proof.radius * (1 + 1e-9)
+            named = np.zeros_like(seen.switched)
+            named[proof.switching[:, 1], proof.switching[:, 0]] = True
+            assert not (seen.switched & ~named).any()
+
+
+def test_bad_input_is_one_sentence():
+    net, data, split, settings = _setting(width=300)
+    with pytest.raises(InputError, match=r"step_size is 100, but .* at most 1/λ_max .* at most \d"):
+        certificate.certify(net, data, split, step_size=100, local_steps=5)
+    stop, key = certificate.until_certified(), jax.random.key(0)
+    config = local_sgd.LocalSGD(settings["step_size"], 5, 10, batch_size=1)
+    with pytest.raises(InputError, match="batch_size is 1, but the certificate is for full-batch"):
+        local_sgd.run(net, data, split, config, key=key, stop=stop)
+    config = local_sgd.LocalSGD(settings["step_size"], 5, 10, server_step_size=0.5)
+    with pytest.raises(InputError, match=r"server_step_size is 0\.5, but"):
+        local_sgd.run(net, data, split, config, stop=stop)
+    x = np.array(data.inputs)
+    x[1] = x[0] + 1e-9 * x[2]
+    twins = datasets.from_arrays(x, data.targets)
+    with pytest.raises(InputError, match=r"singular .* rows 0 and 1 are the most nearly parallel"):
+        certificate.certify(net, twins, split, step_size=0.1, local_steps=5)
+    dead = TwoLayerReLU.from_arrays(-np.abs(np.asarray(net.weights)), np.asarray(net.signs))
+    positive = datasets.from_arrays(np.abs(x[:3]), data.targets[:3])
+    with pytest.raises(InputError, match="no neuron is active on row 0"):
+        certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), step_size=0.1, local_steps=1)
+    for bad, words in (
+        ({"step_size": -1.0}, "step_size is -1.0, needs to be positive"),
+        ({"local_steps": 0}, "local_steps is 0, needs to be a whole number"),
+        ({"method": "best"}, "method is 'best', needs to be one out of auto, ball, path"),
+    ):
+        with pytest.raises(InputError, match=words):
+            certificate.certify(net, data, split, **settings | bad)
+    with pytest.raises(InputError, match="width is 0"):
+        certificate.certify_at_init(jax.random.key(0), data, split, width=0, **settings)
+    with pytest.raises(InputError, match="every is 0"):
+        certificate.until_certified(every=0)

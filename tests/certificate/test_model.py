@@ -1,0 +1,136 @@
+"""A round with frozen patterns, and bounds on what changing patterns add: against random changes."""
+
+import numpy as np
+import pytest
+
+from ntk_localsgd import prediction
+from ntk_localsgd.certificate.flow import flow, predict
+from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable, split_norms
+from ntk_localsgd.clients import Clients
+
+
+def _setting(seed, *, n=6, steps=4, share=0.95):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 9))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    active = (rng.standard_normal((400, 9)) @ x.T >= 0).astype(float)
+    gram = (x @ x.T) * (active.T @ active) / 400
+    split = Clients((np.array([0, 3, 4]), np.array([1]), np.array([2, 5])))
+    step = share / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
+    return Problem.of(x, split, step, steps), gram, rng
+
+
+def _changed_round(problem, gram, changes, residual, rng):
+    """One exact round whose Gram matrix differs at every step by at most ``changes``; returns r(t+1) and weights."""
+    total = np.zeros((len(residual), len(residual)))  # column i: what sample i's weights did to the others
+    weights = np.zeros_like(residual)
+    for part in problem.clients.indices:
+        local = residual[part]
+        for _ in range(problem.local_steps):
+            weights[part] += problem.step_size * local / problem.clients.num_clients
+            off = changes * rng.uniform(-1, 1, changes.shape)
+            total[:, part] += problem.step_size / problem.clients.num_clients * (gram + off)[:, part] * local
+            inside = changes[np.ix_(part, part)] * rng.uniform(-1, 1, (len(part), len(part)))
+            local = local - problem.step_size * (gram[np.ix_(part, part)] + inside) @ local
+    return residual - total.sum(axis=1), weights
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_operator_and_contraction_are_those_of_the_prediction(seed):
+    problem, gram, _ = _setting(seed)
+    model = RoundModel(gram, problem)
+    settings = {"step_size": problem.step_size, "local_steps": problem.local_steps}
+    expected = prediction.round_operator(gram, problem.clients, **settings)
+    assert np.allclose(model.operator, expected, atol=1e-13)
+    found = prediction.contraction(gram, problem.clients, **settings)
+    assert found.norm * (1 - 1e-12) <= model.contraction <= found.norm + 1e-6
+    plain = RoundModel(gram, problem, euclidean=True).contraction
+    assert found.operator_norm * (1 - 1e-12) <= plain <= found.operator_norm + 1e-6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9])
+def test_norms_of_the_chain_are_upper_bounds(steps):
+    problem, gram, _ = _setting(1, steps=steps)
+    model = RoundModel(gram, problem)
+    inverse = np.linalg.inv(model.root)
+    chain = model.chain(0.0, 0.0)
+    for k in range(steps):
+        power = np.linalg.matrix_power(model.local_map, k)
+        assert chain.steps[k] >= np.linalg.norm(power @ inverse, 2) * (1 - 1e-12)
+        later = problem.step_size * sum(
+            (np.linalg.matrix_power(model.local_map, p) for p in range(steps - 1 - k)), np.zeros_like(gram)
+        )
+        assert model.end_norms[k] >= np.linalg.norm(model.root @ gram @ later, 2) * (1 - 1e-12)
+    assert (chain.bent == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("size", [1e-3, 3e-2])
+def test_no_change_of_patterns_leaves_the_flow(seed, size):
+    problem, gram, rng = _setting(seed)
+    model = RoundModel(gram, problem)
+    half = size * rng.random(gram.shape)
+    changes = half + half.T
+    rounds = 12
+    start = rng.standard_normal(len(gram))
+    predicted = predict(model, start, rounds)
+    error = 1e-3 * rng.standard_normal(len(gram))
+    bound = flow(model, predicted, changes, float(np.linalg.norm(model.root @ error)))
+    residual, gained = start + error, np.zeros_like(start)
+    for t in range(rounds + 1):
+        off = float(np.linalg.norm(model.root @ (residual - predicted.residuals[t])))
+        assert off <= bound.errors[t] * (1 + 1e-9)
+        if t < rounds:
+            residual, weights = _changed_round(problem, gram, changes, residual, rng)
+            gained += np.abs(weights)
+    # Θ(a − â) = e(0) − e(T) − Σg: what no weights explain is bounded by the forcing.
+    assert (gained <= predicted.up + predicted.down + bound.weights + 1e-12).all()
+    assert bound.rate >= model.contraction
+
+
+def test_the_tail_bounds_everything_for_ever():
+    problem, gram, rng = _setting(2)
+    model = RoundModel(gram, problem)
+    changes = np.full_like(gram, 2e-3)
+    start = rng.standard_normal(len(gram))
+    bound = flow(model, predict(model, start, 0), changes, model.length(start))
+    assert bound.rate < 1
+    residual, gained = start, np.zeros_like(start)
+    for t in range(300):
+        assert np.linalg.norm(model.root @ residual) <= bound.rate**t * bound.errors[0] + 1e-14
+        residual, weights = _changed_round(problem, gram, changes, residual, rng)
+        gained += np.abs(weights)
+    assert (gained <= bound.weights).all()
+
+
+def test_the_predicted_path_stays_in_its_hull():
+    problem, gram, rng = _setting(5)
+    model = RoundModel(gram, problem)
+    predicted = predict(model, rng.standard_normal(len(gram)), 15)
+    assert np.allclose(predicted.moved, np.linalg.solve(gram, predicted.residuals[0] - predicted.residuals[-1]))
+    # Along any direction, every averaged point is between the ends up to the spread.
+    path, direction = np.zeros(len(gram)), rng.standard_normal((50, len(gram)))
+    for residual in predicted.residuals[:-1]:
+        path = path + model.weights @ residual / problem.clients.num_clients
+        value, end = direction @ path, direction @ predicted.moved
+        slack = np.abs(direction) @ predicted.spread + 1e-12
+        assert (value <= np.maximum(end, 0) + slack).all()
+        assert (value >= np.minimum(end, 0) - slack).all()
+
+
+def test_unsuitable_rounds_are_refused():
+    problem, gram, _ = _setting(0, share=1.01)
+    with pytest.raises(Unsuitable, match="exceeds 1/λ_max"):
+        RoundModel(gram, problem)
+    problem, gram, _ = _setting(0)
+    gram[0], gram[:, 0] = gram[3], gram[:, 3]
+    gram[0, 0] = gram[3, 3]
+    with pytest.raises(Unsuitable, match="singular"):
+        RoundModel(gram, problem._replace(step_size=problem.step_size / 4))
+
+
+def test_split_norms_see_every_client():
+    problem, gram, _ = _setting(0)
+    whole, client = split_norms(np.abs(gram), problem)
+    assert client <= whole
+    assert client >= np.abs(gram)[1, 1]
