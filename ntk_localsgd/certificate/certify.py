@@ -27,10 +27,14 @@ __all__ = ["Method", "UntilCertified", "certify", "certify_at_init", "until_cert
 Method = Literal["auto", "ball", "path"]
 
 # How far beyond the predicted movement neurons are kept: the first that suffices. A retry costs one more pass.
-_MARGINS = (1.5, 3.0, 8.0)
+_MARGINS = (1.5, 4.0)
 
-# Wider networks keep only what the path method needs: a ball's radius would keep several times as many neurons.
-_WIDE = 2**22
+# A ball is looked for up to this many times the radius that frozen patterns need: where ρ leaves room for less than a
+# quarter of it, the path method is the better one.
+_BALL_REACH = 4
+
+# Wider networks are not tried by the ball method unless asked: its radius keeps several times as many neurons.
+_WIDE = 2**18
 
 # Smaller residuals that are tried to say roughly how far a run is from its certificate.
 _SHARES = tuple(4.0**-k for k in range(1, 7))
@@ -229,22 +233,18 @@ class _Certifier:
         )  # fmt: skip
 
     def _tried(self, method: Method, model: RoundModel, *, estimate: bool) -> Certificate:
-        ball_reach, path_reach = np.zeros(len(self.inputs)), np.zeros(len(self.inputs))
         if method == "ball" or (method == "auto" and self.found.width <= _WIDE):
-            ball_reach = 4 * least_radius(self.problem, self.found, model) * np.sqrt(np.diagonal(self.problem.inner))
-        if method != "ball":
-            path_reach = predicted_reach(self.problem, self.found, model)
-        near = self._near(np.maximum(ball_reach, _MARGINS[0] * path_reach))
-        ball = path = self._ball(near, model) if method != "path" else failure("path", "")
-        if ball.certified or method == "ball":
-            return ball
+            least = least_radius(self.problem, self.found, model)
+            ball = self._ball(self._near(_BALL_REACH * least * np.sqrt(np.diagonal(self.problem.inner))), model)
+            if ball.certified or method == "ball":
+                return ball
+        reach, path = predicted_reach(self.problem, self.found, model), failure("path", "")
         for margin in _MARGINS:
-            if not (near.threshold >= margin * path_reach).all():
-                near = self._near(margin * path_reach)
+            near = self._near(margin * reach)
             path = certify_path(self.problem, self.found, near, model)
             if path.obstacle != BEYOND_KEPT:
                 break
-        if path.obstacle == BEYOND_KEPT:
+        else:
             text = f"errors outgrow the prediction: neurons may move {_MARGINS[-1]:g} times as far as predicted"
             path = dataclasses.replace(path, obstacle=text)
         if path.certified or not estimate:

@@ -23,18 +23,19 @@ __all__ = ["BEYOND_KEPT", "certify_path", "predicted_reach"]
 #: The obstacle that a larger threshold removes.
 BEYOND_KEPT = "neurons may move beyond those kept"
 
-# Segments of the path, their ends in geometric progression: the path bends most in the first rounds.
-_SEGMENTS = 24
+# Segments of the path, their ends in geometric progression: the path bends most in the first rounds. Few are enough for
+# wide networks; many are sharper, and cost in proportion.
+_SEGMENTS = (4, 24)
 
 # The prediction stops where ‖r̂‖_M has fallen to this share, or after this many rounds; the infinite tail follows.
 _TAIL, _LONGEST = 1e-4, 4096
 
-# A fixed point that needs more sweeps than this, or an error this many times the start's norm, is hopeless.
-_SWEEPS, _HOPELESS = 100, 100.0
+# A fixed point that needs more sweeps than this is hopeless, and so is an error as large as the residual at the start.
+_SWEEPS = 100
 
 
 def certify_path(
-    problem: Problem, found: Survey, near: NearKinks, model: RoundModel, *, segments: int = _SEGMENTS
+    problem: Problem, found: Survey, near: NearKinks, model: RoundModel, *, segments: tuple[int, ...] = _SEGMENTS
 ) -> Certificate:
     """Follow the prediction segment by segment; in each, enlarge the set of pairs that may switch until it is closed.
 
@@ -43,10 +44,17 @@ def certify_path(
     problem, found, near, model
         As in `ball.certify_ball`; ``model`` in the M-norm.
     segments
-        How many; more are sharper and slower.
+        How many, tried in this order until one certifies; more are sharper and slower.
     """
-    path = _Path(problem, found, near, model)
-    ends = _segment_ends(model, found.residual, segments)
+    result = failure("path", "")
+    for number in segments:
+        result = _certify(_Path(problem, found, near, model), _segment_ends(model, found.residual, number))
+        if result.certified:
+            break
+    return result
+
+
+def _certify(path: "_Path", ends: list[int]) -> Certificate:
     try:
         for first, last in itertools.pairwise(ends):
             if obstacle := path.advance(last - first):
@@ -108,14 +116,14 @@ class _Path:
         start = (self.error + ahead) * SLACK
         self.pairs.prepare(self.model, self.patterns, predicted)
         uncertain, size = np.zeros_like(self.patterns), -1
-        hopeless = _HOPELESS * max(self.model.length(self.found.residual), 1e-300)
+        hopeless = max(self.model.length(self.found.residual), 1e-300)
         for _ in range(_SWEEPS):
             changes = gram_changes(
                 self.problem.inner, self.problem.inner_error, self.patterns, uncertain, self.found.width
             )
             bound = flow(self.model, predicted, changes, start)
             self.rate = bound.rate
-            if not bound.largest_error < hopeless or not math.isfinite(bound.forcing.sum()):
+            if not bound.largest_error <= 2 * hopeless or not math.isfinite(bound.forcing.sum()):
                 return f"ρ = {bound.rate:.4g}: the patterns that may switch explain more than the whole loss"
             if uncertain.sum() == size:
                 break
