@@ -96,6 +96,7 @@ def load_families() -> None:
         "gradients",
         "lazy_training",
         "convergence",
+        "prediction",
     ):
         importlib.import_module(f"verification.{family}")
 
