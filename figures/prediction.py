@@ -64,7 +64,7 @@ def caption(context: Context) -> str:
         f"Local GD against its kernel-regime prediction, n = {sizes.samples} samples (digits 3 against 8; the sphere "
         f"in 32 dimensions), K = {sizes.num_clients} clients split by label, τ = {sizes.local_steps} local steps, "
         f"η = 0.5/max_c λ_max(H^∞_cc). Left: loss on the digits, one network a width, predicted (line) from its Gram "
-        f"matrix Θ(W(0)) and its residual at the start, and trained (dots). Right: relative error of the predicted "
+        f"matrix Θ(W(0)) and its residual at the start, and trained (circles). Right: relative error of the predicted "
         f"residual after {sizes.num_rounds} rounds, predicted from Θ(W(0)) and from H^∞; means of {sizes.seeds} seeds "
         f"with 95% intervals; grey: m^(−1/2). Claim C7."
     )
@@ -81,17 +81,17 @@ def _losses(axes: Axes, table: pd.DataFrame) -> None:
             table[(table.width == width) & (table.quantity == name)] for name in ("predicted loss", "trained loss")
         )
         axes.plot(predicted["round"], predicted.value, color=colour, linewidth=1.2)
-        axes.plot(trained["round"], trained.value, "o", color=colour, markersize=3.5)
+        axes.plot(trained["round"], trained.value, "o", color=colour, markersize=4, fillstyle="none")
     handles = [
-        Line2D([], [], color=colour, marker="o", markersize=3.5, label=f"$m=${_power(width)}")
+        Line2D([], [], color=colour, marker="o", markersize=4, fillstyle="none", label=f"$m=${_power(width)}")
         for width, colour in zip(widths, sns.color_palette("viridis", len(widths)), strict=True)
     ]
     axes.set(yscale="log", xlabel="round", ylabel="loss")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(handles=handles, title="digits: line predicted, dots trained", loc="upper center",
+    axes.legend(handles=handles, title="digits: line predicted, circles trained", loc="upper center",
                 bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
 
 
