@@ -1,4 +1,4 @@
-"""``ntk-localsgd``: the Gram matrix of the user's own data, and any bound at numbers."""
+"""``ntk-localsgd``: the Gram matrix of the user's own data, predicted training, and any bound at numbers."""
 
 import dataclasses
 import pathlib
@@ -16,6 +16,7 @@ import ntk_localsgd
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS, SYMBOLS
 from ntk_localsgd.command_line import execute
+from ntk_localsgd.commands.predict import Predict
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 
@@ -172,10 +173,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Version()()
     commands = (
         Annotated[Gram, tyro.conf.subcommand("gram")]
+        | Annotated[Predict, tyro.conf.subcommand("predict")]
         | Annotated[Bounds, tyro.conf.subcommand("bounds")]
         | Annotated[Version, tyro.conf.subcommand("version")]
     )
-    description = "The Gram matrix of your own data, and the theory's bounds at your own numbers."
+    description = "The Gram matrix of your own data, predicted training, and the theory's bounds at your own numbers."
     return execute(commands, prog="ntk-localsgd", description=description, argv=argv)
 
 

@@ -298,7 +298,17 @@ def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
         raise InputError(f"{path} lacks {wanted}.")
     dataset = from_arrays(columns["inputs"], columns["targets"], name=path.stem)
     client = columns.get("client")
-    return dataset, None if client is None else np.asarray(client, np.int64)
+    return dataset, None if client is None else _client_numbers(path, client, dataset.num_samples)
+
+
+def _client_numbers(path: pathlib.Path, client: ndarray, rows: int) -> Int[ndarray, " n"]:
+    """The client of each row as integers, refused if they are anything else."""
+    numbers = _finite(f"client of {path}", client, ndim=(1,))
+    if len(numbers) != rows:
+        raise InputError(f"client of {path} has {len(numbers)} entries, needs one for each of the {rows} rows.")
+    if (bad := np.flatnonzero(numbers != np.rint(numbers))).size:
+        raise InputError(f"client of {path} holds {numbers[bad[0]]:g}, needs to hold whole numbers.")
+    return numbers.astype(np.int64)
 
 
 _CSV_COLUMNS = {"target": "targets", "client": "client"}

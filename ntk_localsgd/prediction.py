@@ -209,24 +209,22 @@ def local_sgd_second_moment(
     """
     theta, start, rounds = _symmetric(gram, clients), _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
     _check_steps(step_size, local_steps, server_step_size)
-    share = _share(clients, batch_size)
-    mean_weights = round_weights(theta, clients, step_size=step_size * share, local_steps=local_steps)
-    mean_step = server_step_size / clients.num_clients * theta @ mean_weights
-    noise_scale = (server_step_size / clients.num_clients) ** 2
-    moment = np.outer(start, start)
+    means = round_weights(theta, clients, step_size=step_size * _share(clients, batch_size), local_steps=local_steps)
+    # Samples in the order of clients, so that a client's block is a slice and no round gathers or scatters.
+    order = np.concatenate(clients.indices)
+    theta, means, start = theta[np.ix_(order, order)], means[np.ix_(order, order)], start[order]
+    blocks = [slice(end - size, end) for end, size in zip(np.cumsum(clients.sizes), clients.sizes, strict=True)]
+    scale = server_step_size / clients.num_clients
+    mean_round = np.eye(len(theta)) - scale * theta @ means
+    moment, spread = np.outer(start, start), np.empty_like(theta)
     norms = [float(np.trace(moment))]
     for _ in range(rounds):
-        # (I − s ΘĀ) S (I − s ĀΘ) holds the product of means for every pair of clients; a client's accumulated weights
-        # with themselves have the second moment Q_c instead.
-        excess = [
-            _local_second_moment(theta[np.ix_(s, s)], moment[np.ix_(s, s)], step_size, local_steps, batch_size)
-            - mean_weights[np.ix_(s, s)] @ moment[np.ix_(s, s)] @ mean_weights[np.ix_(s, s)]
-            for s in clients.indices
-        ]
-        moment = moment - mean_step @ moment
-        moment = moment - moment @ mean_step.T
-        for s, q in zip(clients.indices, excess, strict=True):
-            moment += noise_scale * theta[:, s] @ q @ theta[s]
+        # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
+        # accumulated weights with themselves have the second moment Q_c instead, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
+        for s in blocks:
+            local = _local_second_moment(theta[s, s], moment[s, s], step_size, local_steps, batch_size)
+            spread[:, s] = theta[:, s] @ (scale**2 * (local - means[s, s] @ moment[s, s] @ means[s, s]))
+        moment = mean_round @ moment @ mean_round.T + spread @ theta
         moment = (moment + moment.T) / 2
         norms.append(float(np.trace(moment)))
     return np.array(norms)
@@ -252,10 +250,10 @@ def _local_second_moment(
     second, cross, total = moment, np.zeros_like(moment), np.zeros_like(moment)
     for _ in range(local_steps):
         batch = eta**2 * (p2 * second + (p1 - p2) * np.diag(np.diag(second)))
-        mean = eta * p1 * (theta @ second)
+        mean, noise = eta * p1 * (theta @ second), batch @ theta
         total = total + eta * p1 * (cross + cross.T) + batch
-        cross = cross - eta * p1 * cross @ theta + eta * p1 * second - batch @ theta
-        second = second - mean - mean.T + theta @ batch @ theta
+        cross = cross - eta * p1 * (cross @ theta) + eta * p1 * second - noise
+        second = second - mean - mean.T + theta @ noise
     return total
 
 

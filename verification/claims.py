@@ -97,6 +97,7 @@ def load_families() -> None:
         "lazy_training",
         "convergence",
         "local_shrinkage",
+        "prediction",
         "certificates",
         "certificate_traps",
         "certified_widths",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import pathlib
 import zlib
 from typing import Any
@@ -14,7 +15,7 @@ from jaxtyping import Array
 from ntk_localsgd import clients, datasets, kernels, results
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from verification.runs import RunSpec, compute
+from verification.runs import RunSpec
 
 __all__ = ["PRESETS", "Context", "Preset", "Problem", "problem"]
 
@@ -134,7 +135,7 @@ class Context:
         """The stored run, computed if it is not there yet."""
         made = problem(spec.kind, spec.num_samples, spec.data_seed)
         split = made.split(spec.num_clients)
-        return results.load_or_compute(_identity(spec), lambda: compute(spec, made.dataset, split), self.out / "runs")
+        return results.load_or_compute(_identity(spec), lambda: spec.compute(made.dataset, split), self.out / "runs")
 
     def path(self, spec: RunSpec) -> pathlib.Path:
         """Where the run is, or would be, stored."""
@@ -143,5 +144,6 @@ class Context:
 
 def _identity(spec: RunSpec) -> dict[str, Any]:
     """What names a run's file besides the library: its specification and the code that turns it into a run."""
-    here = pathlib.Path(__file__)
-    return {"spec": dataclasses.asdict(spec), "scripts": results.code_fingerprint(here, here.with_name("runs.py"))}
+    here, own = pathlib.Path(__file__), pathlib.Path(inspect.getfile(type(spec)))
+    scripts = dict.fromkeys((here, here.with_name("runs.py"), own))
+    return {"spec": dataclasses.asdict(spec), "scripts": results.code_fingerprint(*scripts)}

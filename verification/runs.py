@@ -36,6 +36,10 @@ class RunSpec:
     dtype: str = "float32"
     target_scale: float = 1.0
 
+    def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
+        """What is stored under this specification; other kinds of runs are subclasses that override this."""
+        return compute(self, dataset, split)
+
 
 def compute(spec: RunSpec, dataset: Dataset, split: Clients) -> xr.Dataset:
     """All seeds of a specification along a dimension ``seed``.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import lazy_training, verdicts
+from figures import lazy_training, prediction, verdicts
 from verification.context import PRESETS, Context
 
 
@@ -14,7 +14,7 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    assert verification.main(["run", "K2", "S5", "--preset", "smoke", "--out", str(out)]) == 0
+    assert verification.main(["run", "K2", "S5", "C7-infinite", "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
 
@@ -23,7 +23,8 @@ def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
     argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
     assert command.main(argv) == 0
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {f"{n}.{e}" for n in ("lazy_training", "verdicts") for e in ("pdf", "png", "md", "tex", "csv")}
+    names, endings = ("lazy_training", "prediction", "verdicts"), ("pdf", "png", "md", "tex", "csv")
+    assert written == {f"{name}.{ending}" for name in names for ending in endings}
 
 
 @pytest.mark.slow
@@ -37,6 +38,24 @@ def test_lazy_training_draws_the_means_of_the_stored_values(context):
             # The same means, once through seaborn's aggregation and once through pandas'.
             np.testing.assert_allclose(drawn[kind].get_ydata(), means.to_numpy(), rtol=1e-12)
             np.testing.assert_array_equal(drawn[kind].get_xdata(), means.index.to_numpy())
+
+
+@pytest.mark.slow
+def test_prediction_draws_the_stored_losses_and_mean_errors(context):
+    losses, errors = prediction.draw(context).axes
+    specs = [spec for spec in prediction.needs(context) if spec.kind == "digits"]
+    for spec, drawn in zip(specs, zip(losses.lines[::2], losses.lines[1::2], strict=True), strict=True):
+        run = context.run(spec)
+        np.testing.assert_array_equal(drawn[0].get_ydata(), run.predicted_loss[0].sel(predictor="network"))
+        np.testing.assert_array_equal(drawn[1].get_ydata(), run.loss[0])
+    means = [float(context.run(spec).error.sel(predictor="network").mean()) for spec in specs]
+    (line,) = [line for line in errors.lines if line.get_label().startswith(r"digits, $\Theta")]
+    # The same means, once through seaborn's aggregation and once through xarray's.
+    np.testing.assert_allclose(line.get_ydata(), means, rtol=1e-12)
+
+
+def test_widths_are_written_as_powers():
+    assert [prediction._power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
 
 
 @pytest.mark.slow

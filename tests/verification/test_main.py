@@ -12,7 +12,10 @@ from verification import __main__ as command
 from verification import claims, report
 
 ROOT = pathlib.Path(__file__).parents[2]
-WANTED = ("K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1")
+WANTED = (
+    "K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1",
+    "C7", "C7-infinite", "C7-bias", "C7-moment",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,125 @@
+"""Predicted and trained losses of Local GD at several widths, and the prediction's error against the width (C7)."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from figures.style import DATA_COLOURS, new_figure
+from ntk_localsgd.evidence import slope
+from verification.context import Context
+from verification.predicted_runs import PredictedRun
+from verification.prediction import SIZES, Sizes, sweep
+
+__all__ = ["caption", "data", "draw", "needs"]
+
+# Solid and filled: by the network's own Gram matrix; dashed and open: by the infinite one.
+_STYLES = {"network": ("-", "full", r"$\Theta(W(0))$"), "infinite": ("--", "none", r"$H^\infty$")}
+
+
+def needs(context: Context) -> list[PredictedRun]:
+    """The stored runs that the figure reads."""
+    return [spec for made in context.problems(_sizes(context).samples) for spec in sweep(context, made)]
+
+
+def data(context: Context) -> pd.DataFrame:
+    """One row a data set, width, seed and quantity: trained and predicted loss by round, error at the end."""
+    rows = []
+    for spec in needs(context):
+        run = context.run(spec)
+        for k, seed in enumerate(spec.seeds):
+            about = {"data": spec.kind, "width": spec.width, "seed": seed}
+            for quantity, losses in (
+                ("trained loss", run.loss[k]),
+                ("predicted loss", run.predicted_loss[k].sel(predictor="network")),
+            ):
+                rows += [
+                    about | {"quantity": quantity, "round": t, "value": float(v)} for t, v in enumerate(losses.values)
+                ]
+            rows += [
+                about | {"quantity": f"error, {name}", "round": spec.num_rounds,
+                         "value": float(run.error[k].sel(predictor=name))}
+                for name in _STYLES
+            ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def draw(context: Context) -> Figure:
+    """Left: one network a width on the digits; right: errors with 95% intervals, fitted slopes in the legend."""
+    table = data(context)
+    figure = new_figure(7.2, 4.0)
+    left, right = figure.subplots(1, 2)
+    _losses(left, table[(table.data == "digits") & (table.seed == table.seed.min())])
+    _errors(right, table)
+    return figure
+
+
+def caption(context: Context) -> str:
+    """Setting of the figure."""
+    sizes = _sizes(context)
+    return (
+        f"Local GD against its kernel-regime prediction, n = {sizes.samples} samples (digits 3 against 8; the sphere "
+        f"in 32 dimensions), K = {sizes.num_clients} clients split by label, τ = {sizes.local_steps} local steps, "
+        f"η = 0.5/max_c λ_max(H^∞_cc). Left: loss on the digits, one network a width, predicted (line) from its Gram "
+        f"matrix Θ(W(0)) and its residual at the start, and trained (circles). Right: relative error of the predicted "
+        f"residual after {sizes.num_rounds} rounds, predicted from Θ(W(0)) and from H^∞; means of {sizes.seeds} seeds "
+        f"with 95% intervals; grey: m^(−1/2). Claim C7."
+    )
+
+
+def _sizes(context: Context) -> Sizes:
+    return SIZES.get(context.preset.name, SIZES["full"])
+
+
+def _losses(axes: Axes, table: pd.DataFrame) -> None:
+    widths = sorted(table.width.unique())
+    for width, colour in zip(widths, sns.color_palette("viridis", len(widths)), strict=True):
+        predicted, trained = (
+            table[(table.width == width) & (table.quantity == name)] for name in ("predicted loss", "trained loss")
+        )
+        axes.plot(predicted["round"], predicted.value, color=colour, linewidth=1.2)
+        axes.plot(trained["round"], trained.value, "o", color=colour, markersize=4, fillstyle="none")
+    handles = [
+        Line2D([], [], color=colour, marker="o", markersize=4, fillstyle="none", label=f"$m=${_power(width)}")
+        for width, colour in zip(widths, sns.color_palette("viridis", len(widths)), strict=True)
+    ]
+    axes.set(yscale="log", xlabel="round", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(handles=handles, title="digits: line predicted, circles trained", loc="upper center",
+                bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
+
+
+def _errors(axes: Axes, table: pd.DataFrame) -> None:
+    for kind, colour in DATA_COLOURS.items():
+        for name, (line, fill, symbol) in _STYLES.items():
+            part = table[(table.data == kind) & (table.quantity == f"error, {name}")]
+            seeds = part.pivot(index="seed", columns="width", values="value")
+            found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
+            label = f"{kind}, {symbol}: {found.estimate:.2f} ± {found.half_width:.2f}"
+            sns.lineplot(part, x="width", y="value", ax=axes, color=colour, label=label, marker="o", linestyle=line,
+                         fillstyle=fill, markeredgecolor=colour, errorbar=("ci", 95), seed=0)  # fmt: skip
+    widths = np.array(sorted(table.width.unique()), float)
+    top = table[table.quantity.str.startswith("error") & (table.width == widths[0])].groupby(["data", "quantity"])
+    axes.plot(widths, 1.3 * top.value.mean().max() * (widths / widths[0]) ** -0.5, color="0.5", linewidth=1)
+    axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel=r"$\|r-\hat r\|/\|\hat r\|$")
+    axes.set_xticks(widths, [_power(width) for width in widths])
+    axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.legend(title="predicted from: slope in $m$", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False,
+                handlelength=2.5)  # fmt: skip
+
+
+def _power(width: float) -> str:
+    """A width as a power of two or ten."""
+    for base in (2, 10):
+        exponent = round(np.log(width) / np.log(base))
+        if base**exponent == width:
+            return f"${base}^{{{exponent}}}$"
+    return f"{width:g}"

@@ -1,0 +1,136 @@
+"""``ntk-localsgd predict``: the whole loss curve of Local (S)GD before training, from the Gram matrix at the start."""
+
+import dataclasses
+import math
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from rich.console import Console
+from rich.table import Table
+
+from ntk_localsgd import prediction
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.commands.output import new_plot, write_results
+from ntk_localsgd.commands.problem import (
+    Gram,
+    ProblemOptions,
+    checked_gram,
+    checked_step_size,
+    read_network,
+    read_split,
+)
+from ntk_localsgd.local_sgd import LocalSGD
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Predict"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict(ProblemOptions):
+    """Predict the loss curve of Local (S)GD on your own data from the kernel, without training."""
+
+    rounds: int
+    """Rounds R to predict."""
+    batch_size: int | None = None
+    """Also predict minibatches of b samples, in the mean over all draws of them; takes a few n³ operations a round."""
+    out: pathlib.Path = pathlib.Path("results")
+    """Folder that predict-DATA.json and predict-DATA.png are written to."""
+
+    def __call__(self) -> int:
+        """Print a summary, write curve and plot."""
+        dataset, split = read_split(self)
+        net = read_network(self, dataset)
+        gram = checked_gram(net, dataset)
+        step_size, largest = checked_step_size(gram.matrix, split, self.step_size)
+        config = LocalSGD(step_size, self.local_steps, self.rounds, self.batch_size)
+        residual = np.asarray(net(dataset.inputs), np.float64) - dataset.targets
+        found = prediction.contraction(gram.matrix, split, step_size=step_size, local_steps=self.local_steps)
+        curves = _curves(gram, split, residual, config)
+        content = {
+            "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
+            "client_sizes": list(split.sizes),
+            "width": net.width,
+            "weights": None if self.weights is None else self.weights.name,
+            "seed": self.seed,
+            "config": dataclasses.asdict(config),
+            "largest_step_size": largest,
+            "smallest_eigenvalue": list(gram.smallest),
+            "contraction": found._asdict(),
+            "loss": {name: values.tolist() for name, values in curves.items()},
+        }
+        paths = write_results(self.out, "predict", self.data, content, _plot(curves, dataset.name))
+        console = Console()
+        console.print(_summary(f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}",
+                               gram, split, config, largest, found, curves))  # fmt: skip
+        for path in paths:
+            console.print(path, soft_wrap=True, highlight=False)
+        return 0
+
+
+def _curves(
+    gram: Gram, split: Clients, residual: Float[ndarray, " n"], config: LocalSGD
+) -> dict[str, Float[ndarray, "rounds+1"]]:
+    """Predicted losses by round: of full batches; and for minibatches their mean and what noise does not add to it."""
+    settings: dict[str, Any] = {
+        "step_size": config.step_size, "local_steps": config.local_steps, "num_rounds": config.num_rounds,
+    }  # fmt: skip
+    path = prediction.local_gd(gram.matrix, split, residual, **settings)
+    curves = {"full_batch": (path**2).sum(axis=1) / 2}
+    if config.batch_size is not None:
+        settings["batch_size"] = config.batch_size
+        curves["minibatch"] = prediction.local_sgd_second_moment(gram.matrix, split, residual, **settings) / 2
+        mean = prediction.local_sgd_mean(gram.matrix, split, residual, **settings)
+        curves["minibatch_without_noise"] = (mean**2).sum(axis=1) / 2
+    return curves
+
+
+def _summary(
+    title: str, gram: Gram, split: Clients, config: LocalSGD, largest: float, found: prediction.Contraction,
+    curves: dict[str, Float[ndarray, "rounds+1"]],
+) -> Table:  # fmt: skip
+    table = Table("quantity", "value", title=title)
+    sizes = f"{min(split.sizes)} … {max(split.sizes)}" if len(set(split.sizes)) > 1 else f"{split.sizes[0]}"
+    table.add_row("clients K, samples each", f"{split.num_clients}, {sizes}")
+    table.add_row("step size η, largest with proof", f"{config.step_size:.6g}, {largest:.6g}")
+    table.add_row("λ_min(Θ(W))", f"[{gram.smallest.lower:.6g}, {gram.smallest.upper:.6g}]")
+    table.add_row("contraction of a round, ‖B‖ in the M-norm", f"{found.norm:.6g}")
+    table.add_row("‖B‖₂ (above 1: the loss may rise for a while)", f"{found.operator_norm:.6g}")
+    table.add_row("rounds for a tenth of the loss, in the end", _rounds_per_tenth(found.asymptotic_rate))
+    for name, losses in curves.items():
+        label = name.replace("_", " ")
+        table.add_row(f"{label}: loss at round 0, {config.num_rounds}", f"{losses[0]:.6g}, {losses[-1]:.6g}")
+        if name != "minibatch_without_noise":
+            table.add_row(f"{label}: first round below 1% of the loss", _first_below(losses, 0.01 * losses[0]))
+    return table
+
+
+def _rounds_per_tenth(rate: float) -> str:
+    """The loss goes down by rate² a round."""
+    if rate <= 0:
+        return "1"
+    return f"{math.log(10) / (-2 * math.log(rate)):.6g}" if rate < 1 else "never"
+
+
+def _first_below(losses: Float[ndarray, "rounds+1"], level: float) -> str:
+    below = np.flatnonzero(losses <= level)
+    return f"{below[0]}" if below.size else f"not within {len(losses) - 1} rounds"
+
+
+def _plot(curves: dict[str, Float[ndarray, "rounds+1"]], name: str) -> "Figure":
+    from matplotlib.ticker import MaxNLocator
+
+    figure = new_plot()
+    axes = figure.subplots()
+    styles = {"full_batch": "-", "minibatch": "--", "minibatch_without_noise": ":"}
+    for curve, losses in curves.items():
+        shown = np.where(losses > 0, losses, np.nan)  # a loss of zero has no logarithm
+        axes.plot(np.arange(len(losses)), shown, styles[curve], label=curve.replace("_", " "))
+    axes.set(yscale="log", xlabel="round", ylabel="predicted loss", title=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure
