@@ -16,6 +16,7 @@ import ntk_localsgd
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS, SYMBOLS
 from ntk_localsgd.command_line import execute
+from ntk_localsgd.commands.certify import Certify
 from ntk_localsgd.commands.predict import Predict
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
@@ -174,10 +175,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = (
         Annotated[Gram, tyro.conf.subcommand("gram")]
         | Annotated[Predict, tyro.conf.subcommand("predict")]
+        | Annotated[Certify, tyro.conf.subcommand("certify")]
         | Annotated[Bounds, tyro.conf.subcommand("bounds")]
         | Annotated[Version, tyro.conf.subcommand("version")]
     )
-    description = "The Gram matrix of your own data, predicted training, and the theory's bounds at your own numbers."
+    description = (
+        "Your own data: Gram matrix, predicted training, proof of convergence; the theory's bounds at your numbers."
+    )
     return execute(commands, prog="ntk-localsgd", description=description, argv=argv)
 
 

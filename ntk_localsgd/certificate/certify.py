@@ -27,7 +27,7 @@ __all__ = ["Method", "UntilCertified", "certify", "certify_at_init", "until_cert
 Method = Literal["auto", "ball", "path"]
 
 # How far beyond the predicted movement neurons are kept: the first that suffices. A retry costs one more pass.
-_MARGINS = (1.5, 4.0)
+_MARGINS = (1.5, 4.0, 16.0)
 
 # A ball is looked for up to this many times the radius that frozen patterns need: where ρ leaves room for less than a
 # quarter of it, the path method is the better one.

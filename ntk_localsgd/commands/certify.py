@@ -1,0 +1,146 @@
+"""``ntk-localsgd certify``: prove that Local GD converges on one's own data, or say what stands in the way."""
+
+import dataclasses
+import math
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from rich.console import Console
+from rich.table import Table
+
+from ntk_localsgd import certificate, local_sgd
+from ntk_localsgd.certificate import Certificate
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.commands.output import new_plot, write_results
+from ntk_localsgd.commands.problem import ProblemOptions, checked_gram, checked_step_size, read_network, read_split
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.networks import TwoLayerReLU
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Certify"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Certify(ProblemOptions):
+    """Prove that full-batch Local GD on your own data converges to zero loss, from your weights or random ones."""
+
+    method: certificate.Method = "auto"
+    """ball: one radius for all neurons, cheap; path: along the predicted path, sharper; auto: ball, then path."""
+    rounds: int = 0
+    """Train up to this many rounds and certify as soon as it is possible."""
+    every: int = 10
+    """With rounds: try to certify every this many of them."""
+    save: pathlib.Path | None = None
+    """Write the network that the certificate speaks of (.npz)."""
+    out: pathlib.Path = pathlib.Path("results")
+    """Folder that certify-DATA.json and certify-DATA.png are written to."""
+
+    def __call__(self) -> int:
+        """Print what is proved, write it and a plot of the bound beside the run; 1 if nothing is proved."""
+        dataset, split = read_split(self)
+        net = read_network(self, dataset)
+        step_size, largest = checked_step_size(checked_gram(net, dataset).matrix, split, self.step_size)
+        # 1/λ_max itself is refused: it cannot be told from a larger number.
+        step_size = min(step_size, largest * (1 - 1e-7))
+        proof, net, losses = self._prove(net, dataset, split, step_size)
+        content = {
+            "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
+            "client_sizes": list(split.sizes),
+            "width": net.width,
+            "weights": None if self.weights is None else self.weights.name,
+            "seed": self.seed,
+            "step_size": step_size,
+            "local_steps": self.local_steps,
+            "trained_rounds": len(losses) - 1,
+            "loss": losses.tolist(),
+            "certificate": _plain(proof),
+        }
+        figure = _plot(proof, net, dataset, split, step_size, self.local_steps, losses)
+        paths = write_results(self.out, "certify", self.data, content, figure)
+        if self.save is not None:
+            net.save(self.save)
+        console = Console()
+        title = f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}"
+        console.print(_summary(title, proof, split, step_size, largest, losses))
+        for path in paths if self.save is None else (*paths, self.save):
+            console.print(path, soft_wrap=True, highlight=False)
+        return 0 if proof.certified else 1
+
+    def _prove(
+        self, net: TwoLayerReLU, dataset: Dataset, split: Clients, step_size: float
+    ) -> tuple[Certificate, TwoLayerReLU, Float[ndarray, " rounds"]]:
+        """The certificate, the network it speaks of and the losses on the way there."""
+        config = local_sgd.LocalSGD(step_size, self.local_steps, self.rounds)
+        stop = certificate.until_certified(self.every, method=self.method) if self.rounds else None
+        run = local_sgd.run(net, dataset, split, config, stop=stop, progress=bool(self.rounds))
+        losses = np.asarray(run.trajectory.loss.values, np.float64)
+        if stop is not None and stop.certificate is not None and stop.certificate.certified:
+            return stop.certificate, run.network, losses
+        proof = certificate.certify(
+            run.network, dataset, split, step_size=step_size, local_steps=self.local_steps, method=self.method
+        )
+        return proof, run.network, losses
+
+
+def _plain(proof: Certificate) -> dict[str, Any]:
+    """Finite plain values only: what is unknown or infinite becomes null."""
+    values = {name: getattr(proof, name) for name in proof.__dataclass_fields__ if name != "switching"}
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()} | {"switching_pairs": len(proof.switching)}  # fmt: skip
+
+
+def _summary(
+    title: str, proof: Certificate, split: Clients, step_size: float, largest: float, losses: Float[ndarray, " rounds"]
+) -> Table:
+    table = Table("quantity", "value", title=title)
+    table.add_row("clients K", f"{split.num_clients}")
+    table.add_row("step size η, largest with proof", f"{step_size:.6g}, {largest:.6g}")
+    if len(losses) > 1:
+        table.add_row("trained rounds, loss ratio", f"{len(losses) - 1}, {losses[-1] / losses[0]:.3g}")
+    table.add_row("residual norm ‖r(0)‖ here", f"{proof.residual_norm:.6g}")
+    table.add_row(
+        "converges to zero loss", f"proved, by the {proof.method} method" if proof.certified else "not proved"
+    )
+    if proof.certified:
+        table.add_row("rate per round", f"{proof.rate:.8g}")
+        table.add_row("constant", f"{proof.constant:.6g}")
+        table.add_row("no neuron moves by more than", f"{proof.radius:.6g}")
+        table.add_row("pairs that may switch", f"{len(proof.switching)}")
+        return table
+    table.add_row("obstacle", proof.obstacle)
+    if proof.residual_estimate > 0:
+        table.add_row("roughly the residual norm that would do", f"{proof.residual_estimate:.2g}")
+        table.add_row("or the width", f"{proof.width_estimate:.1g}")
+    return table
+
+
+def _plot(
+    proof: Certificate, net: TwoLayerReLU, dataset: Dataset, split: Clients, step_size: float, local_steps: int,
+    losses: Float[ndarray, " rounds"],
+) -> "Figure":  # fmt: skip
+    """The loss so far and ahead, and the certified bound beside it."""
+    from matplotlib.ticker import MaxNLocator
+
+    ahead = 40
+    if proof.certified and proof.rate > 0:  # far enough to fall a thousandfold
+        ahead = int(np.clip(math.log(1e-3) / (2 * math.log(proof.rate)), 10, 400))
+    run = local_sgd.run(net, dataset, split, local_sgd.LocalSGD(step_size, local_steps, ahead))
+    coming, here = np.asarray(run.trajectory.loss.values), len(losses) - 1
+    figure = new_plot()
+    axes = figure.subplots()
+    if here:
+        axes.plot(np.arange(here + 1), losses, "-", label="trained")
+    axes.plot(here + np.arange(len(coming)), coming, "--" if here else "-", label="run from here")
+    if proof.certified:
+        t = np.arange(ahead + 1)
+        bound = (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2
+        axes.plot(here + t, bound, ":", color="black", label="certified bound")
+    axes.set(yscale="log", xlabel="round", ylabel="loss", title=dataset.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure
