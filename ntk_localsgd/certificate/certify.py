@@ -229,7 +229,7 @@ class _Certifier:
         return dataclasses.replace(
             result, residual_norm=norm, residual_estimate=share * norm,
             width_estimate=width / share**2 if share else np.inf,
-            rounding_floor=8 * UNIT * np.sqrt(width) * len(self.inputs),
+            rounding_floor=8 * UNIT * float(np.sqrt(width)) * len(self.inputs),
         )  # fmt: skip
 
     def _tried(self, method: Method, model: RoundModel, *, estimate: bool) -> Certificate:

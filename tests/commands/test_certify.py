@@ -1,0 +1,79 @@
+"""``ntk-localsgd certify``: it prints, writes and draws the library's certificate, and trains until there is one."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from ntk_localsgd import certificate, cli, clients, datasets
+from ntk_localsgd.networks import TwoLayerReLU
+
+DATA = datasets.sphere(jax.random.key(0), 4, 16)
+HOLDERS = np.array([0, 1, 1, 2])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", inputs=DATA.inputs, targets=DATA.targets, client=HOLDERS)
+    TwoLayerReLU.init(jax.random.key(1), width=6000, input_dim=16, dtype=np.float64).save("wide.npz")
+    TwoLayerReLU.init(jax.random.key(1), width=300, input_dim=16, dtype=np.float64).save("narrow.npz")
+    return tmp_path
+
+
+def _run(*argv):
+    return cli.main(["certify", "data.npz", "--local-steps", "5", *argv])
+
+
+def _written():
+    with open("results/certify-data.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def test_what_is_written_is_the_certificate_of_the_given_network(folder, capsys):
+    assert _run("--weights", "wide.npz", "--step-size", "1.2") == 0
+    shown, written = capsys.readouterr().out, _written()
+    proof = certificate.certify(TwoLayerReLU.load("wide.npz"), DATA, clients.from_assignment(HOLDERS),
+                                step_size=1.2, local_steps=5)  # fmt: skip
+    assert proof.certified
+    assert written["certificate"]["rate"] == pytest.approx(proof.rate, rel=1e-9)  # rows are normalised again
+    assert written["certificate"]["radius"] == pytest.approx(proof.radius, rel=1e-9)
+    assert written["certificate"]["switching_pairs"] == len(proof.switching)
+    assert f"{proof.rate:.6g}"[:6] in shown
+    assert "proved, by the" in shown
+    assert (folder / "results" / "certify-data.png").stat().st_size > 5000
+
+
+def test_a_narrow_network_is_trained_until_it_is_certified(folder, capsys):
+    assert _run("--weights", "narrow.npz") == 1
+    assert "not proved" in capsys.readouterr().out
+    written = _written()
+    assert not written["certificate"]["certified"]
+    assert written["certificate"]["rate"] is None or written["certificate"]["obstacle"]
+    assert _run("--weights", "narrow.npz", "--rounds", "400", "--every", "5", "--save", "trained.npz") == 0
+    written = _written()
+    assert written["certificate"]["certified"]
+    assert 0 < written["trained_rounds"] < 400
+    assert written["trained_rounds"] % 5 == 0
+    assert len(written["loss"]) == written["trained_rounds"] + 1
+    # The saved network is the one that the certificate speaks of.
+    assert _run("--weights", "trained.npz", "--step-size", str(written["step_size"])) == 0
+    assert _written()["certificate"]["rate"] == written["certificate"]["rate"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--step-size", "50"], "above 1/λ_max of client"),
+        (["--local-steps", "0"], "local_steps is 0"),
+        (["--rounds", "10", "--every", "0"], "every is 0"),
+        (["--weights", "no.npz"], "no.npz cannot be read"),
+        (["--method", "best"], "method"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(folder, capsys, argv, words):
+    assert _run(*argv) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert "Traceback" not in said
