@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ntk_localsgd.evidence import Evidence, Verdict
+from ntk_localsgd.evidence import LEVEL, Evidence, Verdict
 from verification.claims import CLAIMS
 
 __all__ = ["render", "summary_table"]
@@ -63,7 +63,7 @@ def render(evidence: Sequence[Evidence], crashed: dict[str, str] | None = None) 
     parts = [_HOW_TO_READ, _summary(evidence), _rows(evidence)]
     if crashed:
         parts.append("## Crashed\n\n" + "\n".join(f"- {name}: {reason}" for name, reason in crashed.items()) + "\n")
-    parts.append(_provenance(evidence))
+    parts += [_not_known(evidence), _provenance(evidence)]
     return "\n".join(parts)
 
 
@@ -108,8 +108,32 @@ def _summary(evidence: Sequence[Evidence]) -> str:
         )
     return (
         f"## Summary\n\n{len(evidence)} rows of {claims} claims: {verdicts or 'none'}. "
-        f"{broke} of {len(evidence)} controls broke. {len(random)} rows rest on random seeds, each judged by an "
-        f"interval of level 95% or higher.\n\n" + "\n".join(table) + "\n"
+        f"{broke} of {len(evidence)} controls broke.\n\n{_multiplicity(random)}\n\n" + "\n".join(table) + "\n"
+    )
+
+
+def _multiplicity(random: Sequence[Evidence]) -> str:
+    """What so many intervals allow for."""
+    seeds = ", ".join(sorted({str(row.seed) for row in random if row.seed is not None})) or "none"
+    wrong = (1 - LEVEL) / 2 * len(random)
+    return (
+        f"*Multiplicity.* {len(random)} rows rest on random seeds (seed {seeds}; `--seed` repeats them anew), "
+        f"each judged by a two-sided interval of level {LEVEL:.0%} or higher. A true claim is refuted if the interval "
+        f"lies wholly on the wrong side: at most {(1 - LEVEL) / 2:.1%} of the time, so that up to {wrong:.1f} false "
+        f"alarms are to be expected if every claim is true. All other rows are exact up to float64 rounding."
+    )
+
+
+def _not_known(evidence: Sequence[Evidence]) -> str:
+    """The claims whose statement itself is recalled."""
+    recalled = [name for name in _by_claim(evidence) if (entry := CLAIMS.get(name)) and entry.letter == "R"]
+    lines = [
+        f"- [{name}](#{name.lower()}): {_escape(CLAIMS[name].statement)}. {CLAIMS[name].source}." for name in recalled
+    ]
+    return (
+        "## What is not known\n\nThe form of these statements is right; their exponents or constants are recalled and "
+        "not confirmed against the papers' text. Each stands in one place, `ntk_localsgd/bounds/`, and every verdict "
+        "marked [R] rests on one.\n\n" + ("\n".join(lines) or "None of the claims above.") + "\n"
     )
 
 
@@ -140,7 +164,7 @@ def _line(row: Evidence) -> str:
         row.setting,
         f"{'met' if row.premise.holds else 'not met'}: {row.premise.text}",
         f"{ {True: 'holds', False: 'fails', None: 'undecided'}[row.conclusion.holds] }: {row.conclusion.text}",
-        _MARK[row.verdict],
+        _MARK[row.verdict] + (" [R]" if (entry := CLAIMS.get(row.claim)) and entry.letter == "R" else ""),
         f"{_number(row.measured)} / {_number(row.bound)}",
         _number(row.tightness),
         f"{row.trials} ({row.failures}){interval}",

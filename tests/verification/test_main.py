@@ -14,7 +14,7 @@ from verification import claims, report
 ROOT = pathlib.Path(__file__).parents[2]
 WANTED = (
     "K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1",
-    "C7", "C7-infinite", "C7-bias", "C7-moment",
+    "C7", "C7-infinite", "C7-bias", "C7-moment", "S2", "C8", "C8-traps", "C8-widths",
 )  # fmt: skip
 
 
@@ -67,6 +67,18 @@ def test_report_has_a_section_for_every_claim_and_no_torn_row(smoke):
 
 
 @pytest.mark.slow
+def test_report_states_multiplicity_and_what_is_recalled(smoke):
+    text, rows = (smoke[0] / "paper_checks.md").read_text(), _rows(smoke[0])
+    random = [row for row in rows if row.interval is not None and row.trials > 1]
+    assert f"*Multiplicity.* {len(random)} rows rest on random seeds (seed 0" in text
+    unknown = text.split("## What is not known")[1].split("## Where")[0]
+    recalled = {row.claim for row in rows if claims.CLAIMS[row.claim].letter == "R"}
+    assert recalled
+    assert {name for name in claims.CLAIMS if f"[{name}]" in unknown} == recalled
+    marked = [line for line in text.splitlines() if any(f"{mark} [R]" in line for mark in report._MARK.values())]
+    assert len(marked) == sum(row.claim in recalled for row in rows)
+
+
 def test_second_run_reads_the_stored_runs(smoke):
     out, _ = smoke
     before = {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.nc")}
