@@ -110,7 +110,7 @@ def _planted(case: Case, seed: int, *, twice: bool) -> Case:
 
 #: The wrong turns, by what they leave out.
 TRAPS = (
-    Trap("samples that are inactive at the start push nothing", lambda: _planted(correlated_case(0), 0, twice=True),
+    Trap("samples that are inactive at the start push nothing", lambda: _planted(correlated_case(1), 1, twice=True),
          _frozen, _active_only),
     Trap("clients take no local steps", lambda: _planted(split_case(1), 1, twice=False), _nothing, _no_local_steps),
     Trap("all clients' local steps act together and cancel", lambda: _planted(opposite_case(0), 0, twice=False),

@@ -46,7 +46,7 @@ class Tally:
             return
         seen = follow(case, _ROUNDS)
         norms, rounds = seen.residual_norms, np.arange(_ROUNDS + 1)
-        bound = proof.constant * proof.rate**rounds * norms[0]
+        bound = np.maximum(proof.constant * proof.rate**rounds * norms[0], np.finfo(float).tiny)
         above = norms > max(proof.rounding_floor, _ROUNDING * norms[0])
         # A measured residual is off by up to the floor, whatever its size.
         norms = np.maximum(norms - proof.rounding_floor, 0)

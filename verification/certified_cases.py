@@ -40,7 +40,7 @@ def _gram_and_largest_step(x: ndarray, weights: ndarray, parts: Clients) -> tupl
     return gram, 1 / max(float(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1]) for s in parts.indices)
 
 
-def correlated_case(seed: int, *, width: int = 20_000) -> Case:
+def correlated_case(seed: int, *, width: int = 40_000) -> Case:
     """Three correlated samples of one client; the residual of one changes sign within a round."""
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((8, 8)))[0]
@@ -54,12 +54,12 @@ def correlated_case(seed: int, *, width: int = 20_000) -> Case:
     return Case(x, outputs - np.array([0.8, 0.2, 0.15]), parts, weights, signs, 0.95 * eta, 4)
 
 
-def opposite_case(seed: int) -> Case:
+def opposite_case(seed: int, *, width: int = 20_000) -> Case:
     """Two clients with one sample each, nearly parallel, that pull in opposite directions."""
     rng = np.random.default_rng(seed)
     x = np.array([[1, 0, 0, 0], [0.9, np.sqrt(0.19), 0, 0]])
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    weights, signs = rng.standard_normal((5000, 4)), rng.choice([-1.0, 1.0], 5000)
+    weights, signs = rng.standard_normal((width, 4)), rng.choice([-1.0, 1.0], width)
     parts = Clients((np.array([0]), np.array([1])))
     _, eta = _gram_and_largest_step(x, weights, parts)
     outputs = np.maximum(weights @ x.T, 0).T @ signs / np.sqrt(len(signs))
