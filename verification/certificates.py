@@ -17,7 +17,7 @@ from verification.reference_run import Case, follow
 
 __all__ = ["Tally", "certify"]
 
-_ROUNDS = 40
+_ROUNDS = 25
 
 # A certificate bounds exact arithmetic; a float64 run differs from it by rounding errors far below this share.
 _ROUNDING = 1e-9

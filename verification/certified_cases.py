@@ -16,7 +16,7 @@ def random_case(rng: np.random.Generator) -> Case:
     Every tenth network has neurons that lie exactly on a kink or are zero.
     """
     n, d = int(rng.integers(1, 9)), int(rng.integers(2, 17))
-    width, num_clients = int(10 ** rng.uniform(2, 3.7)), int(rng.integers(1, min(n, 4) + 1))
+    width, num_clients = int(10 ** rng.uniform(2, 3.4)), int(rng.integers(1, min(n, 4) + 1))
     x = rng.standard_normal((n, d))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     owner = rng.permutation(np.concatenate([np.arange(num_clients), rng.integers(0, num_clients, n - num_clients)]))
