@@ -96,6 +96,8 @@ def load_families() -> None:
         "gradients",
         "lazy_training",
         "convergence",
+        "deep_initialization",
+        "deep_perturbation",
     ):
         importlib.import_module(f"verification.{family}")
 
