@@ -98,6 +98,8 @@ def load_families() -> None:
         "convergence",
         "deep_initialization",
         "deep_perturbation",
+        "deep_training",
+        "deep_convergence",
     ):
         importlib.import_module(f"verification.{family}")
 
