@@ -218,6 +218,13 @@ class StepState:
         return gradient(self.network, *self.samples)
 
     @cached_property
+    def jacobian_difference(self) -> tuple[Array, ...]:
+        """(J_c(W_{c,k}) − J_c(W̄_k))ᵀ (f(W̄_k) − y): what is left of the gradients' difference at equal residuals."""
+        outputs = lambda trained: self.network.with_trained(trained)(self.inputs)  # noqa: E731
+        (pulled,) = jax.vjp(outputs, self.network.trained)[1](residual(self.average, *self.samples))
+        return difference(pulled, gradient(self.average, *self.samples))
+
+    @cached_property
     def layer_flips_from_average(self) -> Array:
         """Neurons of each layer that the average sees differently, [L n_max], 0 where the mask says padding."""
         now, average = self.network.activation_patterns(self.inputs), self.average.activation_patterns(self.inputs)
@@ -285,6 +292,8 @@ def _catalogue() -> dict[str, Observable]:
                 compute=lambda s: norm(difference(s.network.trained, s.average.trained))),
         at_step("gradient_difference", units="target²/weight", formula="‖∇L_c(W_{c,k}) − ∇L_c(W̄_k)‖_F",
                 compute=lambda s: norm(difference(s.gradient, gradient(s.average, *s.samples)))),
+        at_step("jacobian_difference", units="target²/weight", compute=lambda s: norm(s.jacobian_difference),
+                formula="‖(J_c(W_{c,k}) − J_c(W̄_k))ᵀ (f(W̄_k) − y)‖_F"),
         at_step("average_loss", units="target²", formula="L_c(W̄_k)", compute=lambda s: loss(s.average, *s.samples)),
         at_step("flips_from_average", units="1", formula="max_{i∈S_c} (flips of x_i between W_{c,k} and W̄_k) / mL",
                 compute=lambda s: jnp.max(jnp.sum(s.layer_flips_from_average, axis=0)) / s.neurons.sum()),

@@ -75,6 +75,15 @@ def _expected_at_steps(both):
                     "gradient_difference": np.linalg.norm(
                         helpers.gradient(own, signs, x, y) - helpers.gradient(average, signs, x, y)
                     ),
+                    "jacobian_difference": np.linalg.norm(
+                        (
+                            ((x @ own.T >= 0) * 1.0 - (x @ average.T >= 0))
+                            * (helpers.outputs(average, signs, x) - y)[:, None]
+                            * signs
+                        ).T
+                        @ x
+                        / np.sqrt(len(signs))
+                    ),
                     "average_loss": helpers.loss(average, signs, x, y),
                     "flips_from_average": ((x @ own.T >= 0) != (x @ average.T >= 0)).mean(axis=1).max(),
                 }

@@ -99,7 +99,9 @@ def load_families() -> None:
         "deep_initialization",
         "deep_perturbation",
         "deep_training",
+        "key_property",
         "deep_convergence",
+        "width_exponents",
     ):
         importlib.import_module(f"verification.{family}")
 

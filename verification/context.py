@@ -5,6 +5,7 @@ import functools
 import math
 import pathlib
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -204,6 +205,12 @@ class Context:
         made = problem(spec.kind, spec.num_samples, spec.data_seed)
         split = made.split(spec.num_clients, spec.split)
         return results.load_or_compute(_identity(spec), lambda: compute(spec, made.dataset, split), self.out / "runs")
+
+    def stored(self, script: str, purpose: str, compute_it: Callable[[], xr.Dataset]) -> xr.Dataset:
+        """What a script measured besides runs, stored for the figures; computed if it is not there yet."""
+        code = results.code_fingerprint(pathlib.Path(script), pathlib.Path(__file__))
+        identity = {"purpose": purpose, "seed": self.seed, "preset": self.preset.name, "script": code}
+        return results.load_or_compute(identity, compute_it, self.out / "runs")
 
     def path(self, spec: RunSpec) -> pathlib.Path:
         """Where the run is, or would be, stored."""

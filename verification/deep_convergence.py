@@ -102,15 +102,14 @@ def _check(context: Context, claim_id: str, *, minibatch: bool) -> Iterator[Evid
             )
             theirs = [data.num_samples**n_power * np.log(spec.width) ** 2 / data.dataset.separation**2
                       for data, spec in sweep]  # fmt: skip
-            values = ", ".join(
-                f"{name} = {_value(name, *at)}: {rate:.3f}" for at, rate in zip(sweep, rates, strict=True)
-            )
+            values = ", ".join(f"{_value(name, *at)}: {rate:.3f}" for at, rate in zip(sweep, rates, strict=True))
+            seeds, rounds = len(decays[0]), sweep[0][1].num_rounds
             yield Evidence(
-                claim_id, f"{made.dataset.name}, sweep over {name}; {len(decays[0])} seeds, {sweep[0][1].num_rounds} rounds",
+                claim_id, f"{made.dataset.name}, sweep over {name}; {seeds} seeds, {rounds} rounds",
                 _premise(claim_id, sweep),
                 Condition(
-                    f"geometric decay: upper 95% end of the mean rate per round below 1, and every F(t) below the "
-                    f"theorem's. Rates {values}; the theorem's 1 − {1 / max(theirs):.1g} … 1 − {1 / min(theirs):.1g}",
+                    f"upper 95% end of the mean rate per round below 1, and every F(t) below the theorem's. Rates at "
+                    f"{name} = {values}; the theorem's 1 − {1 / max(theirs):.1g} … 1 − {1 / min(theirs):.1g}",
                     bool(max(rates) < 1 and below),
                 ),
                 max(rates), 1.0, Control(f"step size {_TOO_LARGE:g} times as large", not broken < 1, broken),

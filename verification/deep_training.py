@@ -55,7 +55,7 @@ def _runs(context: Context) -> Iterator[RunSpec]:
 
 
 def _spectral(run: xr.Dataset, scale: float) -> np.ndarray:
-    """max_l ‖W_l(R) − W_l(0)‖₂ / ‖r(0)‖ per seed; the control's targets are larger by a scale that is not divided out."""
+    """max_l ‖W_l(R) − W_l(0)‖₂ / ‖r(0)‖ per seed; the scale of the control's targets is not divided out."""
     moved = run.layer_spectral_movement.isel(round=-1).max("layer")
     return (scale * moved / np.sqrt(2 * run.loss.isel(round=0))).values
 
