@@ -108,8 +108,9 @@ def _check(context: Context, claim_id: str, *, minibatch: bool) -> Iterator[Evid
                 claim_id, f"{made.dataset.name}, sweep over {name}; {seeds} seeds, {rounds} rounds",
                 _premise(claim_id, sweep),
                 Condition(
-                    f"upper 95% end of the mean rate per round below 1, and every F(t) below the theorem's. Rates at "
-                    f"{name} = {values}; the theorem's 1 − {1 / max(theirs):.1g} … 1 − {1 / min(theirs):.1g}",
+                    "upper 95% end of the mean rate per round below 1 in both halves of the run, every F(t) below the "
+                    f"theorem's. Rates at {name} = {values}; the theorem's 1 − {1 / max(theirs):.1g} … "
+                    f"1 − {1 / min(theirs):.1g}",
                     bool(max(rates) < 1 and below),
                 ),
                 max(rates), 1.0, Control(f"step size {_TOO_LARGE:g} times as large", not broken < 1, broken),
@@ -118,10 +119,14 @@ def _check(context: Context, claim_id: str, *, minibatch: bool) -> Iterator[Evid
 
 
 def _rate(decay: np.ndarray) -> float:
-    """Upper 95% end, over seeds, of a run's geometric mean rate per round."""
-    if not np.isfinite(decay).all():
+    """Upper 95% end, over seeds, of a run's geometric mean rate per round, in the slower half of its rounds.
+
+    A network that one huge step has killed loses what its outputs had cost and then stays where it is: rate 1.
+    """
+    if not (np.isfinite(decay) & (decay > 0)).all():
         return float("inf")
-    return float(np.exp(mean_interval(np.log(decay).mean(axis=1)).upper))
+    halves = np.array_split(np.log(decay), 2, axis=1)
+    return float(np.exp(max(mean_interval(half.mean(axis=1)).upper for half in halves)))
 
 
 def _value(name: str, made: Problem, spec: RunSpec) -> str:

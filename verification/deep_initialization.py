@@ -16,9 +16,9 @@ from verification.context import Context, Problem, problem
 from verification.growth import TOLERANCE, stays_bounded
 from verification.sampling import DELTA
 
-# Controls: entries N(0, 3/m) instead of N(0, 2/m), so that layers grow like 1.5^{l/2}. A network is homogeneous: h_l is
+# Controls: entries N(0, 4/m) instead of N(0, 2/m), so that layers grow like 2^{l/2}. A network is homogeneous: h_l is
 # multiplied by _TOO_LARGE^{l+1} and ∇f by _TOO_LARGE^L, and V's scale multiplies ∇f; nothing has to be drawn again.
-_TOO_LARGE = 1.5**0.5
+_TOO_LARGE = 2**0.5
 _AT_START = Condition("A, W_l, V at their initialization (ω = 0)", True)
 
 
@@ -117,7 +117,7 @@ def hidden_norms(context: Context) -> Iterator[Evidence]:
             values, control = (_columns(field, sweep(context, made)) for field in ("norms", "grown_norms"))
             yield stays_bounded(
                 "D1", _setting(context, made, **{name: 0}), _AT_START, "max |‖h_{i,l}‖ − 1|", name, points, values,
-                _shape("D1", context, made, name, points), control=control, control_setting="A, W_l ~ N(0, 3/m)",
+                _shape("D1", context, made, name, points), control=control, control_setting="A, W_l ~ N(0, 4/m)",
             )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def gradient_upper(context: Context) -> Iterator[Evidence]:
         grown = _TOO_LARGE ** (2 * np.array(depths))
         rows = (
             ("m", widths, _over_width(context, made), np.array(widths) / widths[0], "V's variance grows like m"),
-            ("L", depths, _over_depth(context, made), grown, "A, W_l ~ N(0, 3/m)"),
+            ("L", depths, _over_depth(context, made), grown, "A, W_l ~ N(0, 4/m)"),
             ("n", samples, by_samples, np.array(samples), "the bound's factor n left out"),
         )
         for name, points, measured, factor, changed in rows:

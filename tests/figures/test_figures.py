@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import lazy_training, verdicts
+from figures import key_property, lazy_training, verdicts
 from verification.context import PRESETS, Context
 
 
@@ -14,7 +14,7 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    assert verification.main(["run", "K2", "S5", "--preset", "smoke", "--out", str(out)]) == 0
+    assert verification.main(["run", "K2", "S5", "S1b", "C5", "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
 
@@ -23,7 +23,9 @@ def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
     argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
     assert command.main(argv) == 0
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {f"{n}.{e}" for n in ("lazy_training", "verdicts") for e in ("pdf", "png", "md", "tex", "csv")}
+    assert written == {
+        f"{n}.{e}" for n in ("lazy_training", "key_property", "verdicts") for e in ("pdf", "png", "md", "tex", "csv")
+    }
 
 
 @pytest.mark.slow
@@ -37,6 +39,25 @@ def test_lazy_training_draws_the_means_of_the_stored_values(context):
             # The same means, once through seaborn's aggregation and once through pandas'.
             np.testing.assert_allclose(drawn[kind].get_ydata(), means.to_numpy(), rtol=1e-12)
             np.testing.assert_array_equal(drawn[kind].get_xdata(), means.index.to_numpy())
+
+
+@pytest.mark.slow
+def test_key_property_draws_every_stored_pair_and_the_kink_explodes(context):
+    table, figure = key_property.data(context), key_property.draw(context)
+    along = table[table["where"] == "along the run"]
+    scatter = [line for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert sum(len(line.get_xdata()) for line in scatter) == len(along)
+    kink = table[(table["where"] == "across a kink") & (table.data == "sphere")].sort_values("distances")
+    quotient = (kink.gradients / kink.distances).to_numpy()
+    assert quotient[0] > 1e6 * (along.gradients / along.distances).max()
+    # Between 1e-8 and 1e-4 nothing but one flip changes, so that the quotient is as the inverse square.
+    np.testing.assert_allclose(quotient[0] / quotient[4], (kink.distances.iloc[4] / kink.distances.iloc[0]), rtol=0.1)
+
+
+def test_settings_without_data_have_a_column_of_their_own():
+    assert [verdicts._column(s) for s in ("digits 3 vs 8, n = 8", "sphere, n = 8", "symbolic: b = 3")] == [
+        "digits", "sphere", "neither"
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
