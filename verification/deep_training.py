@@ -26,7 +26,7 @@ def growing_targets(context: Context, made: Problem) -> list[RunSpec]:
     sizes = context.preset.deep
     return [
         spec_of(context, made, width=m, seeds=2 * sizes.few_seeds, observe=_OBSERVED, target_scale=(m / 16) ** 0.5)
-        for m in sizes.widths[:2]
+        for m in (sizes.widths[0], sizes.widths[-1])
     ]
 
 
