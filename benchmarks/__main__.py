@@ -13,7 +13,7 @@ import scipy.linalg
 from rich.console import Console
 from rich.table import Table
 
-from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction, results
+from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction, results, trajectory
 from ntk_localsgd.kernels._neural_tangents import neural_tangents
 
 REPEATS = 5
@@ -140,17 +140,44 @@ def arithmetic_share(num_samples: int, width: int, depth: int) -> float:
     square = jax.random.normal(jax.random.key(4), (4096, 4096), np.float32)
     product = jax.jit(networks.matmul)
     work = deep_gram(num_samples, width, depth) | {"product": lambda: product(square, square)}
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for repeat in range(REPEATS + 1):
-        for name, route in work.items():
-            start = time.perf_counter()
-            jax.block_until_ready(route())
-            if repeat:  # the first one compiles
-                seconds[name].append(time.perf_counter() - start)
+    seconds = in_turns(work)
     # Forward through L layers, backward through L − 1, two Gram products a layer; each with as many additions.
     operations = 2 * ((2 * depth - 1) * num_samples * width**2 + 2 * depth * num_samples**2 * width)
-    rates = operations / statistics.median(seconds["ntk-localsgd"]), 2 * 4096**3 / statistics.median(seconds["product"])
+    rates = operations / seconds["ntk-localsgd"], 2 * 4096**3 / seconds["product"]
     return rates[0] / rates[1]
+
+
+def tracking(num_samples: int, width: int, depth: int) -> dict[str, Callable[[], Any]]:
+    """Twenty rounds of deep Local GD, K = 4, τ = 5, float32: untracked, and with more and more observed."""
+    key = jax.random.key(5)
+    data = datasets.sphere(key, num_samples, 64)
+    split = clients.iid(key, data, 4)
+    net = networks.DeepReLU.init(key, width=width, depth=depth, input_dim=64, dtype=np.float32)
+    config = local_sgd.LocalSGD(step_size=0.3 / width, local_steps=5, num_rounds=20)
+    by_time = {when: [name for name, entry in trajectory.OBSERVABLES.items() if entry.when == when]
+               for when in ("round", "taken")}  # fmt: skip
+    observed = {
+        "untracked": [],
+        "round ends": by_time["round"],
+        "round ends and the round's start": by_time["round"] + by_time["taken"],
+        "every step against the average": ["gradient_difference", "distance_to_average"],
+    }
+    return {
+        name: lambda names=tuple(names): local_sgd.run(net, data, split, config, observe=names).network.trained
+        for name, names in observed.items()
+    }
+
+
+def in_turns(routes: dict[str, Callable[[], Any]], *, repeats: int = REPEATS) -> dict[str, float]:
+    """Median seconds of each route, taken in turns; the first turn compiles and does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in routes}
+    for repeat in range(repeats + 1):
+        for name, route in routes.items():
+            start = time.perf_counter()
+            jax.block_until_ready(route())
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 WORK: dict[str, Callable[[], dict[str, Callable[[], Any]]]] = {
@@ -175,13 +202,7 @@ def measure(routes: dict[str, Callable[[], Any]]) -> dict[str, float]:
     for other in others:
         # float32 sums of up to width terms in different orders; eigenvalues agree far better than this.
         np.testing.assert_allclose(other, first, rtol=2e-3, atol=2e-4)
-    seconds: dict[str, list[float]] = {name: [] for name in routes}
-    for _ in range(REPEATS if time.perf_counter() - begun < 10 else 1):
-        for name, route in routes.items():
-            start = time.perf_counter()
-            jax.block_until_ready(route())
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return in_turns(routes, repeats=REPEATS if time.perf_counter() - begun < 10 else 1)
 
 
 def main() -> None:
@@ -198,6 +219,11 @@ def main() -> None:
     share = arithmetic_share(512, 2048, 3)
     table.add_row("deep Gram, n = 512, m = 2048, L = 3", "share of one large product's rate", "", f"{share:.0%}")
     rows.append({"work": "deep Gram, n = 512, m = 2048, L = 3", "route": "large product", "rate": share})
+    work, costs = "tracking, n = 1024, m = 256, L = 3", in_turns(tracking(1024, 256, 3))
+    for name, value in costs.items():
+        ratio = value / costs["untracked"]
+        table.add_row(work, name, f"{value:.4f}", f"{ratio:.2f}")
+        rows.append({"work": work, "route": name, "seconds": value, "ratio": ratio})
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
     report = {"device": results.device_name(), "versions": results.versions(), "repeats": REPEATS, "rows": rows}

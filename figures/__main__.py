@@ -10,14 +10,19 @@ from typing import Literal
 import jax
 from rich.progress import track
 
-from figures import lazy_training, prediction, verdicts
+from figures import key_property, lazy_training, prediction, verdicts
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
 from verification.context import PRESETS, Context
 from verification.runner import run
 
-_FIGURES = {"lazy_training": lazy_training, "prediction": prediction, "verdicts": verdicts}
+_FIGURES = {
+    "lazy_training": lazy_training,
+    "key_property": key_property,
+    "prediction": prediction,
+    "verdicts": verdicts,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,8 @@ from verification.runs import RunSpec
 
 __all__ = ["caption", "data", "draw", "needs"]
 
-_COLUMNS = ("digits", "sphere")
+_DATA = ("digits", "sphere")
+_COLUMNS = (*_DATA, "neither")  # what is settled without data, by algebra
 
 
 def needs(context: Context) -> list[RunSpec]:  # noqa: ARG001 (all figures have the same interface)
@@ -26,7 +27,7 @@ def needs(context: Context) -> list[RunSpec]:  # noqa: ARG001 (all figures have 
 def data(context: Context) -> pd.DataFrame:
     """One row an evidence: claim, data set, verdict, whether its control broke."""
     rows = [
-        {"claim": row.claim, "data": row.setting.split()[0].strip(",;"), "setting": row.setting, "verdict": row.verdict,
+        {"claim": row.claim, "data": _column(row.setting), "setting": row.setting, "verdict": row.verdict,
          "control": "broke" if row.control.broke else "unbroken"}
         for row in _evidence(context.out / "evidence.json")
     ]  # fmt: skip
@@ -63,6 +64,11 @@ def caption(context: Context) -> str:
         f"Verdicts of the {context.preset.name} preset, one symbol a setting. verified: premise met, conclusion holds; "
         "observed: the conclusion holds although the premise is not met. A ring marks a control that did not break."
     )
+
+
+def _column(setting: str) -> str:
+    first = setting.split()[0].strip(",;:")
+    return first if first in _DATA else _COLUMNS[-1]
 
 
 def _evidence(path: pathlib.Path) -> list[Evidence]:

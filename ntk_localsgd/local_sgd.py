@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -18,15 +17,8 @@ from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network
 from ntk_localsgd.recording import GramRecorder, Record
-from ntk_localsgd.trajectory import (
-    ClientData,
-    Observable,
-    RoundState,
-    StepState,
-    for_each_client,
-    gradient,
-    select,
-)
+from ntk_localsgd.rounds import at_start, chunk_of_rounds
+from ntk_localsgd.trajectory import ClientData, select
 
 __all__ = ["Checkpoint", "LocalSGD", "Run", "run"]
 
@@ -101,8 +93,9 @@ class Run:
     network
         The averaged network after the last recorded round.
     trajectory
-        Labelled observables. Dimensions: ``round`` t = 0 … R, ``client``, ``local_step`` k = 0 … τ and ``gram_round``.
-        Local steps at round t ≥ 1 are those that lead from W(t−1) to W(t); at t = 0 all clients hold W(0).
+        Labelled observables. Dimensions: ``round`` t = 0 … R, ``client``, ``local_step`` k = 0 … τ, ``step_taken``
+        k = 0 … τ − 1 and ``gram_round``. Local steps at round t ≥ 1 are those that lead from W(t−1) to W(t); at t = 0
+        all clients hold W(0).
     diverged_at
         First round at which the loss was not finite or a million times its start; the trajectory ends before it.
     stopped_at
@@ -162,16 +155,18 @@ def run(
         If data, clients, network and configuration do not fit together, or an observable is unknown.
     """
     names = ("loss", *observe)
-    at_rounds, at_steps, at_grams = (select(names, when) for when in ("round", "step", "gram"))
+    at_rounds, at_taken, at_steps, at_grams = (select(names, when) for when in ("round", "taken", "step", "gram"))
     _check(net, dataset, clients, config, key, gram_every)
     data = ClientData.of(dataset, clients, net.trained[0].dtype)
     grams = GramRecorder(net, dataset, at_grams, gram_every)
-    at_round, at_step = _at_start(net, data, at_rounds=at_rounds, at_steps=at_steps)
-    record = Record(at_round, at_step, config.local_steps, grams)
+    at_round, at_step = at_start(net, data, at_rounds=at_rounds, at_steps=at_steps)
+    zeros = {entry.name: jnp.zeros(clients.num_clients) for entry in at_taken}  # all clients hold W(0)
+    record = Record(at_round, {config.local_steps + 1: at_step, config.local_steps: zeros}, grams)
     attributes = _attributes(net, dataset, clients, config)
     chunk = partial(
-        _chunk, net, data, key, local_steps=config.local_steps, batch_size=config.batch_size, at_rounds=at_rounds,
-        at_steps=at_steps, step_size=config.step_size, server_step_size=config.server_step_size,
+        chunk_of_rounds, net, data, key, local_steps=config.local_steps, batch_size=config.batch_size,
+        at_rounds=at_rounds, at_taken=at_taken, at_steps=at_steps, step_size=config.step_size,
+        server_step_size=config.server_step_size,
     )  # fmt: skip
     network, stop_every = net, getattr(stop, "every", 1)
     stopped_at = 0 if stop and stop(Checkpoint(net, 0, dataset, clients, config)) else None
@@ -235,115 +230,3 @@ def _chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tu
     shown = track(starts, description="Local SGD") if progress else starts
     for first in shown:
         yield first, min(length, num_rounds - first)
-
-
-@partial(jax.jit, static_argnames=("rounds", "local_steps", "batch_size", "at_rounds", "at_steps"))
-def _chunk(
-    net: Network,
-    data: ClientData,
-    key: Array | None,
-    trained: tuple[Array, ...],
-    first_round: int,
-    *,
-    step_size: float,
-    server_step_size: float,
-    rounds: int,
-    local_steps: int,
-    batch_size: int | None,
-    at_rounds: tuple[Observable, ...],
-    at_steps: tuple[Observable, ...],
-) -> tuple[tuple[Array, ...], dict[str, Array]]:
-    """``rounds`` rounds from ``trained`` on; ``net`` is the initial network. Returns weights and observations."""
-    num_clients, dtype = len(data.mask), trained[0].dtype
-    eta, server_eta = jnp.asarray(step_size, dtype), jnp.asarray(server_step_size, dtype)
-    patterns = _initial_patterns(net, data, at_rounds)
-    numbers = jnp.arange(num_clients)
-
-    def step(weights: Any, client: Array, samples: Any, when: tuple[Array, Array]) -> Any:
-        if key is not None and batch_size is not None:
-            samples = _batch(_stream(key, *when, client), samples, batch_size)
-        return jax.tree.map(lambda w, g: w - eta * g, weights, gradient(net.with_trained(weights), *samples))
-
-    def client_round(start: Any, t: Array) -> Any:
-        """Client by client, all its steps: one client's weights at a time, besides the running result."""
-
-        def local(client: Array, *samples: Any) -> Any:
-            body = lambda weights, k: (step(weights, client, samples, (t, k)), None)  # noqa: E731
-            return jax.lax.scan(body, start, jnp.arange(local_steps))[0]
-
-        return for_each_client(local, numbers, *data), {}
-
-    def lockstep_round(start: Any, t: Array) -> Any:
-        """Step by step, all clients: W̄_k exists at every k, at the price of K copies of the weights."""
-
-        def body(stacked: Any, k: Array) -> Any:
-            moved = lambda weights, client, *samples: step(weights, client, samples, (t, k))  # noqa: E731
-            stacked = for_each_client(moved, stacked, numbers, *data)
-            return stacked, observe_step(net, start, stacked, data, at_steps)
-
-        stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (num_clients, *w.shape)), start)
-        at_start = observe_step(net, start, stacked, data, at_steps)
-        stacked, seen = jax.lax.scan(body, stacked, jnp.arange(local_steps))
-        return stacked, {name: jnp.concatenate([at_start[name][None], seen[name]]) for name in seen}
-
-    def one_round(start: Any, t: Array) -> Any:
-        stacked, seen = (lockstep_round if at_steps else client_round)(start, t)
-        weights = jax.tree.map(lambda w, all_w: w + server_eta * jnp.mean(all_w - w, axis=0), start, stacked)
-        return weights, seen | observe_round(net, weights, patterns, data, at_rounds)
-
-    return jax.lax.scan(one_round, trained, first_round + jnp.arange(rounds))
-
-
-def observe_round(
-    net: Network, weights: Any, patterns: Any, data: ClientData, observables: tuple[Observable, ...]
-) -> dict[str, Array]:
-    """Observables of a round's end at the averaged weights."""
-    state = RoundState(net.with_trained(weights), net, patterns, data)
-    return {entry.name: entry.compute(state) for entry in observables if entry.compute}
-
-
-def observe_step(
-    net: Network, start: Any, stacked: Any, data: ClientData, observables: tuple[Observable, ...]
-) -> dict[str, Array]:
-    """Observables of a local step, [K] each."""
-    average, origin = net.with_trained(jax.tree.map(lambda w: jnp.mean(w, axis=0), stacked)), net.with_trained(start)
-
-    def of_client(weights: Any, *samples: Array) -> dict[str, Array]:
-        state = StepState(net.with_trained(weights), average, origin, *samples)
-        return {entry.name: entry.compute(state) for entry in observables if entry.compute}
-
-    return for_each_client(of_client, stacked, *data)
-
-
-def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:
-    """Activation patterns at initialization, once per chunk, if some observable compares with them."""
-    if any("flip_fraction" in entry.name for entry in at_rounds):
-        return for_each_client(net.activation_patterns, data.inputs)
-    return ()
-
-
-def _stream(key: Array, *numbers: Array) -> Array:
-    for number in numbers:
-        key = jax.random.fold_in(key, number)
-    return key
-
-
-def _batch(key: Array, samples: tuple[Array, Array, Array], batch_size: int) -> tuple[Array, Array, Array]:
-    """A uniform batch without replacement: the samples with the ``batch_size`` largest of independent uniform keys.
-
-    Sample i's key depends on (round, step, client, i) alone, so that a client's batches do not change with the padding.
-    """
-    inputs, targets, mask = samples
-    keys = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i)))(jnp.arange(len(mask)))
-    _, chosen = jax.lax.top_k(jnp.where(mask, keys, -1), batch_size)
-    return inputs[chosen], targets[chosen], mask[chosen]
-
-
-@partial(jax.jit, static_argnames=("at_rounds", "at_steps"))
-def _at_start(
-    net: Network, data: ClientData, *, at_rounds: tuple[Observable, ...], at_steps: tuple[Observable, ...]
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Observables at round 0, where every client holds W(0)."""
-    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
-    at_round = observe_round(net, net.trained, _initial_patterns(net, data, at_rounds), data, at_rounds)
-    return at_round, observe_step(net, net.trained, stacked, data, at_steps)

@@ -46,10 +46,12 @@ def _as_matrix(gram: np.ndarray) -> np.ndarray:
 class Record:
     """Collects chunks of observations and labels them at the end."""
 
-    def __init__(
-        self, at_round: dict[str, Any], at_step: dict[str, Any], local_steps: int, grams: GramRecorder
-    ) -> None:
-        repeated = {name: np.repeat(np.asarray(v)[None], local_steps + 1, axis=0) for name, v in at_step.items()}
+    def __init__(self, at_round: dict[str, Any], repeats: dict[int, dict[str, Any]], grams: GramRecorder) -> None:
+        """Start with round 0; what its local steps see is the same at each of them, so many times."""
+        repeated = {
+            name: np.repeat(np.asarray(v)[None], times, axis=0) for times, seen in repeats.items()
+            for name, v in seen.items()
+        }  # fmt: skip
         self.pieces = [{name: np.asarray(v)[None] for name, v in (at_round | repeated).items()}]
         self.first_loss, self.grams = float(at_round["loss"]), grams
 
@@ -60,6 +62,10 @@ class Record:
     def labelled(self, attributes: dict[str, Any]) -> xr.Dataset:
         """Everything so far, with dimensions, coordinates, units and formulas."""
         values = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
+        # Sums over rounds in float64: a float32 sum of many small steps would stop growing.
+        values |= {
+            name: np.cumsum(v, axis=0, dtype=np.float64) for name, v in values.items() if OBSERVABLES[name].cumulative
+        }
         values |= {name: np.array(v) for name, v in self.grams.values.items()}
         variables = {
             name: (OBSERVABLES[name].dims, v, {"units": OBSERVABLES[name].units, "formula": OBSERVABLES[name].formula})

@@ -1,7 +1,8 @@
 """What is observed along a run: losses, gradients, movement, flipped patterns, drift; pure functions of weights.
 
-Each `Observable` carries its formula and its unit. Those of a round's end see the averaged network; those of a local
-step see one client's network beside the average of all clients at that step.
+Each `Observable` carries its formula and its unit. Those of a round's end see the averaged network; those of a step
+that is taken see the gradient it follows, beside that of the round's start; those of a local step see one client's
+network beside the average of all clients at that step.
 """
 
 import dataclasses
@@ -20,9 +21,9 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network, matmul
 
 __all__ = [
-    "OBSERVABLES", "ClientData", "Observable", "RoundState", "StepState", "difference", "for_each_client", "gradient",
-    "layer_flips", "layer_spectral_norms", "loss", "norm", "residual", "row_movement", "sample_flips", "select",
-    "spectral_norm",
+    "OBSERVABLES", "ClientData", "DataPass", "Observable", "RoundState", "StepState", "TakenState", "data_pass",
+    "difference", "for_each_client", "gradient", "layer_flips", "layer_spectral_norms", "loss", "norm", "residual",
+    "row_movement", "sample_flips", "select", "spectral_norm", "sum_over_clients",
 ]  # fmt: skip
 
 
@@ -75,6 +76,11 @@ def difference(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
     return jax.tree.map(jnp.subtract, a, b)
 
 
+def sum_over_clients(stacked: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Σ_c W_c layer by layer, as a product with ones: on a CPU a reduction over the first axis is ten times slower."""
+    return tuple(matmul(jnp.ones(len(w), w.dtype), w.reshape(len(w), -1)).reshape(w.shape[1:]) for w in stacked)
+
+
 def row_movement(net: Network, reference: Network) -> Float[Array, ""]:
     """max_r ‖w_r − w_r(reference)‖ over the neurons of all trained layers."""
     moved = difference(net.trained, reference.trained)
@@ -120,7 +126,7 @@ def _spectral_norm_from_below(matrix: Float[Array, "a b"]) -> Float[Array, ""]:
         basis, images, vector = state
         image = matmul(scaled, vector)
         basis, images = basis.at[k].set(vector), images.at[k].set(image)
-        new = matmul(scaled.T, image)
+        new = matmul(image, scaled)  # many times faster than the transpose times a vector
         for _ in range(2):  # once leaves components of the size of the cancellation
             new = new - matmul(basis.T, matmul(basis, new))
         length = jnp.linalg.norm(new)
@@ -135,24 +141,36 @@ def _spectral_norm_from_below(matrix: Float[Array, "a b"]) -> Float[Array, ""]:
     return scale * jnp.sqrt(jnp.maximum(largest, 0))
 
 
+class DataPass(NamedTuple):
+    """What one pass over all clients' data gives at a network: losses; gradients and flips where they are wanted."""
+
+    losses: Float[Array, " K"]
+    gradients: tuple[Array, ...]  # stacked by client; () if not wanted
+    flips: Any  # neurons that differ from initialization, [K L n_max]; () if not wanted
+
+
+def data_pass(
+    net: Network, data: ClientData, *, gradients: bool = True, initial_patterns: tuple[Array, ...] = ()
+) -> DataPass:
+    """L_c, ∇L_c and the layers' flips of every client, in one pass that shares its forward computation."""
+
+    def of_client(initial: tuple[Array, ...], *samples: Array) -> DataPass:
+        slope = gradient(net, *samples) if gradients else ()
+        flips = layer_flips(net.activation_patterns(samples[0]), initial) if initial else ()
+        return DataPass(loss(net, *samples), slope, flips)
+
+    return for_each_client(of_client, initial_patterns, *data)
+
+
 @dataclasses.dataclass(frozen=True)
 class RoundState:
-    """What the observables of a round's end see: the averaged network, the initial one, all clients' data."""
+    """What the observables of a round's end see: the averaged network, the ones before, a pass over the data."""
 
     network: Network
     initial: Network
-    initial_patterns: tuple[Bool[Array, "K n_max m"], ...]
-    data: ClientData
-
-    @cached_property
-    def client_losses(self) -> Float[Array, " K"]:
-        """Every client's loss at the averaged network."""
-        return for_each_client(partial(loss, self.network), *self.data)
-
-    @cached_property
-    def gradients(self) -> tuple[Array, ...]:
-        """∇L_c of every client at the averaged network, stacked."""
-        return for_each_client(partial(gradient, self.network), *self.data)
+    previous: Network
+    over_data: DataPass
+    mask: Bool[Array, "K n_max"]
 
     @cached_property
     def moved(self) -> tuple[Array, ...]:
@@ -162,11 +180,20 @@ class RoundState:
     @cached_property
     def layer_flip_fractions(self) -> Float[Array, " L"]:
         """Share of the entries of each layer's patterns that differ from initialization."""
-        patterns = for_each_client(self.network.activation_patterns, self.data.inputs)
-        width = self.initial_patterns[0].shape[-1]  # trained layers are equally wide
+        width = self.network.trained[0].shape[0]  # trained layers are equally wide
         # Shares are at most 1, so that no sum leaves the integers' range.
-        share = layer_flips(patterns, self.initial_patterns).astype(self.data.inputs.dtype) / width
-        return jnp.sum(jnp.where(self.data.mask, share, 0), axis=(1, 2)) / self.data.mask.sum()
+        share = self.over_data.flips.astype(self.over_data.losses.dtype) / width
+        return jnp.sum(jnp.where(self.mask[:, None], share, 0), axis=(0, 2)) / self.mask.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class TakenState:
+    """What the observables of a step taken see: the client's weights, the gradient it follows, those at the start."""
+
+    trained: tuple[Array, ...]
+    gradient: tuple[Array, ...]
+    start: tuple[Array, ...]
+    start_gradient: tuple[Array, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +218,13 @@ class StepState:
         return gradient(self.network, *self.samples)
 
     @cached_property
+    def jacobian_difference(self) -> tuple[Array, ...]:
+        """(J_c(W_{c,k}) − J_c(W̄_k))ᵀ (f(W̄_k) − y): what is left of the gradients' difference at equal residuals."""
+        outputs = lambda trained: self.network.with_trained(trained)(self.inputs)  # noqa: E731
+        (pulled,) = jax.vjp(outputs, self.network.trained)[1](residual(self.average, *self.samples))
+        return difference(pulled, gradient(self.average, *self.samples))
+
+    @cached_property
     def layer_flips_from_average(self) -> Array:
         """Neurons of each layer that the average sees differently, [L n_max], 0 where the mask says padding."""
         now, average = self.network.activation_patterns(self.inputs), self.average.activation_patterns(self.inputs)
@@ -207,31 +241,35 @@ class Observable:
     """A named quantity: when it is taken, along which dimensions, in which unit, by which formula."""
 
     name: str
-    when: Literal["round", "step", "gram"]
+    when: Literal["round", "taken", "step", "gram"]
     dims: tuple[str, ...]
     units: str
     formula: str
     compute: Callable[[Any], Array] | None = None
+    cumulative: bool = False  # what is computed is one round's share; the record holds the sum up to round t
 
 
 def _catalogue() -> dict[str, Observable]:
     at_round = partial(Observable, when="round", dims=("round",))
     by_client = partial(Observable, when="round", dims=("round", "client"))
     by_layer = partial(Observable, when="round", dims=("round", "layer"))
+    at_taken = partial(Observable, when="taken", dims=("round", "step_taken", "client"))
     at_step = partial(Observable, when="step", dims=("round", "local_step", "client"))
     at_gram = partial(Observable, when="gram")
     entries = [
         at_round("loss", units="target²", formula="½ Σ_i (f(W(t), x_i) − y_i)²",
-                 compute=lambda s: jnp.sum(s.client_losses)),
+                 compute=lambda s: jnp.sum(s.over_data.losses)),
         by_client("client_loss", units="target²", formula="L_c(W(t)) = ½ Σ_{i∈S_c} (f − y_i)²",
-                  compute=lambda s: s.client_losses),
+                  compute=lambda s: s.over_data.losses),
         at_round("gradient_norm", units="target²/weight", formula="‖∇L(W(t))‖_F",
-                 compute=lambda s: norm(tuple(g.sum(axis=0) for g in s.gradients))),
+                 compute=lambda s: norm(sum_over_clients(s.over_data.gradients))),
         by_client("client_gradient_norm", units="target²/weight", formula="‖∇L_c(W(t))‖_F",
-                  compute=lambda s: jax.vmap(norm)(s.gradients)),
+                  compute=lambda s: jax.vmap(norm)(s.over_data.gradients)),
         at_round("neuron_movement", units="weight", formula="max_r ‖w_r(t) − w_r(0)‖",
                  compute=lambda s: row_movement(s.network, s.initial)),
         at_round("frobenius_movement", units="weight", formula="‖W(t) − W(0)‖_F", compute=lambda s: norm(s.moved)),
+        at_round("path_length", units="weight", formula="Σ_{s<t} ‖W(s + 1) − W(s)‖_F", cumulative=True,
+                 compute=lambda s: norm(difference(s.network.trained, s.previous.trained))),
         at_round("flip_fraction", units="1", formula="share of all activation patterns that differs from t = 0",
                  compute=lambda s: jnp.mean(s.layer_flip_fractions)),
         by_layer("layer_frobenius_movement", units="weight", formula="‖W_l(t) − W_l(0)‖_F",
@@ -240,6 +278,11 @@ def _catalogue() -> dict[str, Observable]:
                  compute=lambda s: layer_spectral_norms(s.moved)),
         by_layer("layer_flip_fraction", units="1", formula="share of 1{(W_l h_{l−1})_r ≥ 0} that differ from t = 0",
                  compute=lambda s: s.layer_flip_fractions),
+        at_taken("distance_from_start", units="weight", formula="‖W_{c,k} − W(start of round)‖_F, k < τ",
+                 compute=lambda s: norm(difference(s.trained, s.start))),
+        at_taken("gradient_difference_from_start", units="target²/weight",
+                 formula="‖∇L_c(W_{c,k}; B_k) − ∇L_c(W(start of round); B_k)‖_F, k < τ, B_k the step's batch",
+                 compute=lambda s: norm(difference(s.gradient, s.start_gradient))),
         at_step("local_loss", units="target²", formula="L_c(W_{c,k})", compute=lambda s: loss(s.network, *s.samples)),
         at_step("client_drift", units="weight", formula="‖W_{c,k} − W(start of round)‖_F",
                 compute=lambda s: norm(difference(s.network.trained, s.start.trained))),
@@ -249,6 +292,8 @@ def _catalogue() -> dict[str, Observable]:
                 compute=lambda s: norm(difference(s.network.trained, s.average.trained))),
         at_step("gradient_difference", units="target²/weight", formula="‖∇L_c(W_{c,k}) − ∇L_c(W̄_k)‖_F",
                 compute=lambda s: norm(difference(s.gradient, gradient(s.average, *s.samples)))),
+        at_step("jacobian_difference", units="target²/weight", compute=lambda s: norm(s.jacobian_difference),
+                formula="‖(J_c(W_{c,k}) − J_c(W̄_k))ᵀ (f(W̄_k) − y)‖_F"),
         at_step("average_loss", units="target²", formula="L_c(W̄_k)", compute=lambda s: loss(s.average, *s.samples)),
         at_step("flips_from_average", units="1", formula="max_{i∈S_c} (flips of x_i between W_{c,k} and W̄_k) / mL",
                 compute=lambda s: jnp.max(jnp.sum(s.layer_flips_from_average, axis=0)) / s.neurons.sum()),
@@ -266,7 +311,7 @@ def _catalogue() -> dict[str, Observable]:
 OBSERVABLES: dict[str, Observable] = _catalogue()
 
 
-def select(names: tuple[str, ...], when: Literal["round", "step", "gram"]) -> tuple[Observable, ...]:
+def select(names: tuple[str, ...], when: Literal["round", "taken", "step", "gram"]) -> tuple[Observable, ...]:
     """The observables among ``names`` that are taken at that time, in the catalogue's order.
 
     Raises

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ntk_localsgd import clients, datasets, kernels, local_sgd, trajectory
+from ntk_localsgd import clients, datasets, kernels, local_sgd, rounds, trajectory
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
@@ -52,7 +52,7 @@ def test_batches_are_uniform_and_without_replacement():
     mask, counts, draws, size = jnp.array([True] * 5 + [False] * 2), np.zeros(7), 2000, 2
     samples = (jnp.arange(7.0), jnp.zeros(7), mask)
     keys = jax.random.split(jax.random.key(0), draws)
-    chosen = np.asarray(jax.vmap(lambda key: local_sgd._batch(key, samples, size)[0])(keys)).astype(int)
+    chosen = np.asarray(jax.vmap(lambda key: rounds._batch(key, samples, size)[0])(keys)).astype(int)
     assert (np.diff(np.sort(chosen, axis=1), axis=1) > 0).all()
     np.add.at(counts, chosen.ravel(), 1)
     assert counts[5:].sum() == 0  # never padding
@@ -65,8 +65,8 @@ def test_batches_are_uniform_and_without_replacement():
 def test_batches_do_not_depend_on_how_much_another_client_pads():
     rows = jnp.arange(9.0)
     key = jax.random.key(3)
-    short = local_sgd._batch(key, (rows[:4], rows[:4], jnp.ones(4, bool)), 2)[0]
-    padded = local_sgd._batch(key, (rows, rows, jnp.arange(9) < 4), 2)[0]
+    short = rounds._batch(key, (rows[:4], rows[:4], jnp.ones(4, bool)), 2)[0]
+    padded = rounds._batch(key, (rows, rows, jnp.arange(9) < 4), 2)[0]
     np.testing.assert_array_equal(short, padded)
 
 

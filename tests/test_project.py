@@ -17,7 +17,7 @@ FLOORS = [
     {"datasets", "clients", "networks", "bounds", "evidence", "results"},
     {"kernels"},
     {"trajectory", "prediction"},
-    {"recording"},
+    {"recording", "rounds"},
     {"local_sgd"},
     {"certificate"},
     {"commands"},

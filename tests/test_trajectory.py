@@ -1,5 +1,7 @@
 """Every observable against an independent computation from the reference's weights."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -51,6 +53,7 @@ def _expected_at_rounds(both):
         "layer_frobenius_movement": [[np.linalg.norm(w - start)] for w in averages],
         "layer_spectral_movement": [[np.linalg.norm(w - start, 2)] for w in averages],
         "layer_flip_fraction": [[(_patterns(data, w) != _patterns(data, start)).mean()] for w in averages],
+        "path_length": np.cumsum([0, *(np.linalg.norm(b - a) for a, b in itertools.pairwise(averages))]),
         "flip_fraction": [(_patterns(data, w) != _patterns(data, start)).mean() for w in averages],
     }
 
@@ -71,6 +74,15 @@ def _expected_at_steps(both):
                     "distance_to_average": np.linalg.norm(own - average),
                     "gradient_difference": np.linalg.norm(
                         helpers.gradient(own, signs, x, y) - helpers.gradient(average, signs, x, y)
+                    ),
+                    "jacobian_difference": np.linalg.norm(
+                        (
+                            ((x @ own.T >= 0) * 1.0 - (x @ average.T >= 0))
+                            * (helpers.outputs(average, signs, x) - y)[:, None]
+                            * signs
+                        ).T
+                        @ x
+                        / np.sqrt(len(signs))
                     ),
                     "average_loss": helpers.loss(average, signs, x, y),
                     "flips_from_average": ((x @ own.T >= 0) != (x @ average.T >= 0)).mean(axis=1).max(),
@@ -93,6 +105,35 @@ def test_local_step_observables_match_the_reference(both):
     for name, expected in expectations.items():
         np.testing.assert_allclose(both[3][name][1:], expected, rtol=CLOSE, atol=CLOSE, err_msg=name)
     assert float(both[3].flips_from_average.max()) > 0
+
+
+def test_observables_of_steps_taken_match_the_reference(both):
+    *_, found, paths, _ = both
+    for t, path in enumerate(paths):
+        origin = _gradients(both, path[0, 0])
+        for k in range(CONFIG.local_steps):
+            seen = found.isel(round=t + 1, step_taken=k)
+            apart = [np.linalg.norm(own - path[0, 0]) for own in path[:, k]]
+            changed = [np.linalg.norm(_gradients(both, own)[c] - origin[c]) for c, own in enumerate(path[:, k])]
+            np.testing.assert_allclose(seen.distance_from_start, apart, rtol=CLOSE, atol=CLOSE)
+            np.testing.assert_allclose(seen.gradient_difference_from_start, changed, rtol=CLOSE, atol=CLOSE)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_rounds_alone_give_the_same_as_rounds_and_steps_together(batch_size):
+    # One way hands gradients on from round to round, the other compares with the average at every step.
+    net, data, split = helpers.problem(seed=5)
+    config, key = LocalSGD(0.6, 3, 6, batch_size=batch_size), None if batch_size is None else jax.random.key(1)
+    names = tuple(name for name, entry in trajectory.OBSERVABLES.items() if entry.when in ("round", "taken"))
+    alone, together = (
+        local_sgd.run(net, data, split, config, key=key, observe=observe).trajectory
+        for observe in (names, (*names, "average_loss"))
+    )
+    for name in names:
+        np.testing.assert_allclose(alone[name], together[name], rtol=CLOSE, atol=CLOSE, err_msg=name)
+    assert float(alone.gradient_difference_from_start.max()) > 0
+    cut = local_sgd.run(net, data, split, config, key=key, observe=names, stop=lambda _: False).trajectory
+    np.testing.assert_allclose(cut.gradient_norm, alone.gradient_norm, rtol=CLOSE)  # handed on across chunks
 
 
 def test_at_round_zero_all_clients_hold_the_start(both):
@@ -119,7 +160,15 @@ def test_gram_observables_enclose_numpy_s_eigenvalues(both):
 
 def test_everything_is_labelled_with_dimensions_units_and_formula(both):
     found, split = both[3], both[2]
-    assert dict(found.sizes) == {"round": 9, "client": 3, "local_step": 4, "gram_round": 5, "bound": 2, "layer": 1}
+    assert dict(found.sizes) == {
+        "round": 9,
+        "client": 3,
+        "local_step": 4,
+        "step_taken": 3,
+        "gram_round": 5,
+        "bound": 2,
+        "layer": 1,
+    }
     for name, entry in trajectory.OBSERVABLES.items():
         assert found[name].dims == entry.dims
         assert found[name].attrs == {"units": entry.units, "formula": entry.formula}

@@ -10,7 +10,7 @@ from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Control, Evidence, failure_interval, mean_interval
 from verification.claims import claim
-from verification.context import Context
+from verification.context import Context, with_close_pair
 from verification.sampling import DELTA
 
 _INPUT_DIM = 32
@@ -98,8 +98,4 @@ def _fit(points: np.ndarray) -> np.ndarray:
 def _planted_pair(context: Context, n: int, distance: float, repeat: int) -> np.ndarray:
     """Points on the sphere, the second one moved to the given distance from the first."""
     key = jax.random.fold_in(context.key("K4-threshold"), repeat)
-    x = np.array(datasets.sphere(key, n, _INPUT_DIM).inputs)
-    aside = x[1] - (x[1] @ x[0]) * x[0]
-    angle = 2 * math.asin(distance / 2)
-    x[1] = math.cos(angle) * x[0] + math.sin(angle) * aside / np.linalg.norm(aside)
-    return x
+    return with_close_pair(datasets.sphere(key, n, _INPUT_DIM).inputs, distance)

@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 import inspect
+import math
 import pathlib
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +19,7 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from verification.runs import RunSpec
 
-__all__ = ["PRESETS", "Context", "Preset", "Problem", "problem"]
+__all__ = ["PRESETS", "Context", "DeepSizes", "Preset", "Problem", "problem", "with_close_pair"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +41,51 @@ class Preset:
     sweep_rounds: int
     gd_rounds: int  # rounds of 20 gradient steps
     certificate_runs: int  # random runs that certificates are held against
+    deep: "DeepSizes"
 
+
+@dataclasses.dataclass(frozen=True)
+class DeepSizes:
+    """Sizes of the claims about deep networks: every sweep varies one of them, all else at the first-named value."""
+
+    samples: tuple[int, ...]  # n
+    widths: tuple[int, ...]  # m; the narrowest serves the sweeps over everything else
+    depths: tuple[int, ...]  # L
+    separations: tuple[float, ...]  # φ of the sphere's planted pair
+    local_steps: tuple[int, ...]  # τ
+    clients: tuple[int, ...]  # K
+    rounds: int
+    start_seeds: int  # of everything at initialization, which is cheap
+    seeds: int  # of runs whose exponent in the width is asked for
+    few_seeds: int  # of the other sweeps
+    ten_classes: bool = False  # digits with ten outputs besides
+
+    @property
+    def start_widths(self) -> tuple[int, ...]:
+        """m at initialization: one more, for a longer lever."""
+        return self.widths[0] // 2, *self.widths
+
+
+_DEEP = {
+    "smoke": DeepSizes((8, 16), (2**6, 2**9), (3, 1), (0.4, 0.1), (5, 2), (4, 2), 4, 12, 8, 5),
+    "quick": DeepSizes(
+        (16, 8, 32), (2**7, 2**8, 2**9), (3, 1, 2, 4), (0.4, 0.1, 0.2, 0.8), (5, 1, 10), (4, 1, 2), 6, 80, 30, 8
+    ),
+    "full": DeepSizes(
+        (32, 8, 16, 64), tuple(2**k for k in range(7, 12)), (3, 1, 2, 4, 6), (0.4, 0.05, 0.1, 0.2, 0.8), (5, 1, 20),
+        (4, 1, 2, 8), 20, 80, 30, 12, ten_classes=True,
+    ),
+}  # fmt: skip
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("smoke", 12, 6, 8, (2**8, 2**10), 6, (2**6, 2**10), 6, 5, 5, 8),
-        Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 100),
-        Preset("full", 400, 16, 32, (2**11, 2**13, 2**15, 2**17), 24, (2**8, 2**10, 2**12), 12, 40, 1000, 1200),
+        Preset("smoke", 12, 6, 8, (2**8, 2**10), 6, (2**6, 2**10), 6, 5, 5, 8, _DEEP["smoke"]),
+        Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 100, _DEEP["quick"]),
+        Preset("full", 400, 16, 32, (2**11, 2**13, 2**15, 2**17), 24, (2**8, 2**10, 2**12), 12, 40, 1000, 1200,
+               _DEEP["full"]),
     )
-}
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +119,11 @@ class Problem:
         """‖X‖₂."""
         return float(np.linalg.norm(self.inputs, 2))
 
-    def split(self, num_clients: int) -> Clients:
-        """Clients that see few classes each (by label)."""
+    def split(self, num_clients: int, how: str = "label") -> Clients:
+        """Clients that see few classes each (by label), or a random share (``"iid"``)."""
         key = jax.random.fold_in(jax.random.key(self.seed), num_clients)
-        if num_clients == 1:
-            return clients.iid(key, self.dataset, 1)
+        if num_clients == 1 or how == "iid":
+            return clients.iid(key, self.dataset, num_clients)
         return clients.by_label(key, self.dataset, num_clients, classes_per_client=1)
 
     def largest_client_eigenvalue(self, num_clients: int) -> float:
@@ -94,21 +131,49 @@ class Problem:
         parts = self.split(num_clients).indices
         return max(float(np.linalg.eigvalsh(self.gram[np.ix_(part, part)])[-1]) for part in parts)
 
+    def largest_deep_eigenvalue(self, num_clients: int, depth: int, how: str = "label") -> float:
+        """max_c λ_max(Θ^∞_cc) of a deep network with one output: η times m times this below 2 is stable."""
+        parts, gram = self.split(num_clients, how).indices, kernels.infinite_deep_gram(self.inputs, depth)
+        return max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in parts)
+
     def __str__(self) -> str:
         return f"{self.dataset.name}, n = {self.num_samples}"
 
 
 @functools.cache
 def problem(kind: str, num_samples: int, seed: int) -> Problem:
-    """Two-class digits (3 against 8, real data) or points on the sphere in ℝ³², by name."""
+    """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"`` or ``"planted 0.4"``.
+
+    Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³²; planted data lie on the sphere
+    of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at the distance that the name gives.
+    """
     key = jax.random.key(seed)
-    if kind == "digits":
-        dataset = datasets.digits(num_samples, classes=(3, 8), key=key)
+    if kind.startswith("digits"):
+        dataset = datasets.digits(num_samples, classes=None if kind == "digits10" else (3, 8), key=key)
+    elif kind.startswith("planted"):
+        dataset = _planted(datasets.sphere(key, num_samples, 64), float(kind.split()[1]))
     else:
         dataset = datasets.sphere(key, num_samples, 32)
     gram = kernels.infinite_gram(dataset.inputs)
     lambda0 = kernels.smallest_eigenvalue(gram, error=kernels.infinite_gram_error(*dataset.inputs.shape))
     return Problem(kind, num_samples, seed, dataset, gram, lambda0)
+
+
+def with_close_pair(inputs: np.ndarray, distance: float) -> np.ndarray:
+    """The same points, the second one moved on a great circle to the given distance from the first."""
+    x = np.array(inputs)
+    aside = x[1] - (x[1] @ x[0]) * x[0]
+    angle = 2 * math.asin(distance / 2)
+    x[1] = math.cos(angle) * x[0] + math.sin(angle) * aside / np.linalg.norm(aside)
+    return x
+
+
+def _planted(made: Dataset, distance: float) -> Dataset:
+    targets = np.array(made.targets)
+    targets[1] = -targets[0]  # the hard case: what is nearly the same must be told apart
+    return datasets.from_arrays(
+        with_close_pair(made.inputs, distance), targets, name=f"sphere with a pair at {distance:g}"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +188,12 @@ class Context:
         """The data sets that every claim is checked on."""
         return [problem(kind, num_samples, self.seed) for kind in ("digits", "sphere")]
 
+    def deep_problems(self, num_samples: int | None = None) -> list[Problem]:
+        """The data sets that every claim about deep networks is checked on, of one shape: both live in ℝ⁶⁴."""
+        sizes = self.preset.deep
+        kinds = ["digits", f"planted {sizes.separations[0]:g}"] + ["digits10"] * sizes.ten_classes
+        return [problem(kind, num_samples or sizes.samples[0], self.seed) for kind in kinds]
+
     def key(self, purpose: str) -> Array:
         """A key of its own for every purpose, so that checks do not share randomness by accident."""
         return jax.random.fold_in(jax.random.key(self.seed), zlib.crc32(purpose.encode()))
@@ -134,8 +205,14 @@ class Context:
     def run(self, spec: RunSpec) -> xr.Dataset:
         """The stored run, computed if it is not there yet."""
         made = problem(spec.kind, spec.num_samples, spec.data_seed)
-        split = made.split(spec.num_clients)
+        split = made.split(spec.num_clients, spec.split)
         return results.load_or_compute(_identity(spec), lambda: spec.compute(made.dataset, split), self.out / "runs")
+
+    def stored(self, script: str, purpose: str, compute_it: Callable[[], xr.Dataset]) -> xr.Dataset:
+        """What a script measured besides runs, stored for the figures; computed if it is not there yet."""
+        code = results.code_fingerprint(pathlib.Path(script), pathlib.Path(__file__))
+        identity = {"purpose": purpose, "seed": self.seed, "preset": self.preset.name, "script": code}
+        return results.load_or_compute(identity, compute_it, self.out / "runs")
 
     def path(self, spec: RunSpec) -> pathlib.Path:
         """Where the run is, or would be, stored."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import lazy_training, prediction, verdicts
+from figures import key_property, lazy_training, prediction, verdicts
 from verification.context import PRESETS, Context
 
 
@@ -14,7 +14,8 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    assert verification.main(["run", "K2", "S5", "C7-infinite", "--preset", "smoke", "--out", str(out)]) == 0
+    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite"]
+    assert verification.main(["run", *wanted, "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
 
@@ -23,7 +24,7 @@ def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
     argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
     assert command.main(argv) == 0
     written = {path.name for path in tmp_path.iterdir()}
-    names, endings = ("lazy_training", "prediction", "verdicts"), ("pdf", "png", "md", "tex", "csv")
+    names, endings = command._FIGURES, ("pdf", "png", "md", "tex", "csv")
     assert written == {f"{name}.{ending}" for name in names for ending in endings}
 
 
@@ -56,6 +57,25 @@ def test_prediction_draws_the_stored_losses_and_mean_errors(context):
 
 def test_widths_are_written_as_powers():
     assert [prediction._power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
+
+
+@pytest.mark.slow
+def test_key_property_draws_every_stored_pair_and_the_kink_explodes(context):
+    table, figure = key_property.data(context), key_property.draw(context)
+    along = table[table["where"] == "along the run"]
+    scatter = [line for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert sum(len(line.get_xdata()) for line in scatter) == len(along)
+    kink = table[(table["where"] == "across a kink") & (table.data == "sphere")].sort_values("distances")
+    quotient = (kink.gradients / kink.distances).to_numpy()
+    assert quotient[0] > 1e6 * (along.gradients / along.distances).max()
+    # Between 1e-8 and 1e-4 nothing but one flip changes, so that the quotient is as the inverse square.
+    np.testing.assert_allclose(quotient[0] / quotient[4], (kink.distances.iloc[4] / kink.distances.iloc[0]), rtol=0.1)
+
+
+def test_settings_without_data_have_a_column_of_their_own():
+    assert [verdicts._column(s) for s in ("digits 3 vs 8, n = 8", "sphere, n = 8", "symbolic: b = 3")] == [
+        "digits", "sphere", "neither"
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -16,6 +16,9 @@ WANTED = (
     "K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1",
     "C7", "C7-infinite", "C7-bias", "C7-moment", "S2", "C8", "C8-traps", "C8-widths",
 )  # fmt: skip
+WANTED += (
+    "D1", "D2-upper", "D2-lower", "D2-sharper", "D3", "D4", "D5", "D6", "S1b", "S4-deep", "S5-deep", "C2", "C3", "C5",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

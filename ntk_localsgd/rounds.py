@@ -1,0 +1,187 @@
+"""Rounds of Local SGD as one compiled chunk, and what is observed in them."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ntk_localsgd.networks import Network
+from ntk_localsgd.trajectory import (
+    ClientData,
+    DataPass,
+    Observable,
+    RoundState,
+    StepState,
+    TakenState,
+    data_pass,
+    for_each_client,
+    gradient,
+    sum_over_clients,
+)
+
+__all__ = ["at_start", "chunk_of_rounds"]
+
+
+@partial(jax.jit, static_argnames=("rounds", "local_steps", "batch_size", "at_rounds", "at_taken", "at_steps"))
+def chunk_of_rounds(
+    net: Network,
+    data: ClientData,
+    key: Array | None,
+    trained: tuple[Array, ...],
+    first_round: int,
+    *,
+    step_size: float,
+    server_step_size: float,
+    rounds: int,
+    local_steps: int,
+    batch_size: int | None,
+    at_rounds: tuple[Observable, ...],
+    at_taken: tuple[Observable, ...],
+    at_steps: tuple[Observable, ...],
+) -> tuple[tuple[Array, ...], dict[str, Array]]:
+    """``rounds`` rounds from ``trained`` on; ``net`` is the initial network. Returns weights and observations."""
+    num_clients, dtype = len(data.mask), trained[0].dtype
+    eta, server_eta = jnp.asarray(step_size, dtype), jnp.asarray(server_step_size, dtype)
+    patterns, numbers = _initial_patterns(net, data, at_rounds), jnp.arange(num_clients)
+    # Gradients at a round's end, where something observes them, are those of the next round's first steps.
+    full = batch_size is None
+    handed_on = full and _observes_gradients(at_rounds) and not at_steps
+
+    def step(start: Any, client: Array, samples: Any, origin: Any, t: Array, weights: Any, k: Array) -> Any:
+        """One local step, and its observables beside the gradient at the round's start (None: compute it)."""
+        if key is not None and batch_size is not None:
+            samples = _batch(_stream(key, t, k, client), samples, batch_size)
+        slope = gradient(net.with_trained(weights), *samples)
+        if at_taken and origin is None:
+            origin = gradient(net.with_trained(start), *samples)
+        return _descend(weights, slope, eta), _observe_taken(TakenState(weights, slope, start, origin), at_taken)
+
+    def client_round(start: Any, known: Any, t: Array) -> Any:
+        """Client by client, all its steps: one client's weights at a time, besides the running result."""
+
+        def local(client: Array, known: Any, *samples: Any) -> Any:
+            if not (full and (at_taken or handed_on)):
+                return jax.lax.scan(partial(step, start, client, samples, None, t), start, jnp.arange(local_steps))
+            origin = known if handed_on else gradient(net.with_trained(start), *samples)
+            seen = _observe_taken(TakenState(start, origin, start, origin), at_taken)
+            later = partial(step, start, client, samples, origin, t)
+            last, rest = jax.lax.scan(later, _descend(start, origin, eta), jnp.arange(1, local_steps))
+            return last, {name: jnp.concatenate([seen[name][None], rest[name]]) for name in seen}
+
+        stacked, seen = for_each_client(local, numbers, known, *data)
+        return stacked, {name: values.T for name, values in seen.items()}
+
+    def lockstep_round(start: Any, _: Any, t: Array) -> Any:
+        """Step by step, all clients: W̄_k exists at every k, at the price of K copies of the weights."""
+
+        def body(stacked: Any, k: Array) -> Any:
+            average = _mean(stacked)
+
+            def of_client(weights: Any, client: Array, *samples: Any) -> Any:
+                moved, taken = step(start, client, samples, None, t, weights, k)
+                return moved, (_observe_step(net, start, average, weights, samples, at_steps), taken)
+
+            return for_each_client(of_client, stacked, numbers, *data)
+
+        stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (num_clients, *w.shape)), start)
+        stacked, (seen, taken) = jax.lax.scan(body, stacked, jnp.arange(local_steps))
+        at_end = _observe_clients(net, start, stacked, data, at_steps)
+        return stacked, {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
+
+    def one_round(carried: Any, t: Array) -> Any:
+        start, known = carried
+        stacked, seen = (lockstep_round if at_steps else client_round)(start, known, t)
+        moved = _mean(jax.tree.map(lambda all_w, w: all_w - w, stacked, start))
+        weights = jax.tree.map(lambda w, step: w + server_eta * step, start, moved)
+        over_data, observed = _observe_round(net, start, weights, patterns, data, at_rounds)
+        return (weights, over_data.gradients if handed_on else ()), seen | observed
+
+    known = data_pass(net.with_trained(trained), data).gradients if handed_on else ()
+    (weights, _), seen = jax.lax.scan(one_round, (trained, known), first_round + jnp.arange(rounds))
+    return weights, seen
+
+
+def _descend(weights: Any, slope: Any, eta: Array) -> Any:
+    return jax.tree.map(lambda w, g: w - eta * g, weights, slope)
+
+
+def _observes_gradients(at_rounds: tuple[Observable, ...]) -> bool:
+    return any("gradient" in entry.name for entry in at_rounds)
+
+
+def _observe_taken(state: TakenState, observables: tuple[Observable, ...]) -> dict[str, Array]:
+    """Observables of a step taken, one number each."""
+    return {entry.name: entry.compute(state) for entry in observables if entry.compute}
+
+
+def _observe_round(
+    net: Network, before: Any, weights: Any, patterns: Any, data: ClientData, observables: tuple[Observable, ...]
+) -> tuple[DataPass, dict[str, Array]]:
+    """Observables of a round's end at the averaged weights, and the pass over the data that they rest on."""
+    here = net.with_trained(weights)
+    over_data = data_pass(here, data, gradients=_observes_gradients(observables), initial_patterns=patterns)
+    state = RoundState(here, net, net.with_trained(before), over_data, data.mask)
+    return over_data, {entry.name: entry.compute(state) for entry in observables if entry.compute}
+
+
+def _observe_step(
+    net: Network, start: Any, average: Any, weights: Any, samples: Any, observables: tuple[Observable, ...]
+) -> dict[str, Array]:
+    """Observables of one client at a local step.
+
+    With full batches the gradient at its weights is that of the step it takes next: both stand in one computation, in
+    which the compiler takes it once.
+    """
+    state = StepState(net.with_trained(weights), net.with_trained(average), net.with_trained(start), *samples)
+    return {entry.name: entry.compute(state) for entry in observables if entry.compute}
+
+
+def _observe_clients(
+    net: Network, start: Any, stacked: Any, data: ClientData, observables: tuple[Observable, ...]
+) -> dict[str, Array]:
+    """Observables of all clients at a local step that none of them goes on from, [K …] each."""
+    average = _mean(stacked)
+    seen = lambda weights, *samples: _observe_step(net, start, average, weights, samples, observables)  # noqa: E731
+    return for_each_client(seen, stacked, *data)
+
+
+def _mean(stacked: tuple[Array, ...]) -> tuple[Array, ...]:
+    """(1/K) Σ_c W_c."""
+    return tuple(total / len(w) for total, w in zip(sum_over_clients(stacked), stacked, strict=True))
+
+
+def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:
+    """Activation patterns at initialization, once per chunk, if some observable compares with them."""
+    if any("flip_fraction" in entry.name for entry in at_rounds):
+        return for_each_client(net.activation_patterns, data.inputs)
+    return ()
+
+
+def _stream(key: Array, *numbers: Array) -> Array:
+    for number in numbers:
+        key = jax.random.fold_in(key, number)
+    return key
+
+
+def _batch(key: Array, samples: tuple[Array, Array, Array], batch_size: int) -> tuple[Array, Array, Array]:
+    """A uniform batch without replacement: the samples with the ``batch_size`` largest of independent uniform keys.
+
+    Sample i's key depends on (round, step, client, i) alone, so that a client's batches do not change with the padding.
+    """
+    inputs, targets, mask = samples
+    keys = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i)))(jnp.arange(len(mask)))
+    _, chosen = jax.lax.top_k(jnp.where(mask, keys, -1), batch_size)
+    return inputs[chosen], targets[chosen], mask[chosen]
+
+
+@partial(jax.jit, static_argnames=("at_rounds", "at_steps"))
+def at_start(
+    net: Network, data: ClientData, *, at_rounds: tuple[Observable, ...], at_steps: tuple[Observable, ...]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Observables at round 0, where every client holds W(0)."""
+    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
+    patterns = _initial_patterns(net, data, at_rounds)
+    _, at_round = _observe_round(net, net.trained, net.trained, patterns, data, at_rounds)
+    return at_round, _observe_clients(net, net.trained, stacked, data, at_steps)
