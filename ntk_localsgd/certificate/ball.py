@@ -51,9 +51,9 @@ def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundM
         errors = split_norms(changes, problem)
         rate, needed = _needed(problem, model, unit, *errors)
         if rate < 1 and needed <= radius:
-            start = max(float(np.linalg.norm(found.residual)), np.finfo(float).tiny)
+            constant = model.inverse_norm * length / found.least_norm * SLACK
             return dataclasses.replace(
-                best, certified=True, rate=rate, constant=model.inverse_norm * length / start * SLACK, radius=needed,
+                best, certified=True, rate=rate, constant=constant, radius=needed,
                 allowed_radius=float(radius), obstacle="", switching=pairs_of(near, uncertain),
             )  # fmt: skip
         if rate < 1 and radius / needed > best_share:

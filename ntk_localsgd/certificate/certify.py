@@ -223,7 +223,10 @@ class _Certifier:
             model = RoundModel(gram, self.problem)
         except Unsuitable as error:
             raise InputError(self._refusal(gram, str(error))) from error
-        result = self._tried(method, model, estimate=estimate)
+        if self.found.least_norm > 0:
+            result = self._tried(method, model, estimate=estimate)
+        else:
+            result = failure(method, "the residual is rounding noise: the run has arrived")
         norm, width = float(np.linalg.norm(self.found.residual)), self.found.width
         share = 1.0 if result.certified else result.residual_estimate
         return dataclasses.replace(

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd.certificate.model import RoundModel, split_norms
-from ntk_localsgd.certificate.rounding import SLACK
+from ntk_localsgd.certificate.rounding import SLACK, UNIT
 
 __all__ = ["Flow", "Predicted", "flow", "predict"]
 
@@ -67,7 +67,8 @@ def predict(model: RoundModel, start: Float[ndarray, " n"], rounds: int) -> Pred
     spread, local_spread = _spreads(path, local)
     sizes = np.linalg.norm(residuals[:-1], axis=1)
     # What M r̂ and its sum are off by; P^k r̂ and its sums likewise.
-    pad = model.pad * eta * tau * (float(sizes.sum()) / num_clients + float(sizes.max()))
+    share = model.pad + 2 * (rounds + tau) * UNIT
+    pad = share * eta * tau * (float(sizes.sum()) / num_clients + float(sizes.max())) * SLACK
     up = eta * np.sum([np.maximum(s, 0) for s in steps], axis=0)
     down = eta * np.sum([np.maximum(-s, 0) for s in steps], axis=0)
     totals = (up.sum(axis=0) / num_clients, down.sum(axis=0) / num_clients, up.max(axis=0), down.max(axis=0))

@@ -82,6 +82,8 @@ class RoundModel:
         steps, in absolute value.
     local_factor
         f with M^{(k)} = η Σ_{l<k} P^l ≼ f·D² for every k ≤ τ.
+    root_gap
+        Twice a bound on ‖1 − JD‖₂.
     pad
         ζ: every product with P^k, M/(ητ), D or J computed here is off by at most ζ times the norms of its factors.
     """
@@ -96,18 +98,21 @@ class RoundModel:
         roots = (np.eye(n), np.eye(n)) if euclidean else self._roots()
         self.root: Float[ndarray, "n n"] = roots[0]
         self.inverse_root: Float[ndarray, "n n"] = roots[1]
-        self.norm, self.inverse_norm, self._root_gap = self._norms()
+        self.norm, self.inverse_norm, self.root_gap = self._norms()
         self.operator = np.eye(n) - gram @ self.weights / problem.clients.num_clients
         # B itself is known up to ‖Θ‖ητζ/K ≤ τζ and its own product's ζ, because η‖Θ‖ ≤ Σ_c ηλ_max(Θ_cc) ≤ K.
         self.operator_error = (2 + tau) * self.pad
         similar = self.root @ self.operator @ self.inverse_root
-        condition = self.norm * self.inverse_norm
-        self.contraction = spectral_norm(similar) + condition * 2 * (self.operator_error + self.pad + self._root_gap)
+        # B's own error, the products' and J's distance from D^{-1}, each between D and D^{-1}.
+        gaps = self.operator_error + (self.pad + self.root_gap) * max(
+            1.0, spectral_norm(self.operator) + self.operator_error
+        )
+        self.contraction = spectral_norm(similar) + 2 * self.norm * self.inverse_norm * gaps
         self._start_norms, self._end_norms = self._chain_norms()
         self.row_reach = self._row_reach()
         scaled = self.inverse_root @ self.weights @ self.inverse_root
         # ‖M‖ ≤ ητ; M^{(k)} ≼ M because every P^l is positive semidefinite.
-        self.local_factor = spectral_norm(scaled) + 4 * (self.pad + self._root_gap) * eta * tau * self.inverse_norm**2
+        self.local_factor = spectral_norm(scaled) + 4 * (self.pad + self.root_gap) * eta * tau * self.inverse_norm**2
 
     def _require_contraction(self) -> None:
         eta = self.problem.step_size
@@ -153,7 +158,7 @@ class RoundModel:
         tau = self.problem.local_steps
         checked = sorted({0, *(2**p for p in range(tau.bit_length()) if 2**p < tau)})
         starts, ends, power, after = {}, {0: 0.0}, np.eye(len(self.gram)), 0
-        slack = self.pad + self._root_gap
+        slack = self.pad + self.root_gap
         for k in checked:
             power, after = power @ np.linalg.matrix_power(self.local_map, k - after), k
             starts[k] = spectral_norm(power @ self.inverse_root) + 2 * slack * self.inverse_norm
@@ -168,7 +173,7 @@ class RoundModel:
     def _row_reach(self) -> Float[ndarray, " n"]:
         power, total = self.inverse_root, np.zeros(len(self.gram))
         for _ in range(self.problem.local_steps):
-            total += np.linalg.norm(power, axis=1) + 2 * (self.pad + self._root_gap) * self.inverse_norm
+            total += np.linalg.norm(power, axis=1) + 2 * (self.pad + self.root_gap) * self.inverse_norm
             power = self.local_map @ power
         return self.problem.step_size * total * SLACK
 
@@ -177,14 +182,14 @@ class RoundModel:
 
         a_k = ‖P^k D^{-1}‖ + η‖E_cc‖ Σ_{i<k} a_i and growth = (η/K) Σ_k (‖D‖‖E‖ + ‖DΘη Σ_{l ≤ τ−2−k} P^l‖ ‖E_cc‖) a_k.
         """
-        eta, before, steps = self.problem.step_size, 0.0, []
+        eta, before, steps, extra = self.problem.step_size, 0.0, [], []
         for start in self._start_norms:
-            steps.append(start + eta * client_error_norm * before * SLACK)
+            extra.append(eta * client_error_norm * before * SLACK)
+            steps.append(start + extra[-1])
             before += steps[-1]
         a = np.array(steps) * SLACK
         each = self.norm * error_norm + self._end_norms * client_error_norm
-        bent = (np.array(steps) - self._start_norms) * SLACK
-        return LocalChain(a, bent, float(eta / self.problem.clients.num_clients * each @ a) * SLACK)
+        return LocalChain(a, np.array(extra) * SLACK, float(eta / self.problem.clients.num_clients * each @ a) * SLACK)
 
     @property
     def end_norms(self) -> Float[ndarray, " tau"]:

@@ -40,6 +40,11 @@ class Survey(NamedTuple):
     residual_error: Float[ndarray, " n"]
     width: int
 
+    @property
+    def least_norm(self) -> float:
+        """A lower bound on the true ‖r(0)‖₂; not positive where the residual is rounding noise."""
+        return float(np.linalg.norm(self.residual)) / SLACK - float(np.linalg.norm(self.residual_error)) * SLACK
+
 
 class NearKinks(NamedTuple):
     """Neurons with a sample within ``threshold`` of their kink, N of them, and their near pairs (j, r).

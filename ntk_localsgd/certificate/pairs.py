@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted
-from ntk_localsgd.certificate.model import Problem, RoundModel
+from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks
 from ntk_localsgd.certificate.rounding import SLACK, UNIT, spectral_norm
 
@@ -85,9 +85,11 @@ class PairBounds:
         size, n = spectral_norm(inverse), len(inverse)
         product_error = 2 * n**2 * UNIT * size * spectral_norm(model.gram)
         gap = spectral_norm(np.eye(n) - inverse @ model.gram) + product_error
+        if gap >= 0.5:
+            raise Unsuitable("the Gram matrix cannot be inverted in float64")
         self._inverse = inverse
         # The last term: rounding of a row times T.
-        self._inverse_gap = (size * gap / (1 - gap) if gap < 1 else math.inf) + 2 * n**1.5 * UNIT * size
+        self._inverse_gap = (size * gap / (1 - gap) + 2 * n**1.5 * UNIT * size) * SLACK
 
     def _rows(self, j: int, patterns: Bool[ndarray, "N n"]) -> Float[ndarray, "p n"]:
         """G_j ∘ b_r for the pairs of sample j."""
@@ -101,7 +103,7 @@ class PairBounds:
 
     def _sensitivity(self, u: Float[ndarray, "p n"], size: Float[ndarray, " p"]) -> Float[ndarray, " p"]:
         model = self._model
-        gap = size * self._inverse_gap + 2 * model.pad * np.linalg.norm(u, axis=1)
+        gap = size * self._inverse_gap + 2 * (model.pad + model.root_gap) * np.linalg.norm(u, axis=1)
         return (np.linalg.norm(u @ model.inverse_root, axis=1) + gap * model.inverse_norm) * SLACK
 
     def prepare(self, model: RoundModel, patterns: Bool[ndarray, "N n"], predicted: Predicted) -> None:
@@ -117,6 +119,7 @@ class PairBounds:
             moves = b @ ends.T
             spread = np.where(own, predicted.local_spread, predicted.spread)
             wide = b @ (self._size[j] * spread) + self._float_pad * float(np.sum(totals))
+            wide = wide + 8 * UNIT * (np.abs(self._center[j]) + np.abs(moves).max(axis=1))
             _, sensitivity = self._leverage(j, patterns)
             v_own = self._rows(j, patterns) * own
             local = np.linalg.norm(v_own @ model.root, axis=1) + model.pad * model.norm * np.linalg.norm(v_own, axis=1)
@@ -133,8 +136,9 @@ class PairBounds:
         """
         before = uncertain.copy()
         total = (bound.largest_error + ahead, bound.local_bent, bound.forcing)
+        inner_error = self.problem.inner_error * float(bound.weights.sum() + bound.local_weights.sum()) * SLACK
         for j, (rows, fixed) in enumerate(zip(self.near.rows, self._fixed, strict=True)):
-            deviation = self._deviation(j, rows, fixed, *total)
+            deviation = self._deviation(j, rows, fixed, *total) + inner_error
             below, above = self._switching(j, before, reach, local=True)
             low, high = fixed.low - deviation - below, fixed.high + deviation + above
             signs, z, error = self.near.signs[rows], self.near.values[j], self.near.errors[j]
@@ -142,7 +146,8 @@ class PairBounds:
             lowest = z - error + self.scale * np.where(signs > 0, -high, low)
             highest = z + error + self.scale * np.where(signs > 0, -low, high)
             on = self._patterns[rows, j]
-            uncertain[rows, j] |= np.where(on, lowest < 0, highest >= 0)
+            # In this form a bound that is no number marks its pair.
+            uncertain[rows, j] |= ~np.where(on, lowest >= 0, highest < 0)
 
     def _deviation(
         self,
@@ -188,7 +193,9 @@ class PairBounds:
             self._above[j] = (self._above[j] + above) * SLACK
             v = self._rows(j, self._patterns)
             pad = np.linalg.norm(v, axis=1) * self._inverse_gap * float(np.linalg.norm(bound.forcing))
+            # What the stored inner products are off by acts on all weights, the deviation's included.
             wide = predicted.pad * self._size[j].sum() + self._float_pad * (predicted.up + predicted.down).sum()
+            wide += self.problem.inner_error * bound.weights.sum() + 4 * UNIT * np.abs(self._center[j])
             self._drift[j] = (self._drift[j] + np.abs(v @ self._inverse) @ bound.forcing + pad + wide) * SLACK
 
     def predicted_patterns(self, patterns: Bool[ndarray, "N n"]) -> Bool[ndarray, "N n"]:

@@ -48,14 +48,15 @@ def certify_path(
     """
     result = failure("path", "")
     for number in segments:
-        result = _certify(_Path(problem, found, near, model), _segment_ends(model, found.residual, number))
+        result = _certify(problem, found, near, model, _segment_ends(model, found.residual, number))
         if result.certified:
             break
     return result
 
 
-def _certify(path: "_Path", ends: list[int]) -> Certificate:
+def _certify(problem: Problem, found: Survey, near: NearKinks, model: RoundModel, ends: list[int]) -> Certificate:
     try:
+        path = _Path(problem, found, near, model)
         for first, last in itertools.pairwise(ends):
             if obstacle := path.advance(last - first):
                 return failure("path", _placed(obstacle, f"in rounds {first} to {last}"), rate=path.rate)
@@ -161,14 +162,16 @@ class _Path:
             self.patterns = patterns
             self.model = RoundModel(self.problem.inner * (self.counts / self.found.width), self.problem)
             transfer = spectral_norm(self.model.root @ old_model.inverse_root)
-            pads = 3 * self.model.pad * self.model.norm * old_model.inverse_norm
+            pads = (3 * self.model.pad + old_model.root_gap) * self.model.norm * old_model.inverse_norm
             self.error = (transfer + pads) * self.error * SLACK
             self.pairs.rebase(self.model, patterns, old_patterns, self.error)
 
     def conclude(self) -> Certificate:
         """Rate, constant and radius from what the segments have proved."""
-        start = math.log(max(float(np.linalg.norm(self.found.residual)), 1e-300))
-        constant = math.exp(max(size - start - t * math.log(self.rate) for t, size in self.log_bounds))
+        start, rate = math.log(self.found.least_norm), math.log(self.rate)
+        constant = math.exp(min(max(size - start - t * rate for t, size in self.log_bounds), 700.0))
+        if constant >= math.exp(700.0):
+            return failure("path", f"the rate {self.rate:.3g} of the tail says nothing about the rounds before it")
         own = self.problem.owner == np.arange(self.problem.clients.num_clients)[:, None]
         weights = float(np.linalg.norm(np.maximum(self.up, self.down) + self.local * own, axis=1).max())
         weights += self.deviation + self.local_deviation
