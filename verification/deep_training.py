@@ -32,17 +32,17 @@ def growing_targets(context: Context, made: Problem) -> list[RunSpec]:
 
 def spec_of(
     context: Context, made: Problem, *, width: int | None = None, depth: int | None = None, seeds: int | None = None,
-    clients: int | None = None, local_steps: int | None = None, split: str = "label", faster: float = 1.0,
+    clients: int | None = None, local_steps: int | None = None, split: str = "label",
     observe: tuple[str, ...] = (), target_scale: float = 1.0, batch_size: int = 0,
 ) -> RunSpec:  # fmt: skip
-    """A deep run; what is not given is the preset's first value, and η = ½ o/(m max_c λ_max(Θ^∞_cc)) ``faster``."""
+    """A deep run; what is not given is the preset's first value, and η = ½ o/(m max_c λ_max(Θ^∞_cc))."""
     sizes = context.preset.deep
     width, depth, clients = width or sizes.widths[0], depth or sizes.depths[0], clients or sizes.clients[0]
     targets = made.dataset.targets
     outputs = targets.shape[1] if targets.ndim == 2 else 1
     step = 0.5 * outputs / (width * made.largest_deep_eigenvalue(clients, depth, split))
     return RunSpec(
-        made.kind, made.num_samples, made.seed, clients, width, faster * step, local_steps or sizes.local_steps[0],
+        made.kind, made.num_samples, made.seed, clients, width, step, local_steps or sizes.local_steps[0],
         sizes.rounds, tuple(1000 * (context.seed + 1) + s for s in range(seeds or sizes.few_seeds)), observe,
         target_scale=target_scale, depth=depth, split=split, batch_size=batch_size,
     )  # fmt: skip
