@@ -115,7 +115,7 @@ TRAPS = (
     Trap("clients take no local steps", lambda: _planted(split_case(1), 1, twice=False), _nothing, _no_local_steps),
     Trap("all clients' local steps act together and cancel", lambda: _planted(opposite_case(0), 0, twice=False),
          _nothing, _clients_move_together),
-    Trap("patterns never change", lambda: slow_case(3), _frozen, _patterns_never_change),
+    Trap("patterns never change", lambda: slow_case(8), _frozen, _patterns_never_change),
     Trap("the M-norm's rate holds in the 2-norm", lambda: plane_case(0), _nothing, _nothing, _in_two_norm),
 )  # fmt: skip
 
