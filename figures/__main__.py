@@ -10,14 +10,20 @@ from typing import Literal
 import jax
 from rich.progress import track
 
-from figures import lazy_training, prediction, verdicts
+from figures import certificate, lazy_training, prediction, verdicts
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
 from verification.context import PRESETS, Context
 from verification.runner import run
 
-_FIGURES = {"lazy_training": lazy_training, "prediction": prediction, "verdicts": verdicts}
+#: Every figure's module by its name; it has needs, data, draw and caption.
+FIGURES = {
+    "lazy_training": lazy_training,
+    "prediction": prediction,
+    "certificate": certificate,
+    "verdicts": verdicts,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Draw:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out folder {out} cannot be written ({error.strerror}).") from error
-        for name, module in _FIGURES.items():
+        for name, module in FIGURES.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
                 figure = module.draw(context)
@@ -65,14 +71,16 @@ class Draw:
 
     def _provide(self, context: Context) -> None:
         """Refuse missing results, or compute them."""
-        specs = [spec for module in _FIGURES.values() for spec in module.needs(context)]
+        specs = [spec for module in FIGURES.values() for spec in module.needs(context)]
         absent = [spec for spec in specs if not context.path(spec).exists()]
         evidence_absent = not (context.out / "evidence.json").exists()
         if (absent or evidence_absent) and self.missing == "error":
+            settings = f"--preset {self.preset} --seed {self.seed}"
+            first = f"{verdicts.remake(context)}, then " if evidence_absent else ""
             raise InputError(
                 f"results {self.results} lack {len(absent)} runs of this code, preset and seed"
-                f"{' and evidence.json' if evidence_absent else ''}: python -m verification run --preset {self.preset} "
-                f"--seed {self.seed} --out {self.results} makes them."
+                f"{' and evidence.json' if evidence_absent else ''}: {first}python -m figures --missing run {settings} "
+                f"--results {self.results} makes them."
             )
         if evidence_absent:
             load_families()

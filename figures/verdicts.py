@@ -1,7 +1,6 @@
 """A dashboard of verdicts: claims × data, five colours, symbols besides colours."""
 
 import json
-import pathlib
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,9 +12,10 @@ from ntk_localsgd.evidence import Evidence, Verdict
 from verification.context import Context
 from verification.runs import RunSpec
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["caption", "data", "draw", "evidence", "needs", "remake"]
 
-_COLUMNS = ("digits", "sphere")
+# Random and planted networks, data of the user's own and whatever else a setting begins with.
+_COLUMNS = ("digits", "sphere", "other")
 
 
 def needs(context: Context) -> list[RunSpec]:  # noqa: ARG001 (all figures have the same interface)
@@ -26,9 +26,9 @@ def needs(context: Context) -> list[RunSpec]:  # noqa: ARG001 (all figures have 
 def data(context: Context) -> pd.DataFrame:
     """One row an evidence: claim, data set, verdict, whether its control broke."""
     rows = [
-        {"claim": row.claim, "data": row.setting.split()[0].strip(",;"), "setting": row.setting, "verdict": row.verdict,
+        {"claim": row.claim, "data": _column(row.setting), "setting": row.setting, "verdict": row.verdict,
          "control": "broke" if row.control.broke else "unbroken"}
-        for row in _evidence(context.out / "evidence.json")
+        for row in evidence(context)
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -65,8 +65,26 @@ def caption(context: Context) -> str:
     )
 
 
-def _evidence(path: pathlib.Path) -> list[Evidence]:
+def _column(setting: str) -> str:
+    first = setting.split()[0].strip(",;") if setting.split() else ""
+    return first if first in _COLUMNS else _COLUMNS[-1]
+
+
+def evidence(context: Context) -> list[Evidence]:
+    """The stored rows of evidence.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable; the sentence names the command that makes it.
+    """
+    path = context.out / "evidence.json"
     try:
         return [Evidence.from_json(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is missing or unreadable: python -m verification run makes it.") from error
+        raise InputError(f"{path} is missing or unreadable: {remake(context)} makes it.") from error
+
+
+def remake(context: Context) -> str:
+    """The command that makes the evidence."""
+    return f"python -m verification run --preset {context.preset.name} --seed {context.seed} --out {context.out}"

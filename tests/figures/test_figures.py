@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import lazy_training, prediction, verdicts
+from figures import certificate, lazy_training, prediction, style, verdicts
 from verification.context import PRESETS, Context
 
 
@@ -14,17 +14,21 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    assert verification.main(["run", "K2", "S5", "C7-infinite", "--preset", "smoke", "--out", str(out)]) == 0
+    assert (
+        verification.main(["run", "K2", "S5", "C7-infinite", "C8-widths", "--preset", "smoke", "--out", str(out)]) == 0
+    )
     return Context(PRESETS["smoke"], 0, out)
 
 
 @pytest.mark.slow
 def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
-    argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
+    argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv",
+            "--missing", "run"]  # fmt: skip
     assert command.main(argv) == 0
     written = {path.name for path in tmp_path.iterdir()}
-    names, endings = ("lazy_training", "prediction", "verdicts"), ("pdf", "png", "md", "tex", "csv")
-    assert written == {f"{name}.{ending}" for name in names for ending in endings}
+    endings = ("pdf", "png", "md", "tex", "csv")
+    assert written == {f"{name}.{ending}" for name in command.FIGURES for ending in endings}
+    assert all(b"/Type3" not in (tmp_path / f"{name}.pdf").read_bytes() for name in command.FIGURES)
 
 
 @pytest.mark.slow
@@ -55,7 +59,36 @@ def test_prediction_draws_the_stored_losses_and_mean_errors(context):
 
 
 def test_widths_are_written_as_powers():
-    assert [prediction._power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
+    assert [style.power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
+
+
+@pytest.mark.slow
+def test_certificate_draws_stored_rates_and_widths(context):
+    rates, widths = certificate.draw(context).axes
+    for spec, lines in zip(certificate.needs(context), (rates.lines[:4], rates.lines[4:8]), strict=True):
+        run, (observed, kernel, certified, lacking) = context.run(spec), lines
+        norms = run.residual_norm.values
+        np.testing.assert_array_equal(observed.get_ydata(), (norms[:, 1:] / norms[:, :-1]).mean(axis=0))
+        assert kernel.get_ydata()[0] == run.kernel_rate.values.mean()
+        whole = (run.certified == 1).all("seed").values
+        np.testing.assert_array_equal(certified.get_xdata(), run.attempt.values[whole])
+        np.testing.assert_array_equal(certified.get_ydata(), run.certified_rate.values[:, whole].mean(axis=0))
+        np.testing.assert_array_equal(lacking.get_xdata(), run.attempt.values[~whole])
+    (row,) = (row for row in verdicts.evidence(context) if row.claim == "C8-widths")
+    asked, needed, measured = (float(line.get_ydata()[0]) for line in widths.lines)
+    assert (asked, needed) == (row.bound, row.measured)
+    assert f"measured threshold {measured:g} ≤" in row.conclusion.text
+
+
+def test_evidence_without_certified_widths_gets_one_sentence(tmp_path):
+    (tmp_path / "evidence.json").write_text("[]")
+    with pytest.raises(ValueError, match="lacks C8-widths: python -m verification run --preset smoke"):
+        list(certificate._widths(Context(PRESETS["smoke"], 0, tmp_path)))
+
+
+def test_settings_of_every_kind_have_a_column():
+    settings = ("digits, n = 8", "sphere with a pair", "random runs, ball method", "planted traps", "")
+    assert [verdicts._column(text) for text in settings] == ["digits", "sphere", "other", "other", "other"]
 
 
 @pytest.mark.slow
@@ -73,5 +106,5 @@ def test_missing_results_get_one_sentence_that_names_the_command(tmp_path, capsy
 
 def test_truncated_evidence_gets_one_sentence(tmp_path):
     (tmp_path / "evidence.json").write_text('[{"claim": "K1"')
-    with pytest.raises(ValueError, match="python -m verification run makes it"):
+    with pytest.raises(ValueError, match="python -m verification run --preset smoke"):
         verdicts.data(Context(PRESETS["smoke"], 0, tmp_path))
