@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 from rich.progress import track
 
-from figures import certificate, lazy_training, prediction, verdicts
+from figures import certificate, lazy_training, local_steps, loss_curves, prediction, spectrum, verdicts
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
@@ -19,8 +19,11 @@ from verification.runner import run
 
 #: Every figure's module by its name; it has needs, data, draw and caption.
 FIGURES = {
+    "loss_curves": loss_curves,
+    "local_steps": local_steps,
     "lazy_training": lazy_training,
     "prediction": prediction,
+    "spectrum": spectrum,
     "certificate": certificate,
     "verdicts": verdicts,
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import certificate, lazy_training, prediction, style, verdicts
+from figures import certificate, lazy_training, local_steps, loss_curves, prediction, spectrum, style, verdicts
 from verification.context import PRESETS, Context
 
 
@@ -78,6 +78,45 @@ def test_certificate_draws_stored_rates_and_widths(context):
     asked, needed, measured = (float(line.get_ydata()[0]) for line in widths.lines)
     assert (asked, needed) == (row.bound, row.measured)
     assert f"measured threshold {measured:g} ≤" in row.conclusion.text
+
+
+@pytest.mark.slow
+def test_spectrum_draws_stored_eigenvalues_under_the_bounds(context):
+    left, middle, right = spectrum.draw(context).axes
+    for k, made in enumerate(context.problems(8)):
+        run, *initial = [context.run(spec) for spec in spectrum.needs(context) if spec.kind == made.kind]
+        lower = run.smallest_eigenvalue.sel(bound="lower").values / made.lambda0.upper
+        np.testing.assert_allclose(left.lines[k].get_ydata(), lower.mean(axis=0), rtol=1e-12)
+        # Bars hold every eigenvalue: their heights add up to n a seed.
+        for stairs in middle.patches[2 * k : 2 * k + 2]:
+            assert stairs.get_data().values.sum() == pytest.approx(made.num_samples)
+        np.testing.assert_allclose(middle.lines[k].get_xdata(), np.linalg.eigvalsh(made.gram), rtol=1e-12)
+        measured, hoeffding, drop, chernoff = (line.get_ydata() for line in right.lines[4 * k : 4 * k + 4])
+        for drawn, name, bound in ((measured, "distance", hoeffding), (drop, "drop", chernoff)):
+            np.testing.assert_allclose(drawn, [np.percentile(at[name], 95) for at in initial], rtol=1e-12)
+            assert (drawn < bound).all()
+
+
+@pytest.mark.slow
+def test_local_steps_are_drawn_by_rounds_and_by_gradient_steps(context):
+    panels = local_steps.draw(context).axes
+    for k, spec in enumerate(local_steps.needs(context)):
+        run, curve = context.run(spec), k % 2
+        for axes, scale in zip(panels[k // 2 * 2 : k // 2 * 2 + 2], (1, spec.local_steps), strict=True):
+            trained, predicted = axes.lines[2 * curve : 2 * curve + 2]
+            np.testing.assert_array_equal(trained.get_xdata(), scale * run["round"].values)
+            np.testing.assert_allclose(trained.get_ydata(), run.loss.mean("seed"), rtol=1e-12)
+            np.testing.assert_allclose(predicted.get_ydata(), run.predicted_loss.mean("seed"), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_loss_curves_are_the_means_of_stored_losses(context):
+    specs = loss_curves.needs(context)
+    lines = [line for axes in loss_curves.draw(context).axes for line in axes.lines]
+    for spec, trained, predicted in zip(specs, lines[::2], lines[1::2], strict=True):
+        run = context.run(spec)
+        np.testing.assert_allclose(trained.get_ydata(), run.loss.mean("seed"), rtol=1e-12)
+        np.testing.assert_allclose(predicted.get_ydata(), run.predicted_loss.mean("seed"), rtol=1e-12)
 
 
 def test_evidence_without_certified_widths_gets_one_sentence(tmp_path):
