@@ -10,7 +10,17 @@ from typing import Literal
 import jax
 from rich.progress import track
 
-from figures import certificate, lazy_training, local_steps, loss_curves, prediction, spectrum, verdicts
+from figures import (
+    certificate,
+    hard_samples,
+    heterogeneity,
+    lazy_training,
+    local_steps,
+    loss_curves,
+    prediction,
+    spectrum,
+    verdicts,
+)
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
@@ -21,10 +31,12 @@ from verification.runner import run
 FIGURES = {
     "loss_curves": loss_curves,
     "local_steps": local_steps,
+    "heterogeneity": heterogeneity,
     "lazy_training": lazy_training,
     "prediction": prediction,
     "spectrum": spectrum,
     "certificate": certificate,
+    "hard_samples": hard_samples,
     "verdicts": verdicts,
 }
 

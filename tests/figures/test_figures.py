@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import certificate, lazy_training, local_steps, loss_curves, prediction, spectrum, style, verdicts
+from figures import (
+    certificate,
+    hard_samples,
+    heterogeneity,
+    lazy_training,
+    local_steps,
+    loss_curves,
+    prediction,
+    spectrum,
+    style,
+    verdicts,
+)
 from verification.context import PRESETS, Context
 
 
@@ -117,6 +128,39 @@ def test_loss_curves_are_the_means_of_stored_losses(context):
         run = context.run(spec)
         np.testing.assert_allclose(trained.get_ydata(), run.loss.mean("seed"), rtol=1e-12)
         np.testing.assert_allclose(predicted.get_ydata(), run.predicted_loss.mean("seed"), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_heterogeneity_draws_final_losses_and_rates(context):
+    left, right = heterogeneity.draw(context).axes
+    specs = heterogeneity.needs(context)
+    for k, kind in enumerate(("digits", "sphere")):
+        runs = [context.run(spec) for spec in specs if spec.kind == kind]
+        shares = [float((run.loss[:, -1] / run.loss[:, 0]).mean()) for run in runs]
+        np.testing.assert_allclose(left.lines[2 * k].get_ydata(), shares, rtol=1e-12)
+        # Four rounds: the residual's norm shrinks by the fourth root of the loss ratio over the last two.
+        rates = [1 - float(((run.loss[:, -1] / run.loss[:, 2]) ** 0.25).mean()) for run in runs]
+        np.testing.assert_allclose(right.lines[3 * k].get_ydata(), rates, rtol=1e-12)
+        limits = [1 - float(run.kernel_rate.mean()) for run in runs]
+        np.testing.assert_allclose(right.lines[3 * k + 2].get_ydata(), limits, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_hard_samples_are_those_with_the_largest_stored_residuals(context):
+    (spec,) = hard_samples.needs(context)
+    (made, *_) = context.problems(8)
+    residuals = np.abs(context.run(spec).residual.values).mean(axis=0)
+    panels = hard_samples.draw(context).axes
+    columns = len(panels) // 2
+    for panel, sample in zip(panels[: columns - 1], np.argsort(-residuals), strict=False):
+        np.testing.assert_array_equal(panel.images[0].get_array().ravel(), made.inputs[sample])
+        assert panel.get_title() == f"$|f-y|={residuals[sample]:.2f}$"
+    for panel, sample in zip(panels[columns - 1 :: columns], np.argsort(-_slowest(made))[:2], strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array().ravel(), made.inputs[sample])
+
+
+def _slowest(made):
+    return np.linalg.eigh(made.gram)[1][:, 0] ** 2
 
 
 def test_evidence_without_certified_widths_gets_one_sentence(tmp_path):
