@@ -1,6 +1,7 @@
 """``python -m figures``: every figure, from stored results."""
 
 import dataclasses
+import logging
 import pathlib
 import sys
 import warnings
@@ -85,17 +86,24 @@ class Draw:
         return 0
 
     def _provide(self, context: Context) -> None:
-        """Refuse missing results, or compute them."""
-        specs = [spec for module in FIGURES.values() for spec in module.needs(context)]
+        """Refuse unreadable results; refuse missing ones, or compute them."""
+        remake = (
+            f"python -m figures --missing run --preset {self.preset} --seed {self.seed} --results {self.results} makes"
+        )
+        specs = list(dict.fromkeys(spec for module in FIGURES.values() for spec in module.needs(context)))
         absent = [spec for spec in specs if not context.path(spec).exists()]
+        for spec in specs:
+            try:
+                if spec not in absent:
+                    context.run(spec)
+            except InputError as error:
+                raise InputError(f"{str(error).rstrip('.')}; then {remake} it.") from error
         evidence_absent = not (context.out / "evidence.json").exists()
         if (absent or evidence_absent) and self.missing == "error":
-            settings = f"--preset {self.preset} --seed {self.seed}"
             first = f"{verdicts.remake(context)}, then " if evidence_absent else ""
             raise InputError(
                 f"results {self.results} lack {len(absent)} runs of this code, preset and seed"
-                f"{' and evidence.json' if evidence_absent else ''}: {first}python -m figures --missing run {settings} "
-                f"--results {self.results} makes them."
+                f"{' and evidence.json' if evidence_absent else ''}: {first}{remake} them."
             )
         if evidence_absent:
             load_families()
@@ -107,6 +115,7 @@ class Draw:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     jax.config.update("jax_enable_x64", True)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # what it says of the fonts' own dates concerns nobody
     return execute(Draw, prog="python -m figures", description="Draw the figures from stored results.", argv=argv)
 
 

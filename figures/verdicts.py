@@ -37,15 +37,18 @@ def draw(context: Context) -> Figure:
     """One symbol a row of evidence; a ring around it if the control did not break."""
     table = data(context)
     claims = list(dict.fromkeys(table.claim))
-    figure = new_figure(3.4, 0.9 + 0.19 * len(claims))
+    figure = new_figure(3.6, 0.9 + 0.19 * len(claims))
     axes = figure.subplots()
     for (claim, kind), rows in table.groupby(["claim", "data"], sort=False):
+        apart = min(0.16, 0.9 / len(rows))  # so that a full cell stays inside its column
         for k, row in enumerate(rows.itertuples()):
-            x, y = _COLUMNS.index(str(kind)) + 0.14 * (k - (len(rows) - 1) / 2), claims.index(str(claim))
+            x, y = _COLUMNS.index(str(kind)) + apart * (k - (len(rows) - 1) / 2), claims.index(str(claim))
             verdict = Verdict(str(row.verdict))
-            axes.plot(x, y, VERDICT_SYMBOLS[verdict], color=VERDICT_COLOURS[verdict], markersize=6)
+            axes.plot(x, y, VERDICT_SYMBOLS[verdict], color=VERDICT_COLOURS[verdict], markersize=7, markeredgewidth=0)
             if row.control != "broke":
-                axes.plot(x, y, "o", markersize=12, markerfacecolor="none", markeredgecolor="black")
+                axes.plot(
+                    x, y, "o", markersize=10, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.8
+                )
     axes.set(xticks=range(len(_COLUMNS)), xticklabels=_COLUMNS, yticks=range(len(claims)), yticklabels=claims)
     axes.set(xlim=(-0.5, len(_COLUMNS) - 0.5), ylim=(len(claims) - 0.5, -0.5), xlabel="data", ylabel="claim")
     handles = [
@@ -61,7 +64,8 @@ def caption(context: Context) -> str:
     """Setting of the figure."""
     return (
         f"Verdicts of the {context.preset.name} preset, one symbol a setting. verified: premise met, conclusion holds; "
-        "observed: the conclusion holds although the premise is not met. A ring marks a control that did not break."
+        "observed: the conclusion holds although the premise is not met. A ring marks a control that did not break. "
+        "Other: random and planted networks."
     )
 
 

@@ -184,6 +184,19 @@ def test_missing_results_get_one_sentence_that_names_the_command(tmp_path, capsy
     assert command.main(["--results", str(tmp_path), "--preset", "smoke"]) == 2
     error = capsys.readouterr().err
     assert "python -m verification run --preset smoke" in error
+    assert "python -m figures --missing run --preset smoke" in error
+    assert error.count("\n") == 1
+
+
+def test_a_truncated_run_gets_one_sentence_that_names_the_command(tmp_path, capsys):
+    context = Context(PRESETS["smoke"], 0, tmp_path)
+    path = context.path(loss_curves.needs(context)[0])
+    path.parent.mkdir()
+    path.write_bytes(b"\x89HDF\r\n\x1a\n cut short")
+    assert command.main(["--results", str(tmp_path), "--preset", "smoke"]) == 2
+    error = capsys.readouterr().err
+    assert path.name in error
+    assert "python -m figures --missing run --preset smoke" in error
     assert error.count("\n") == 1
 
 
