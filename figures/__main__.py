@@ -1,6 +1,7 @@
 """``python -m figures``: every figure, from stored results."""
 
 import dataclasses
+import logging
 import pathlib
 import sys
 import warnings
@@ -10,17 +11,35 @@ from typing import Literal
 import jax
 from rich.progress import track
 
-from figures import key_property, lazy_training, prediction, verdicts
+from figures import (
+    certificate,
+    hard_samples,
+    heterogeneity,
+    key_property,
+    lazy_training,
+    local_steps,
+    loss_curves,
+    prediction,
+    spectrum,
+    verdicts,
+)
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
 from verification.context import PRESETS, Context
 from verification.runner import run
 
-_FIGURES = {
+#: Every figure's module by its name; it has needs, data, draw and caption.
+FIGURES = {
+    "loss_curves": loss_curves,
+    "local_steps": local_steps,
+    "heterogeneity": heterogeneity,
     "lazy_training": lazy_training,
     "key_property": key_property,
     "prediction": prediction,
+    "spectrum": spectrum,
+    "certificate": certificate,
+    "hard_samples": hard_samples,
     "verdicts": verdicts,
 }
 
@@ -55,7 +74,7 @@ class Draw:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"out folder {out} cannot be written ({error.strerror}).") from error
-        for name, module in _FIGURES.items():
+        for name, module in FIGURES.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
                 figure = module.draw(context)
@@ -69,15 +88,24 @@ class Draw:
         return 0
 
     def _provide(self, context: Context) -> None:
-        """Refuse missing results, or compute them."""
-        specs = [spec for module in _FIGURES.values() for spec in module.needs(context)]
+        """Refuse unreadable results; refuse missing ones, or compute them."""
+        remake = (
+            f"python -m figures --missing run --preset {self.preset} --seed {self.seed} --results {self.results} makes"
+        )
+        specs = list(dict.fromkeys(spec for module in FIGURES.values() for spec in module.needs(context)))
         absent = [spec for spec in specs if not context.path(spec).exists()]
+        for spec in specs:
+            try:
+                if spec not in absent:
+                    context.run(spec)
+            except InputError as error:
+                raise InputError(f"{str(error).rstrip('.')}; then {remake} it.") from error
         evidence_absent = not (context.out / "evidence.json").exists()
         if (absent or evidence_absent) and self.missing == "error":
+            first = f"{verdicts.remake(context)}, then " if evidence_absent else ""
             raise InputError(
                 f"results {self.results} lack {len(absent)} runs of this code, preset and seed"
-                f"{' and evidence.json' if evidence_absent else ''}: python -m verification run --preset {self.preset} "
-                f"--seed {self.seed} --out {self.results} makes them."
+                f"{' and evidence.json' if evidence_absent else ''}: {first}{remake} them."
             )
         if evidence_absent:
             load_families()
@@ -89,6 +117,7 @@ class Draw:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     jax.config.update("jax_enable_x64", True)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # what it says of the fonts' own dates concerns nobody
     return execute(Draw, prog="python -m figures", description="Draw the figures from stored results.", argv=argv)
 
 

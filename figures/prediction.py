@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from figures.style import DATA_COLOURS, new_figure
+from figures.style import DATA_COLOURS, new_figure, power
 from ntk_localsgd.evidence import slope
 from verification.context import Context
 from verification.predicted_runs import PredictedRun
@@ -83,7 +83,7 @@ def _losses(axes: Axes, table: pd.DataFrame) -> None:
         axes.plot(predicted["round"], predicted.value, color=colour, linewidth=1.2)
         axes.plot(trained["round"], trained.value, "o", color=colour, markersize=4, fillstyle="none")
     handles = [
-        Line2D([], [], color=colour, marker="o", markersize=4, fillstyle="none", label=f"$m=${_power(width)}")
+        Line2D([], [], color=colour, marker="o", markersize=4, fillstyle="none", label=f"$m=${power(width)}")
         for width, colour in zip(widths, sns.color_palette("viridis", len(widths)), strict=True)
     ]
     axes.set(yscale="log", xlabel="round", ylabel="loss")
@@ -108,18 +108,9 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
     top = table[table.quantity.str.startswith("error") & (table.width == widths[0])].groupby(["data", "quantity"])
     axes.plot(widths, 1.3 * top.value.mean().max() * (widths / widths[0]) ** -0.5, color="0.5", linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel=r"$\|r-\hat r\|/\|\hat r\|$")
-    axes.set_xticks(widths, [_power(width) for width in widths])
+    axes.set_xticks(widths, [power(width) for width in widths])
     axes.minorticks_off()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(title="predicted from: slope in $m$", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False,
                 handlelength=2.5)  # fmt: skip
-
-
-def _power(width: float) -> str:
-    """A width as a power of two or ten."""
-    for base in (2, 10):
-        exponent = round(np.log(width) / np.log(base))
-        if base**exponent == width:
-            return f"${base}^{{{exponent}}}$"
-    return f"{width:g}"

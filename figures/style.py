@@ -1,12 +1,23 @@
 """One look for every figure: seaborn's paper context, colour-blind safe colours, text kept as text."""
 
+from typing import Any
+
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy import ndarray
 
 from ntk_localsgd.evidence import Verdict
 
-__all__ = ["DATA_COLOURS", "VERDICT_COLOURS", "VERDICT_SYMBOLS", "new_figure"]
+__all__ = [
+    "DATA_COLOURS", "VERDICT_COLOURS", "VERDICT_SYMBOLS", "draw_seeds", "label_decades", "legend_below", "new_figure",
+    "power", "whole_rounds",
+]  # fmt: skip
 
 _PALETTE = sns.color_palette("colorblind")
 
@@ -35,3 +46,39 @@ def new_figure(width: float, height: float) -> Figure:
     sns.set_theme(context="paper", style="ticks", palette="colorblind")
     mpl.rcParams.update({"pdf.fonttype": 42, "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3})
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_seeds(axes: Axes, x: ndarray, values: Float[ndarray, "seeds points"], *, color: Any, **line: Any) -> Line2D:
+    """The mean over seeds as a line, and the seeds' range as a band."""
+    (drawn,) = axes.plot(x, values.mean(axis=0), color=color, **line)
+    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0)
+    return drawn
+
+
+def legend_below(axes: Axes, **options: Any) -> None:
+    """A legend under the axes, where it covers no data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False, **options)
+
+
+def label_decades(axes: Axes) -> None:
+    """A logarithmic y axis with at most a handful of labels, and at least two: powers of ten, or 1, 2, 5."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if high / low < 100:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+
+
+def whole_rounds(axes: Axes) -> None:
+    """Whole numbers along the x axis."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))
+
+
+def power(number: float) -> str:
+    """A number as a power of two or ten, where it is one."""
+    for base in (2, 10):
+        exponent = round(np.log(number) / np.log(base))
+        if base**exponent == number:
+            return f"${base}^{{{exponent}}}$"
+    return f"{number:g}"

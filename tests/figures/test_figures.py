@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from figures import __main__ as command
-from figures import key_property, lazy_training, prediction, verdicts
+from figures import (
+    certificate,
+    hard_samples,
+    heterogeneity,
+    key_property,
+    lazy_training,
+    local_steps,
+    loss_curves,
+    prediction,
+    spectrum,
+    style,
+    verdicts,
+)
 from verification.context import PRESETS, Context
 
 
@@ -14,18 +26,20 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite"]
+    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite", "C8-widths"]
     assert verification.main(["run", *wanted, "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
 
 @pytest.mark.slow
 def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
-    argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv"]
+    argv = ["--results", str(context.out), "--preset", "smoke", "--out", str(tmp_path), "--csv",
+            "--missing", "run"]  # fmt: skip
     assert command.main(argv) == 0
     written = {path.name for path in tmp_path.iterdir()}
-    names, endings = command._FIGURES, ("pdf", "png", "md", "tex", "csv")
-    assert written == {f"{name}.{ending}" for name in names for ending in endings}
+    endings = ("pdf", "png", "md", "tex", "csv")
+    assert written == {f"{name}.{ending}" for name in command.FIGURES for ending in endings}
+    assert all(b"/Type3" not in (tmp_path / f"{name}.pdf").read_bytes() for name in command.FIGURES)
 
 
 @pytest.mark.slow
@@ -56,7 +70,108 @@ def test_prediction_draws_the_stored_losses_and_mean_errors(context):
 
 
 def test_widths_are_written_as_powers():
-    assert [prediction._power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
+    assert [style.power(width) for width in (4096, 1000, 1500)] == ["$2^{12}$", "$10^{3}$", "1500"]
+
+
+@pytest.mark.slow
+def test_certificate_draws_stored_rates_and_widths(context):
+    rates, widths = certificate.draw(context).axes
+    for spec, lines in zip(certificate.needs(context), (rates.lines[:4], rates.lines[4:8]), strict=True):
+        run, (observed, kernel, certified, lacking) = context.run(spec), lines
+        norms = run.residual_norm.values
+        np.testing.assert_array_equal(observed.get_ydata(), (norms[:, 1:] / norms[:, :-1]).mean(axis=0))
+        assert kernel.get_ydata()[0] == run.kernel_rate.values.mean()
+        whole = (run.certified == 1).all("seed").values
+        np.testing.assert_array_equal(certified.get_xdata(), run.attempt.values[whole])
+        np.testing.assert_array_equal(certified.get_ydata(), run.certified_rate.values[:, whole].mean(axis=0))
+        np.testing.assert_array_equal(lacking.get_xdata(), run.attempt.values[~whole])
+    (row,) = (row for row in verdicts.evidence(context) if row.claim == "C8-widths")
+    asked, needed, measured = (float(line.get_ydata()[0]) for line in widths.lines)
+    assert (asked, needed) == (row.bound, row.measured)
+    assert f"measured threshold {measured:g} ≤" in row.conclusion.text
+
+
+@pytest.mark.slow
+def test_spectrum_draws_stored_eigenvalues_under_the_bounds(context):
+    left, middle, right = spectrum.draw(context).axes
+    for k, made in enumerate(context.problems(8)):
+        run, *initial = [context.run(spec) for spec in spectrum.needs(context) if spec.kind == made.kind]
+        lower = run.smallest_eigenvalue.sel(bound="lower").values / made.lambda0.upper
+        np.testing.assert_allclose(left.lines[k].get_ydata(), lower.mean(axis=0), rtol=1e-12)
+        # Bars hold every eigenvalue: their heights add up to n a seed.
+        for stairs in middle.patches[2 * k : 2 * k + 2]:
+            assert stairs.get_data().values.sum() == pytest.approx(made.num_samples)
+        np.testing.assert_allclose(middle.lines[k].get_xdata(), np.linalg.eigvalsh(made.gram), rtol=1e-12)
+        measured, hoeffding, drop, chernoff = (line.get_ydata() for line in right.lines[4 * k : 4 * k + 4])
+        for drawn, name, bound in ((measured, "distance", hoeffding), (drop, "drop", chernoff)):
+            np.testing.assert_allclose(drawn, [np.percentile(at[name], 95) for at in initial], rtol=1e-12)
+            assert (drawn < bound).all()
+
+
+@pytest.mark.slow
+def test_local_steps_are_drawn_by_rounds_and_by_gradient_steps(context):
+    panels = local_steps.draw(context).axes
+    for k, spec in enumerate(local_steps.needs(context)):
+        run, curve = context.run(spec), k % 2
+        for axes, scale in zip(panels[k // 2 * 2 : k // 2 * 2 + 2], (1, spec.local_steps), strict=True):
+            trained, predicted = axes.lines[2 * curve : 2 * curve + 2]
+            np.testing.assert_array_equal(trained.get_xdata(), scale * run["round"].values)
+            np.testing.assert_allclose(trained.get_ydata(), run.loss.mean("seed"), rtol=1e-12)
+            np.testing.assert_allclose(predicted.get_ydata(), run.predicted_loss.mean("seed"), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_loss_curves_are_the_means_of_stored_losses(context):
+    specs = loss_curves.needs(context)
+    lines = [line for axes in loss_curves.draw(context).axes for line in axes.lines]
+    for spec, trained, predicted in zip(specs, lines[::2], lines[1::2], strict=True):
+        run = context.run(spec)
+        np.testing.assert_allclose(trained.get_ydata(), run.loss.mean("seed"), rtol=1e-12)
+        np.testing.assert_allclose(predicted.get_ydata(), run.predicted_loss.mean("seed"), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_heterogeneity_draws_final_losses_and_rates(context):
+    left, right = heterogeneity.draw(context).axes
+    specs = heterogeneity.needs(context)
+    for k, kind in enumerate(("digits", "sphere")):
+        runs = [context.run(spec) for spec in specs if spec.kind == kind]
+        shares = [float((run.loss[:, -1] / run.loss[:, 0]).mean()) for run in runs]
+        np.testing.assert_allclose(left.lines[2 * k].get_ydata(), shares, rtol=1e-12)
+        # Four rounds: the residual's norm shrinks by the fourth root of the loss ratio over the last two.
+        rates = [1 - float(((run.loss[:, -1] / run.loss[:, 2]) ** 0.25).mean()) for run in runs]
+        np.testing.assert_allclose(right.lines[3 * k].get_ydata(), rates, rtol=1e-12)
+        limits = [1 - float(run.kernel_rate.mean()) for run in runs]
+        np.testing.assert_allclose(right.lines[3 * k + 2].get_ydata(), limits, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_hard_samples_are_those_with_the_largest_stored_residuals(context):
+    (spec,) = hard_samples.needs(context)
+    (made, *_) = context.problems(8)
+    residuals = np.abs(context.run(spec).residual.values).mean(axis=0)
+    panels = hard_samples.draw(context).axes
+    columns = len(panels) // 2
+    for panel, sample in zip(panels[: columns - 1], np.argsort(-residuals), strict=False):
+        np.testing.assert_array_equal(panel.images[0].get_array().ravel(), made.inputs[sample])
+        assert panel.get_title() == f"$|f-y|={residuals[sample]:.2f}$"
+    for panel, sample in zip(panels[columns - 1 :: columns], np.argsort(-_slowest(made))[:2], strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array().ravel(), made.inputs[sample])
+
+
+def _slowest(made):
+    return np.linalg.eigh(made.gram)[1][:, 0] ** 2
+
+
+def test_evidence_without_certified_widths_gets_one_sentence(tmp_path):
+    (tmp_path / "evidence.json").write_text("[]")
+    with pytest.raises(ValueError, match="lacks C8-widths: python -m verification run --preset smoke"):
+        list(certificate._widths(Context(PRESETS["smoke"], 0, tmp_path)))
+
+
+def test_settings_of_every_kind_have_a_column():
+    settings = ("digits, n = 8", "sphere with a pair", "random runs, ball method", "symbolic: b = 3", "")
+    assert [verdicts._column(text) for text in settings] == ["digits", "sphere", "other", "other", "other"]
 
 
 @pytest.mark.slow
@@ -72,12 +187,6 @@ def test_key_property_draws_every_stored_pair_and_the_kink_explodes(context):
     np.testing.assert_allclose(quotient[0] / quotient[4], (kink.distances.iloc[4] / kink.distances.iloc[0]), rtol=0.1)
 
 
-def test_settings_without_data_have_a_column_of_their_own():
-    assert [verdicts._column(s) for s in ("digits 3 vs 8, n = 8", "sphere, n = 8", "symbolic: b = 3")] == [
-        "digits", "sphere", "neither"
-    ]  # fmt: skip
-
-
 @pytest.mark.slow
 def test_dashboard_has_one_symbol_a_row(context):
     figure = verdicts.draw(context)
@@ -88,10 +197,23 @@ def test_missing_results_get_one_sentence_that_names_the_command(tmp_path, capsy
     assert command.main(["--results", str(tmp_path), "--preset", "smoke"]) == 2
     error = capsys.readouterr().err
     assert "python -m verification run --preset smoke" in error
+    assert "python -m figures --missing run --preset smoke" in error
+    assert error.count("\n") == 1
+
+
+def test_a_truncated_run_gets_one_sentence_that_names_the_command(tmp_path, capsys):
+    context = Context(PRESETS["smoke"], 0, tmp_path)
+    path = context.path(loss_curves.needs(context)[0])
+    path.parent.mkdir()
+    path.write_bytes(b"\x89HDF\r\n\x1a\n cut short")
+    assert command.main(["--results", str(tmp_path), "--preset", "smoke"]) == 2
+    error = capsys.readouterr().err
+    assert path.name in error
+    assert "python -m figures --missing run --preset smoke" in error
     assert error.count("\n") == 1
 
 
 def test_truncated_evidence_gets_one_sentence(tmp_path):
     (tmp_path / "evidence.json").write_text('[{"claim": "K1"')
-    with pytest.raises(ValueError, match="python -m verification run makes it"):
+    with pytest.raises(ValueError, match="python -m verification run --preset smoke"):
         verdicts.data(Context(PRESETS["smoke"], 0, tmp_path))

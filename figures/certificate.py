@@ -1,0 +1,137 @@
+"""The certificate: certified against observed rates along training, and widths against the number of samples (C8)."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
+from figures.verdicts import evidence, remake
+from ntk_localsgd.errors import InputError
+from verification.context import Context
+from verification.figure_runs import CertifiedRun
+
+__all__ = ["caption", "data", "draw", "needs"]
+
+_CLIENTS, _STEPS = 4, 5
+
+# Samples, width, rounds, rounds between attempts, seeds.
+_SIZES = {"smoke": (6, 512, 20, 10, 2), "quick": (8, 2**12, 140, 20, 2), "full": (16, 2**14, 600, 20, 4)}
+
+_WIDTHS = {"theorem C1": (":", "s"), "certificate": ("-", "o"), "measured": ("--", "D")}
+
+
+def needs(context: Context) -> list[CertifiedRun]:
+    """The stored runs that the figure reads."""
+    samples, width, rounds, every, seeds = _sizes(context)
+    return [
+        CertifiedRun(
+            made.kind, made.num_samples, made.seed, _CLIENTS, width,
+            step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
+            seeds=tuple(40_000 * (context.seed + 1) + k for k in range(seeds)), dtype="float64", certify_every=every,
+        )
+        for made in context.problems(samples)
+    ]  # fmt: skip
+
+
+def data(context: Context) -> pd.DataFrame:
+    """One row a data set, seed, round and rate, and one a number of samples and kind of width."""
+    rows = []
+    for spec in needs(context):
+        run = context.run(spec)
+        for k, seed in enumerate(spec.seeds):
+            about = {"data": spec.kind, "seed": seed}
+            norms = run.residual_norm[k].values
+            rows += [about | {"quantity": "observed", "x": t + 0.5, "value": norms[t + 1] / norms[t]}
+                     for t in range(spec.num_rounds)]  # fmt: skip
+            certified = np.where(run.certified[k] == 1, run.certified_rate[k], np.nan)
+            rows += [
+                about | {"quantity": "certified", "x": float(t), "value": rate}
+                for t, rate in zip(run.attempt.values, certified, strict=True)
+                if run.certified[k].sel(attempt=t) >= 0
+            ]
+            rows.append(about | {"quantity": "kernel", "x": float(spec.num_rounds), "value": float(run.kernel_rate[k])})
+    rows += [{"data": "sphere", "quantity": name, "x": n, "value": value} for name, n, value in _widths(context)]
+    return pd.DataFrame(rows)
+
+
+def draw(context: Context) -> Figure:
+    """Left: rates by round; a cross where a seed is not certified. Right: widths by number of samples."""
+    table = data(context)
+    figure = new_figure(7.2, 3.3)
+    left, right = figure.subplots(1, 2)
+    for kind, colour in DATA_COLOURS.items():
+        _rates(left, table[(table.data == kind) & table.seed.notna()], colour)
+    left.axhline(1, color="0.4", linewidth=0.8)
+    left.set(xlabel="round $t$", ylabel="contraction of $\\|r\\|$ per round")
+    whole_rounds(left)
+    lines: dict[str, tuple[Any, str]] = {
+        "certified from $t$ on": ("-", "o"), "not certified": ("", "x"), "observed": ("-", ""),
+        "kernel regime, at the end": (":", ""),
+    }  # fmt: skip
+    handles = [Line2D([], [], color="0.3", linestyle=s, marker=m, markersize=4, label=n) for n, (s, m) in lines.items()]
+    handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+    legend_below(left, handles=handles, ncols=2)
+    _draw_widths(right, table[table.seed.isna()])
+    return figure
+
+
+def caption(context: Context) -> str:
+    """Setting of the figure."""
+    samples, width, _, every, seeds = _sizes(context)
+    return (
+        f"The convergence certificate. Left: n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions), "
+        f"m = {width}, K = {_CLIENTS} clients split by label, τ = {_STEPS} local steps, η = 0.5/max_c λ_max(H^∞_cc); "
+        f"every {every} rounds, the rate ρ that is proved for all rounds to come, ‖r(t + s)‖ ≤ C ρ^s ‖r(t)‖, beside "
+        f"the observed ‖r(t + 1)‖/‖r(t)‖ and the spectral radius of the round operator of the last network's Gram "
+        f"matrix; means of {seeds} seeds, bands their range; a cross where not all seeds are certified. Right: the "
+        f"width that theorem C1 asks for at δ = 0.05 (gradient descent), that the certificate needs at initialization "
+        f"on all seeds, and at which all runs converge; sphere in 4n dimensions. Claims C8, C8-widths."
+    )
+
+
+def _sizes(context: Context) -> tuple[int, int, int, int, int]:
+    return _SIZES.get(context.preset.name, _SIZES["full"])
+
+
+def _rates(axes: Axes, table: pd.DataFrame, colour: object) -> None:
+    by_seed = {name: part.pivot(index="seed", columns="x", values="value") for name, part in table.groupby("quantity")}
+    observed, certified = by_seed["observed"], by_seed["certified"]
+    draw_seeds(axes, observed.columns.to_numpy(), observed.to_numpy(), color=colour, linewidth=1)
+    axes.axhline(by_seed["kernel"].to_numpy().mean(), color=colour, linestyle=":", linewidth=1.2)
+    whole = certified.dropna(axis="columns")
+    draw_seeds(axes, whole.columns.to_numpy(), whole.to_numpy(), color=colour, marker="o", markersize=4, linewidth=1)
+    lacking = certified.columns.difference(whole.columns).to_numpy(float)
+    axes.plot(lacking, np.ones(len(lacking)), "x", color=colour, markersize=5)
+
+
+def _draw_widths(axes: Axes, table: pd.DataFrame) -> None:
+    for (name, (line, marker)), colour in zip(_WIDTHS.items(), ("0.3", "0.0", "0.5"), strict=True):
+        part = table[table.quantity == name].sort_values("x")
+        axes.plot(part.x, part.value, marker + line, color=colour, markersize=5, label=name)
+    samples = sorted(table.x.unique())
+    axes.set_xscale("log")
+    axes.set_xticks(samples, [f"{n:g}" for n in samples])
+    axes.minorticks_off()
+    axes.set(xlim=(samples[0] / 1.3, samples[-1] * 1.3), xlabel="samples $n$", ylabel="width $m$")
+    label_decades(axes)
+    legend_below(axes, ncols=1, title="width by")
+
+
+def _widths(context: Context) -> Iterator[tuple[str, float, float]]:
+    """Kind of width, number of samples and width; the measured one stands in the text of the conclusion."""
+    rows = [row for row in evidence(context) if row.claim == "C8-widths"]
+    for row in rows:
+        samples, measured = re.search(r"n = (\d+)", row.setting), re.search(r"threshold (\d+)", row.conclusion.text)
+        numbers = (row.bound, row.measured, float(measured[1]) if measured else None)
+        for name, number in zip(_WIDTHS, numbers, strict=True):
+            if samples is None or number is None:
+                raise InputError(f"a row of C8-widths lacks n or a width: {remake(context)} makes it.")
+            yield name, float(samples[1]), number
+    if not rows:
+        raise InputError(f"evidence.json in {context.out} lacks C8-widths: {remake(context)} makes it.")

@@ -1,0 +1,136 @@
+"""Heterogeneity: loss after a number of rounds and rate against the Dirichlet concentration (C7)."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure
+from verification.context import Context
+from verification.figure_runs import CurveRun
+
+__all__ = ["caption", "data", "draw", "needs"]
+
+_CLIENTS, _STEPS = 4, 10
+
+# Samples, width, rounds, seeds, concentrations.
+_SIZES = {
+    "smoke": (8, 2**6, 4, 2, (0.1, 10.0)),
+    "quick": (16, 2**9, 40, 8, (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
+    "full": (64, 2**12, 200, 24, (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)),
+}
+
+# Quantities of the left panel and of the right: line and marker.
+_LOSSES: dict[str, tuple[Any, str]] = {"loss": ("-", "o"), "predicted loss": (":", "none")}
+_RATES: dict[str, tuple[Any, str]] = {"rate": ("-", "o"), "predicted rate": (":", "none"), "kernel rate": ("--", "D")}
+_NAMES = {"loss": "trained", "predicted loss": "predicted", "rate": "trained", "predicted rate": "predicted",
+          "kernel rate": "as $t\\to\\infty$"}  # fmt: skip
+
+
+def needs(context: Context) -> list[CurveRun]:
+    """The stored runs that the figure reads: by concentration, and last the iid split."""
+    samples, width, rounds, seeds, concentrations = _sizes(context)
+    specs = []
+    for made in context.problems(samples):
+        # One step size for all splits: half of what is stable for the largest client there can be.
+        step_size = 0.5 / float(np.linalg.eigvalsh(made.gram)[-1])
+        specs += [
+            CurveRun(
+                made.kind, made.num_samples, made.seed, _CLIENTS, width, step_size=step_size, local_steps=_STEPS,
+                num_rounds=rounds, seeds=tuple(45_000 * (context.seed + 1) + k for k in range(seeds)),
+                scheme="iid" if concentration == np.inf else "dirichlet",
+                concentration=1.0 if concentration == np.inf else concentration,
+            )
+            for concentration in (*concentrations, np.inf)
+        ]  # fmt: skip
+    return specs
+
+
+def data(context: Context) -> pd.DataFrame:
+    """One row a data set, concentration (infinite: iid), seed and quantity.
+
+    ``loss`` is L(R)/L(0); ``rate`` the mean contraction of the residual's norm per round over the second half of the
+    rounds; both also as predicted from the network's own Gram matrix. ``kernel rate`` is the spectral radius of the
+    round operator of that Gram matrix, which rates tend to in the kernel regime.
+    """
+    rows = []
+    for spec in needs(context):
+        run = context.run(spec)
+        numbers = {"kernel rate": run.kernel_rate.values}
+        for prefix in ("", "predicted "):
+            losses = run[f"{prefix}loss".replace(" ", "_")].values
+            half = spec.num_rounds // 2
+            numbers[f"{prefix}loss"] = losses[:, -1] / losses[:, 0]
+            numbers[f"{prefix}rate"] = (losses[:, -1] / losses[:, half]) ** (1 / (2 * (spec.num_rounds - half)))
+        concentration = np.inf if spec.scheme == "iid" else spec.concentration
+        rows += [
+            {"data": spec.kind, "concentration": concentration, "seed": seed, "quantity": name, "value": value}
+            for name, values in numbers.items()
+            for seed, value in zip(spec.seeds, values, strict=True)
+        ]
+    return pd.DataFrame(rows)
+
+
+def draw(context: Context) -> Figure:
+    """Left: loss at the end; right: 1 − rate. The rightmost points are the iid split's."""
+    table = data(context)
+    # A logarithmic axis has no infinity: iid stands beyond the largest concentration, with a label of its own.
+    concentrations = sorted(table.concentration.unique())
+    beyond = concentrations[-2] * 5
+    table["x"] = table.concentration.replace(np.inf, beyond)
+    rates = table.quantity.str.endswith("rate")
+    table.loc[rates, "value"] = 1 - table.value[rates]
+    figure = new_figure(7.2, 3.6)
+    left, right = figure.subplots(1, 2)
+    for kind, colour in DATA_COLOURS.items():
+        for axes, quantities in ((left, _LOSSES), (right, _RATES)):
+            _curves(axes, table[table.data == kind], quantities, colour)
+    for axes, label in ((left, f"$L(R)/L(0)$ after $R={_sizes(context)[2]}$ rounds"), (right, r"$1-\rho$ per round")):
+        axes.set(xscale="log", xlabel=r"Dirichlet concentration $\alpha$", ylabel=label)
+        axes.set_xticks([*concentrations[:-1], beyond], [*(f"{c:g}" for c in concentrations[:-1]), "iid"])
+        axes.minorticks_off()
+        label_decades(axes)
+    legend_below(left, handles=_handles(_LOSSES), ncols=2)
+    legend_below(right, handles=_handles(_RATES), ncols=2)
+    return figure
+
+
+def caption(context: Context) -> str:
+    """Setting of the figure."""
+    samples, width, rounds, seeds, _ = _sizes(context)
+    return (
+        f"Heterogeneous clients: n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions) dealt out to "
+        f"K = {_CLIENTS} clients by a Dirichlet distribution over each class, the smaller its concentration the fewer "
+        f"classes a client sees and the less equal the clients' sizes, and at random (iid); m = {width}, τ = {_STEPS} "
+        f"local steps, η = 0.5/λ_max(H^∞). Left: loss after {rounds} rounds, as a share of its start. Right: distance "
+        f"from 1 of the residual's mean contraction ρ in the rounds from {rounds // 2} on, and of the spectral radius "
+        f"of the round operator of Θ(W(0)), which the rate tends to in the kernel regime. Predicted from Θ(W(0)). "
+        f"Means of {seeds} seeds of split and network, bands their range. Claim C7."
+    )
+
+
+def _sizes(context: Context) -> tuple[int, int, int, int, tuple[float, ...]]:
+    return _SIZES.get(context.preset.name, _SIZES["full"])
+
+
+def _curves(axes: Axes, table: pd.DataFrame, quantities: dict[str, tuple[Any, str]], colour: object) -> None:
+    for quantity, (line, marker) in quantities.items():
+        values = table[table.quantity == quantity].pivot(index="seed", columns="x", values="value")
+        x, fill = values.columns.to_numpy(), "full" if marker == "o" else "none"
+        options: dict[str, Any] = {"color": colour, "linestyle": line, "marker": marker, "fillstyle": fill}
+        if marker == "o":
+            draw_seeds(axes, x, values.to_numpy(), markersize=4, linewidth=1.2, **options)
+        else:
+            axes.plot(x, values.to_numpy().mean(axis=0), markersize=4, linewidth=1.2, **options)
+
+
+def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
+    lines = [
+        Line2D([], [], color="0.3", linestyle=line, marker=marker, markersize=4, label=_NAMES[quantity],
+               fillstyle="full" if marker == "o" else "none")
+        for quantity, (line, marker) in quantities.items()
+    ]  # fmt: skip
+    return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]

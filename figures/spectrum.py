@@ -1,0 +1,195 @@
+"""The spectrum: λ_min along training, eigenvalues at start and end, distance from H^∞ against width (S6, K4)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, power, whole_rounds
+from ntk_localsgd.bounds import BOUNDS
+from verification.context import Context, Problem
+from verification.figure_runs import InitialGrams, SpectrumRun
+from verification.runs import RunSpec
+from verification.sampling import DELTA
+
+__all__ = ["bounds", "caption", "data", "draw", "needs"]
+
+_CLIENTS, _STEPS = 4, 5
+
+# Samples, width, rounds, rounds between Gram matrices, seeds; widths and seeds at initialization.
+_SIZES = {
+    "smoke": (8, 2**8, 4, 2, 2, (2**6, 2**8), 4),
+    "quick": (16, 2**9, 100, 10, 6, (2**6, 2**8, 2**10, 2**12, 2**14), 20),
+    "full": (64, 2**12, 400, 20, 12, (2**6, 2**8, 2**10, 2**12, 2**14, 2**16), 100),
+}
+
+
+def needs(context: Context) -> list[RunSpec]:
+    """The stored runs that the figure reads."""
+    samples = _sizes(context)[0]
+    return [spec for made in context.problems(samples) for spec in (_run(context, made), *_initial(context, made))]
+
+
+def data(context: Context) -> pd.DataFrame:
+    """One row a data set, seed and value: λ_min by round, eigenvalues by their number, distances by width."""
+    rows = []
+    for made in context.problems(_sizes(context)[0]):
+        spec = _run(context, made)
+        run = context.run(spec)
+        for k, seed in enumerate(spec.seeds):
+            about = {"data": made.kind, "seed": seed}
+            rows += [about | {"quantity": "smallest eigenvalue", "x": t, "value": value} for t, value in zip(
+                run.gram_round.values, run.smallest_eigenvalue.sel(bound="lower")[k].values, strict=True
+            )]  # fmt: skip
+            for when in ("start", "end"):
+                rows += [about | {"quantity": f"eigenvalues, {when}", "x": i, "value": value}
+                         for i, value in enumerate(run.eigenvalues.sel(when=when)[k].values)]  # fmt: skip
+        for at in _initial(context, made):
+            for quantity in ("distance", "drop"):
+                rows += [{"data": made.kind, "seed": seed, "quantity": quantity, "x": at.width, "value": value}
+                         for seed, value in zip(at.seeds, context.run(at)[quantity].values, strict=True)]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def bounds(made: Problem, widths: np.ndarray) -> dict[str, np.ndarray]:
+    """Bounds at each width with probability ≥ 1 − δ: ‖H(0) − H^∞‖_F by Hoeffding, λ0 − λ_min(H(0)) by Chernoff.
+
+    Hoeffding bounds every entry, which is n times as much for the norm. Chernoff's tail at the share ε of λ0 falls like
+    exp(−ε² m), so that the width for ε = ¼, which K4b asks for, gives ε at every width.
+    """
+    asked = BOUNDS["K4b"].smallest_width(
+        n=made.num_samples, delta=DELTA, lambda0=made.lambda0.lower, spectral=made.spectral_norm
+    )
+    entries = [BOUNDS["K4a"].evaluate(n=made.num_samples, m=m, delta=DELTA) for m in widths]
+    return {
+        "distance": made.num_samples * np.array(entries),
+        "drop": made.lambda0.upper / 4 * np.sqrt(asked / widths),
+    }
+
+
+def draw(context: Context) -> Figure:
+    """Three panels, both data sets in each."""
+    table = data(context)
+    figure = new_figure(7.2, 3.6)
+    left, middle, right = figure.subplots(1, 3)
+    for made in context.problems(_sizes(context)[0]):
+        part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
+        _smallest(left, part, made, colour)
+        _distances(right, part, made, colour)
+    _histograms(middle, table, context.problems(_sizes(context)[0]))
+    left.set(ylim=(0, None), xlabel="round $t$", ylabel=r"$\lambda_{\min}(H(t))\,/\,\lambda_0$")
+    left.axhline(1, color="0.4", linestyle="--", linewidth=1)
+    left.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
+    whole_rounds(left)
+    middle.set(xscale="log", xlabel=r"eigenvalue of $H$", ylabel="eigenvalues a bin")
+    widths = sorted(table[table.quantity == "distance"].x.unique())
+    right.set(xscale="log", xlabel="width $m$", ylabel="distance from the limit")
+    right.set_xticks(widths, [power(m) for m in widths])
+    right.minorticks_off()
+    label_decades(right)
+    _legends(left, middle, right)
+    return figure
+
+
+def caption(context: Context) -> str:
+    """Setting of the figure."""
+    samples, width, rounds, _, seeds, _, initial_seeds = _sizes(context)
+    return (
+        f"The spectrum of the Gram matrix, n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions). "
+        f"Left: certified lower bound of λ_min(H(t)) over λ0 under Local GD, m = {width}, K = {_CLIENTS} clients split "
+        f"by label, τ = {_STEPS}, η = 0.5/max_c λ_max(H^∞_cc); means of {seeds} seeds, bands their range. Middle: all "
+        f"eigenvalues of the same networks at the start and after {rounds} rounds, as a mean over seeds; ticks: those "
+        f"of H^∞. Right: ‖H(0) − H^∞‖_F under the bound by Hoeffding's inequality (n times that of an entry), and "
+        f"λ0 − λ_min(H(0)) under that by the matrix Chernoff inequality, both at δ = {DELTA}; 95th percentiles of "
+        f"{initial_seeds} seeds with bootstrap intervals. Claims S6, K4a, K4b."
+    )
+
+
+def _sizes(context: Context) -> tuple[int, int, int, int, int, tuple[int, ...], int]:
+    return _SIZES.get(context.preset.name, _SIZES["full"])
+
+
+def _run(context: Context, made: Problem) -> SpectrumRun:
+    _, width, rounds, every, seeds, _, _ = _sizes(context)
+    return SpectrumRun(
+        made.kind, made.num_samples, made.seed, _CLIENTS, width,
+        step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
+        seeds=tuple(41_000 * (context.seed + 1) + k for k in range(seeds)), gram_every=every,
+    )  # fmt: skip
+
+
+def _initial(context: Context, made: Problem) -> list[InitialGrams]:
+    *_, widths, number = _sizes(context)
+    seeds = tuple(42_000 * (context.seed + 1) + k for k in range(number))
+    return [
+        InitialGrams(made.kind, made.num_samples, made.seed, 1, width, step_size=1.0, local_steps=1, num_rounds=0,
+                     seeds=seeds)
+        for width in widths
+    ]  # fmt: skip
+
+
+def _by_seed(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    return table[table.quantity == quantity].pivot(index="seed", columns="x", values="value")
+
+
+def _smallest(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) -> None:
+    values = _by_seed(table, "smallest eigenvalue")
+    draw_seeds(axes, values.columns.to_numpy(), values.to_numpy() / made.lambda0.upper, color=colour, linewidth=1.2)
+
+
+def _histograms(axes: Axes, table: pd.DataFrame, problems: list[Problem]) -> None:
+    everything = table[table.quantity.str.startswith("eigenvalues")].value
+    edges = np.geomspace(everything[everything > 0].min() * 0.999, everything.max() * 1.001, 17)
+    for row, made in enumerate(problems):
+        part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
+        for when, fill in (("start", True), ("end", False)):
+            values = _by_seed(part, f"eigenvalues, {when}").to_numpy()
+            heights = np.histogram(values, edges)[0] / len(values)
+            axes.stairs(heights, edges, color=colour, fill=fill, alpha=0.3 if fill else 1, linewidth=1.2)
+        limit = np.linalg.eigvalsh(made.gram)
+        axes.plot(limit, np.full(len(limit), 0.97 - 0.05 * row), "|", color=colour, markersize=5,
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
+
+
+def _distances(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) -> None:
+    for quantity, style, fill in (("distance", "-", "full"), ("drop", "--", "none")):
+        values = _by_seed(table, quantity)
+        widths = values.columns.to_numpy(float)
+        found, (low, high) = _percentile(values.to_numpy())
+        axes.plot(widths, found, "D" if fill == "none" else "o", color=colour, markersize=4, fillstyle=fill)
+        axes.fill_between(widths, low, high, color=colour, alpha=0.2, linewidth=0)
+        # Hoeffding's bound knows n alone, so that both data sets share its line.
+        shown = "0.4" if quantity == "distance" else colour
+        axes.plot(widths, bounds(made, widths)[quantity], style, color=shown, linewidth=1)
+
+
+def _percentile(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile over seeds that a bound at δ speaks of, [widths], with 95% bootstrap intervals [2 widths]."""
+    drawn = np.random.default_rng(0).integers(0, len(values), (1000, len(values)))
+    again = np.percentile(values[drawn], 100 * (1 - DELTA), axis=1)
+    return np.percentile(values, 100 * (1 - DELTA), axis=0), np.percentile(again, [2.5, 97.5], axis=0)
+
+
+def _legends(left: Axes, middle: Axes, right: Axes) -> None:
+    data_lines = [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+    guides = [
+        Line2D([], [], color="0.4", linestyle="--", label=r"$\lambda_0$"),
+        Line2D([], [], color="0.4", linestyle=":", label=r"$\lambda_0/2$"),
+    ]
+    legend_below(left, handles=[*data_lines, *guides])
+    spectra = [
+        Line2D([], [], color="0.3", linewidth=6, alpha=0.3, label="start"),
+        Line2D([], [], color="0.3", linewidth=1.2, label="end"),
+        Line2D([], [], color="0.3", linestyle="none", marker="|", label=r"$H^\infty$"),
+    ]
+    legend_below(middle, handles=spectra)
+    distances = [
+        Line2D([], [], color="0.3", linestyle="none", marker="o", markersize=4, label=r"$\|H(0)-H^\infty\|_F$"),
+        Line2D([], [], color="0.4", label="Hoeffding"),
+        Line2D([], [], color="0.3", linestyle="none", marker="D", markersize=4, fillstyle="none",
+               label=r"$\lambda_0-\lambda_{\min}(H(0))$"),
+        Line2D([], [], color="0.3", linestyle="--", label="matrix Chernoff"),
+    ]  # fmt: skip
+    legend_below(right, handles=distances)
