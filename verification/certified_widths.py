@@ -33,7 +33,7 @@ _SHARE, _ROUNDS = 1e-6, 400
 )
 def widths(context: Context) -> Iterator[Evidence]:
     """Smallest powers of √2 at which all seeds are certified, or converge; the control has targets 30 times larger."""
-    sizes, seeds = {"smoke": ((4,), 2), "quick": ((2, 4), 4)}.get(context.preset.name, ((2, 4, 8, 16, 32), 4))
+    sizes, seeds = {"smoke": ((4,), 2), "quick": ((2, 4), 2)}.get(context.preset.name, ((2, 4, 8, 16, 32), 4))
     for n in sizes:
         data = datasets.sphere(jax.random.key(context.seed), n, 4 * n)
         split = clients.iid(jax.random.key(context.seed + 1), data, min(_CLIENTS, n))
