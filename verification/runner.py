@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -18,6 +19,7 @@ from ntk_localsgd.evidence import Evidence, Verdict
 from verification import report
 from verification.claims import Claim
 from verification.context import Context
+from verification.runs import RunSpec
 
 __all__ = ["run"]
 
@@ -47,7 +49,8 @@ def run(claims: Sequence[Claim], context: Context) -> int:
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("runs", total=len(specs))
-        for spec in specs:
+
+        def compute(spec: RunSpec) -> None:
             progress.update(task, description=f"run: {spec.kind}, m = {spec.width}, {len(spec.seeds)} seeds")
             try:
                 context.run(spec)
@@ -56,6 +59,10 @@ def run(claims: Sequence[Claim], context: Context) -> int:
             except Exception:  # the claims that need this run will say so; the others go on
                 traceback.print_exc(file=sys.stderr)
             progress.advance(task)
+
+        # While one run is traced and compiled, which takes one core, the other's rounds use the second.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(compute, specs))
         task = progress.add_task("claims", total=len(claims))
         for entry in claims:
             progress.update(task, description=f"claim {entry.id}")
