@@ -182,10 +182,9 @@ def run(
                 network = net.with_trained(after)
                 record.append(observed)
             return Run(network, record.labelled(attributes), diverged_at=first + kept + 1)
-        network = net.with_trained(after)
+        network, done = net.with_trained(after), first + rounds
         record.append(observed)
-        grams.take(network, first + rounds)
-        done = first + rounds
+        grams.take(network, done)
         if stop and done % stop_every == 0 and stop(Checkpoint(network, done, dataset, clients, config)):
             stopped_at = done
             break

@@ -71,18 +71,12 @@ def _no_local_steps() -> Any:
     return mock.patch.object(_path, "predict", server_only)
 
 
-class _OneClient(Problem):
-    @property
-    def same_client(self) -> Bool[ndarray, "n n"]:
-        return np.ones_like(self.inner, bool)
-
-
 def _clients_move_together() -> Any:
     true = pairs.PairBounds.prepare
 
     def prepare(self: pairs.PairBounds, *arguments: Any) -> None:
         problem = self.problem
-        self.problem = _OneClient(*problem)
+        self.problem = problem._replace(same_client=np.ones_like(problem.same_client))
         true(self, *arguments)
         self.problem = problem
 
@@ -153,10 +147,7 @@ def _switching_within_a_round() -> Evidence:
     """What a sample adds if its pattern switches at every local step, beside the bound and beside |Σ of the round|."""
     case = correlated_case(0, width=2000)
     problem = Problem.of(case.inputs, case.clients, case.step_size, case.local_steps)
-    active = (case.weights @ case.inputs.T >= 0).astype(float)
-    model = RoundModel(problem.inner * (active.T @ active) / len(case.signs), problem)
-    residual = np.maximum(case.weights @ case.inputs.T, 0).T @ case.signs / np.sqrt(len(case.signs)) - case.targets
-    predicted = predict(model, residual, 1)
+    predicted = predict(RoundModel(case.gram, problem), case.outputs - case.targets, 1)
     steps = case.step_size * np.stack(predicted.local_steps)[:, 0]
     patterns = np.random.default_rng(0).integers(0, 2, (200, *steps.shape))
     sums = (patterns * steps).sum(axis=1)

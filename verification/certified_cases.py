@@ -1,9 +1,9 @@
 """Networks and data that certificates are tried on: random ones, and ones planted against known traps."""
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
+from ntk_localsgd import prediction
 from ntk_localsgd.clients import Clients
 from verification.reference_run import Case, follow
 
@@ -20,24 +20,35 @@ def random_case(rng: np.random.Generator) -> Case:
     x = rng.standard_normal((n, d))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     owner = rng.permutation(np.concatenate([np.arange(num_clients), rng.integers(0, num_clients, n - num_clients)]))
-    weights, signs = rng.standard_normal((width, d)), rng.choice([-1.0, 1.0], width)
+    weights, signs = _neurons(rng, width, d)
     if rng.random() < 0.1:
         weights[:4] -= np.outer(weights[:4] @ x[0], x[0])
         weights[4:6] = 0
     parts = Clients(tuple(np.flatnonzero(owner == c) for c in range(num_clients)))
-    gram, eta = _gram_and_largest_step(x, weights, parts)
-    vectors = np.linalg.eigh(gram)[1]
+    case = _case(x, parts, weights, signs, 1.0, 1)
+    vectors = np.linalg.eigh(case.gram)[1]
     directions = (rng.standard_normal(n), np.ones(n), np.sign(vectors[:, 0]), vectors[:, 0])
     direction = directions[rng.integers(len(directions))]
-    outputs = np.maximum(weights @ x.T, 0).T @ signs / np.sqrt(width)
-    targets = outputs + 10 ** rng.uniform(-3.5, 0.3) * direction
-    return Case(x, targets, parts, weights, signs, rng.uniform(0.1, 0.999) * eta, int(rng.choice([1, 2, 3, 5, 8])))
+    case = _off_by(case, -(10 ** rng.uniform(-3.5, 0.3)) * direction)
+    step_size = rng.uniform(0.1, 0.999) * case.step_size
+    return case._replace(step_size=step_size, local_steps=int(rng.choice([1, 2, 3, 5, 8])))
 
 
-def _gram_and_largest_step(x: ndarray, weights: ndarray, parts: Clients) -> tuple[Float[ndarray, "n n"], float]:
-    active = (weights @ x.T >= 0).astype(float)
-    gram = (x @ x.T) * (active.T @ active) / len(weights)
-    return gram, 1 / max(float(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1]) for s in parts.indices)
+def _case(x: ndarray, parts: Clients, weights: ndarray, signs: ndarray, share: float, local_steps: int) -> Case:
+    """A case without targets yet, η being a share of 1/max_c λ_max(Θ_cc)."""
+    case = Case(x, np.zeros(len(x)), parts, weights, signs, 0.0, local_steps)
+    gram = case.gram
+    largest = max(float(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1]) for s in parts.indices)
+    return case._replace(step_size=share * (1 / largest))
+
+
+def _off_by(case: Case, residual: ndarray) -> Case:
+    """The case with targets that leave this residual."""
+    return case._replace(targets=case.outputs - residual)
+
+
+def _neurons(rng: np.random.Generator, width: int, input_dim: int) -> tuple[ndarray, ndarray]:
+    return rng.standard_normal((width, input_dim)), rng.choice([-1.0, 1.0], width)
 
 
 def correlated_case(seed: int, *, width: int = 40_000) -> Case:
@@ -47,11 +58,8 @@ def correlated_case(seed: int, *, width: int = 40_000) -> Case:
     mix = np.array([[1, 0, 0], [0.9, np.sqrt(0.19), 0], [0.5, 0.3, np.sqrt(0.66)]])
     x = mix @ basis[:3]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    weights, signs = rng.standard_normal((width, 8)), rng.choice([-1.0, 1.0], width)
-    parts = Clients((np.arange(3),))
-    _, eta = _gram_and_largest_step(x, weights, parts)
-    outputs = np.maximum(weights @ x.T, 0).T @ signs / np.sqrt(width)
-    return Case(x, outputs - np.array([0.8, 0.2, 0.15]), parts, weights, signs, 0.95 * eta, 4)
+    case = _case(x, Clients((np.arange(3),)), *_neurons(rng, width, 8), 0.95, 4)
+    return _off_by(case, np.array([0.8, 0.2, 0.15]))
 
 
 def opposite_case(seed: int, *, width: int = 20_000) -> Case:
@@ -59,19 +67,8 @@ def opposite_case(seed: int, *, width: int = 20_000) -> Case:
     rng = np.random.default_rng(seed)
     x = np.array([[1, 0, 0, 0], [0.9, np.sqrt(0.19), 0, 0]])
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    weights, signs = rng.standard_normal((width, 4)), rng.choice([-1.0, 1.0], width)
-    parts = Clients((np.array([0]), np.array([1])))
-    _, eta = _gram_and_largest_step(x, weights, parts)
-    outputs = np.maximum(weights @ x.T, 0).T @ signs / np.sqrt(len(signs))
-    return Case(x, outputs - np.array([0.5, -0.5]), parts, weights, signs, 0.9 * eta, 5)
-
-
-def slow_case(seed: int) -> Case:
-    """`split_case` with the residual in the Gram matrix's slowest direction."""
-    case = split_case(seed)
-    gram, _ = _gram_and_largest_step(case.inputs, case.weights, case.clients)
-    outputs = np.maximum(case.weights @ case.inputs.T, 0).T @ case.signs / np.sqrt(len(case.signs))
-    return case._replace(targets=outputs - 1.4 * np.linalg.eigh(gram)[1][:, 0])
+    case = _case(x, Clients((np.array([0]), np.array([1]))), *_neurons(rng, width, 4), 0.9, 5)
+    return _off_by(case, np.array([0.5, -0.5]))
 
 
 def split_case(seed: int, *, width: int = 20_000) -> Case:
@@ -79,10 +76,14 @@ def split_case(seed: int, *, width: int = 20_000) -> Case:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((4, 8)) + 0.5 * rng.standard_normal(8)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    weights, signs = rng.standard_normal((width, 8)), rng.choice([-1.0, 1.0], width)
-    parts = Clients((np.array([0, 2]), np.array([1, 3])))
-    _, eta = _gram_and_largest_step(x, weights, parts)
-    return Case(x, rng.choice([-1.0, 1.0], 4), parts, weights, signs, 0.9 * eta, 5)
+    case = _case(x, Clients((np.array([0, 2]), np.array([1, 3]))), *_neurons(rng, width, 8), 0.9, 5)
+    return case._replace(targets=rng.choice([-1.0, 1.0], 4))
+
+
+def slow_case(seed: int) -> Case:
+    """`split_case` with the residual in the Gram matrix's slowest direction."""
+    case = split_case(seed)
+    return _off_by(case, 1.4 * np.linalg.eigh(case.gram)[1][:, 0])
 
 
 def plane_case(seed: int) -> Case:
@@ -90,14 +91,10 @@ def plane_case(seed: int) -> Case:
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, 12))
     x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    weights, signs = rng.standard_normal((4000, 2)), rng.choice([-1.0, 1.0], 4000)
     parts = Clients(tuple(np.arange(c, 12, 3) for c in range(3)))
-    gram, eta = _gram_and_largest_step(x, weights, parts)
-    local = np.where(np.arange(12)[:, None] % 3 == np.arange(12) % 3, np.eye(12) - 0.9 * eta * gram, 0)
-    total = 0.9 * eta * sum(np.linalg.matrix_power(local, k) for k in range(20))
-    worst = np.linalg.svd(np.eye(12) - gram @ total / 3)[2][0]
-    outputs = np.maximum(weights @ x.T, 0).T @ signs / np.sqrt(len(signs))
-    return Case(x, outputs - 1e-7 * worst, parts, weights, signs, 0.9 * eta, 20)
+    case = _case(x, parts, *_neurons(rng, 4000, 2), 0.9, 20)
+    operator = prediction.round_operator(case.gram, parts, step_size=case.step_size, local_steps=case.local_steps)
+    return _off_by(case, 1e-7 * np.linalg.svd(operator)[2][0])
 
 
 def plant(case: Case, share: float, neurons: ndarray, samples: ndarray, rounds: int = 20) -> Case:

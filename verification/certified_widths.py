@@ -17,6 +17,7 @@ from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.claims import claim
 from verification.context import Context
+from verification.runs import gram_of
 from verification.sampling import DELTA
 
 _CLIENTS, _STEPS = 4, 5
@@ -76,8 +77,10 @@ def _smallest(holds: Callable[[int], bool], start: int) -> int:
 
 
 def _step_size(net: TwoLayerReLU, data: Dataset, split: Clients) -> float:
-    gram = np.asarray(kernels.empirical_gram(net, data.inputs), np.float64)
-    return 0.9 / max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
+    """0.9/max_c λ_max(Θ_cc); infinite where no neuron is active on any sample."""
+    gram = gram_of(net, data)
+    largest = max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
+    return 0.9 / largest if largest > 0 else math.inf
 
 
 def _network(key: jax.Array, data: Dataset, width: int) -> TwoLayerReLU:
@@ -86,8 +89,7 @@ def _network(key: jax.Array, data: Dataset, width: int) -> TwoLayerReLU:
 
 def _converges(key: jax.Array, data: Dataset, split: Clients, width: int) -> bool:
     net = _network(key, data, width)
-    with np.errstate(divide="ignore"):
-        step = _step_size(net, data, split)
+    step = _step_size(net, data, split)
     if not math.isfinite(step):
         return False
     losses = local_sgd.run(net, data, split, local_sgd.LocalSGD(step, _STEPS, _ROUNDS)).trajectory.loss.values

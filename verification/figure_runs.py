@@ -13,8 +13,7 @@ from ntk_localsgd import certificate, clients, kernels, local_sgd, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import TwoLayerReLU
-from verification.runs import RunSpec
+from verification.runs import RunSpec, gram_of, residual_of
 
 __all__ = ["CertifiedRun", "CurveRun", "InitialGrams", "SpectrumRun"]
 
@@ -34,14 +33,14 @@ class CertifiedRun(RunSpec):
         attempts = np.arange(0, self.num_rounds + 1, self.certify_every)
         norms, certified, rates, kernel_rates = [], [], [], []
         for seed in self.seeds:
-            net = _network(self, dataset, seed)
+            net = self.network(seed, dataset)
             found: list[tuple[int, float]] = []
-            stop = _Attempts(self.certify_every, float(np.linalg.norm(_residual(net, dataset))), found)
-            run = local_sgd.run(net, dataset, split, _config(self), stop=stop)
+            stop = _Attempts(self.certify_every, float(np.linalg.norm(residual_of(net, dataset))), found)
+            run = local_sgd.run(net, dataset, split, self.config, stop=stop)
             norms.append(np.sqrt(2 * run.trajectory.loss.values))
             certified.append([holds for holds, _ in found])
             rates.append([rate for _, rate in found])
-            kernel_rates.append(_rate(self, _gram(run.network, dataset), split))
+            kernel_rates.append(_rate(self, gram_of(run.network, dataset), split))
         return xr.Dataset(
             {
                 "residual_norm": (("seed", "round"), np.array(norms, np.float64)),
@@ -66,7 +65,7 @@ class _Attempts:
 
     def __call__(self, checkpoint: local_sgd.Checkpoint) -> bool:
         config = checkpoint.config
-        if np.linalg.norm(_residual(checkpoint.network, checkpoint.dataset)) < _FLOOR * self.start:
+        if np.linalg.norm(residual_of(checkpoint.network, checkpoint.dataset)) < _FLOOR * self.start:
             self.found.append((-1, np.inf))
             return False
         try:
@@ -88,11 +87,11 @@ class SpectrumRun(RunSpec):
         """Enclosures [seed gram_round bound]; eigenvalues in ascending order [seed when eigenvalue]."""
         smallest, spectra = [], []
         for seed in self.seeds:
-            net = _network(self, dataset, seed)
-            run = local_sgd.run(net, dataset, split, _config(self), observe=("smallest_eigenvalue",),
+            net = self.network(seed, dataset)
+            run = local_sgd.run(net, dataset, split, self.config, observe=("smallest_eigenvalue",),
                                 gram_every=self.gram_every)  # fmt: skip
             smallest.append(run.trajectory.smallest_eigenvalue.values)
-            spectra.append([np.linalg.eigvalsh(_gram(at, dataset)) for at in (net, run.network)])
+            spectra.append([np.linalg.eigvalsh(gram_of(at, dataset)) for at in (net, run.network)])
         return xr.Dataset(
             {
                 "smallest_eigenvalue": (("seed", "gram_round", "bound"), np.array(smallest)),
@@ -110,7 +109,7 @@ class InitialGrams(RunSpec):
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:  # noqa: ARG002 (all runs have the same interface)
         """‖H(0) − H^∞‖_F and λ0 − λ_min(H(0)), in float64 and not enclosed, [seed]."""
         infinite = kernels.infinite_gram(dataset.inputs)
-        grams = [_gram(_network(self, dataset, seed), dataset) for seed in self.seeds]
+        grams = [gram_of(self.network(seed, dataset), dataset) for seed in self.seeds]
         distances = [np.linalg.norm(gram - infinite) for gram in grams]
         lambda0 = np.linalg.eigvalsh(infinite)[0]
         return xr.Dataset(
@@ -132,7 +131,6 @@ class CurveRun(RunSpec):
 
     scheme: str = "by_label"
     concentration: float = 1.0
-    batch_size: int = 0
 
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
         """Trained and predicted loss [seed round], residual at the end [seed sample], rate and size by split [seed].
@@ -144,15 +142,15 @@ class CurveRun(RunSpec):
             name: [] for name in ("loss", "predicted_loss", "residual", "kernel_rate", "largest_client")
         }
         for seed in self.seeds:
-            net, key = _network(self, dataset, seed), jax.random.key(seed)
+            net, key = self.network(seed, dataset), jax.random.key(seed)
             own = self._split(dataset, split, key)
-            gram, start = _gram(net, dataset), _residual(net, dataset)
-            run = local_sgd.run(net, dataset, own, _config(self, self.batch_size or None),
+            gram, start = gram_of(net, dataset), residual_of(net, dataset)
+            run = local_sgd.run(net, dataset, own, self.config,
                                 key=key if self.batch_size else None)  # fmt: skip
             losses = run.trajectory.loss.reindex(round=np.arange(self.num_rounds + 1), fill_value=np.inf)
             parts["loss"].append(losses.values.astype(np.float64))
             parts["predicted_loss"].append(_predicted(self, gram, own, start))
-            parts["residual"].append(_residual(run.network, dataset))
+            parts["residual"].append(residual_of(run.network, dataset))
             parts["kernel_rate"].append(np.array(_rate(self, gram, own)))
             parts["largest_client"].append(np.array(max(own.sizes)))
         dims = {"loss": ("seed", "round"), "predicted_loss": ("seed", "round"), "residual": ("seed", "sample")}
@@ -169,23 +167,6 @@ class CurveRun(RunSpec):
         if self.scheme == "by_label":
             return by_label
         raise InputError(f"scheme is {self.scheme!r}, needs to be by_label, iid or dirichlet.")
-
-
-def _network(spec: RunSpec, dataset: Dataset, seed: int) -> TwoLayerReLU:
-    key, dtype = jax.random.key(seed), np.dtype(spec.dtype)
-    return TwoLayerReLU.init(key, width=spec.width, input_dim=dataset.input_dim, dtype=dtype)
-
-
-def _config(spec: RunSpec, batch_size: int | None = None) -> local_sgd.LocalSGD:
-    return local_sgd.LocalSGD(spec.step_size, spec.local_steps, spec.num_rounds, batch_size)
-
-
-def _gram(net: TwoLayerReLU, dataset: Dataset) -> Float[ndarray, "n n"]:
-    return np.asarray(kernels.empirical_gram(net, dataset.inputs), np.float64)
-
-
-def _residual(net: TwoLayerReLU, dataset: Dataset) -> Float[ndarray, " n"]:
-    return np.asarray(net(dataset.inputs), np.float64) - dataset.targets
 
 
 def _rate(spec: RunSpec, gram: ndarray, split: Clients) -> float:

@@ -78,7 +78,7 @@ def _pair_counts(patterns: np.ndarray) -> np.ndarray:
     return p @ p.T
 
 
-def _union_counts(uncertain: np.ndarray) -> np.ndarray:
+def union_counts(uncertain: np.ndarray) -> np.ndarray:
     """|A_i ∪ A_j|."""
     both = _pair_counts(uncertain)
     sizes = np.diagonal(both)
@@ -112,7 +112,7 @@ def _worst_ratio(context: Context, made: Problem, radius: float, attack_radius: 
     for trial in range(context.preset.trials):
         for attack in _perturb(context, made, trial, radius, attack_radius):
             change = np.abs(_pair_counts(attack.after) - _pair_counts(attack.before))
-            allowed = _union_counts(attack.uncertain)
+            allowed = union_counts(attack.uncertain)
             ratio = np.divide(change, allowed, out=np.where(change > 0, np.inf, 0.0), where=allowed > 0)
             worst, movement = max(worst, float(ratio.max())), max(movement, attack.movement)
     return worst, movement
@@ -140,7 +140,7 @@ def sum_over_ball(context: Context) -> Iterator[Evidence]:
 def _count_sums(context: Context, made: Problem, radius: float) -> np.ndarray:
     scale = np.abs(made.inner) / _WIDTH
     still = (next(_perturb(context, made, trial, radius, 0.0)) for trial in range(context.preset.trials))
-    return np.array([(scale * _union_counts(network.uncertain)).sum() for network in still])
+    return np.array([(scale * union_counts(network.uncertain)).sum() for network in still])
 
 
 @claim(
@@ -171,7 +171,7 @@ def _lowest(context: Context, made: Problem, radius: float, attack_radius: float
     for trial in range(context.preset.trials):
         values = []
         for found in _perturb(context, made, trial, radius, attack_radius, width):
-            possible = 0.0 if attack_radius else np.linalg.norm(made.inner * _union_counts(found.uncertain)) / width
+            possible = 0.0 if attack_radius else np.linalg.norm(made.inner * union_counts(found.uncertain)) / width
             values.append(smallest_lower(made.inner * _pair_counts(found.after) / width, made, error=float(possible)))
         lowest.append(min(values))
     return np.array(lowest)

@@ -13,7 +13,6 @@ import numpy as np
 import scipy.optimize
 import xarray as xr
 
-from ntk_localsgd import kernels
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, holds_as_exponent, slope
 from ntk_localsgd.networks import DeepReLU
@@ -22,7 +21,7 @@ from verification.claims import claim
 from verification.context import Context, Problem, problem
 from verification.deep_training import spec_of
 from verification.growth import TOLERANCE
-from verification.runs import RunSpec
+from verification.runs import RunSpec, gram_of
 
 _OBSERVED = (
     "gradient_difference", "jacobian_difference", "distance_to_average", "average_loss", "layer_spectral_movement",
@@ -99,7 +98,7 @@ def _fits(context: Context, kind: str, num_samples: int, data_seed: int) -> Fits
 
 def _client_norm(spec: RunSpec, made: Problem, seed: int) -> float:
     """max_c λ_max(Θ_cc) at initialization: ‖J_c‖², the largest over clients."""
-    gram = np.asarray(kernels.empirical_gram(spec.network(seed, made.dataset), made.inputs), np.float64)
+    gram = gram_of(spec.network(seed, made.dataset), made.dataset)
     parts = made.split(spec.num_clients, spec.split).indices
     if gram.ndim == 4:
         blocks = (

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from ntk_localsgd import kernels
+from ntk_localsgd.clients import Clients
 from ntk_localsgd.evidence import Condition, Control, Evidence
 from verification.claims import claim
 from verification.context import Context, Problem
+from verification.kernel_stability import union_counts
+from verification.reference_run import Case, follow
 from verification.sampling import initial_networks
 
 _CLIENTS, _STEPS, _WIDTH, _NETWORKS = 2, 10, 8192, 5
@@ -40,25 +43,18 @@ def local_shrinkage(context: Context) -> Iterator[Evidence]:
 
 def _client(made: Problem, weights: np.ndarray, signs: np.ndarray, part: np.ndarray) -> tuple[float, float, bool]:
     """Largest ‖r^k‖/bound of one client's local steps, the control's, and whether the premise holds."""
-    x, y, scale = made.inputs[part], made.dataset.targets[part], signs / np.sqrt(len(signs))
-    start = weights @ x.T
-    active = (start >= 0).astype(float)
-    inner = x @ x.T
-    gram = inner * (active.T @ active) / len(signs)
+    everything = Clients((np.arange(len(part)),))
+    case = Case(made.inputs[part], made.dataset.targets[part], everything, weights, signs, 0.0, 1)
+    gram = case.gram
     largest = float(np.linalg.eigvalsh(gram)[-1])
-    eta, local, norms, radius = 0.9 / largest, weights, [], 0.0
-    for _ in range(_STEPS + 1):
-        z = local @ x.T
-        residual = np.maximum(z, 0).T @ scale - y
-        norms.append(float(np.linalg.norm(residual)))
-        radius = max(radius, float(np.linalg.norm(local - weights, axis=1).max()))
-        local = local - eta * scale[:, None] * (((z >= 0) * residual) @ x)
-    near = np.abs(start) <= radius
-    # A_i ∪ A_j: at least one of the two may have switched.
-    union = len(signs) - (~near).T.astype(float) @ (~near).astype(float)
-    error = float(np.linalg.norm(np.abs(inner) * union / len(signs), 2))
+    eta = 0.9 / largest
+    # One client that averages with itself after every step: rounds are its local steps.
+    seen = follow(case._replace(step_size=eta), _STEPS)
+    near = np.abs(weights @ case.inputs.T) <= seen.movement
+    union = union_counts(near.T)
+    error = float(np.linalg.norm(np.abs(case.inputs @ case.inputs.T) * union / len(signs), 2))
     smallest = kernels.smallest_eigenvalue((gram + gram.T) / 2).lower
     steps = np.arange(1, _STEPS + 1)
-    ratio = np.array(norms)[1:] / norms[0]
+    ratio = seen.residual_norms[1:] / seen.residual_norms[0]
     bound, wrong = ((1 - eta * (value - error)) ** steps for value in (smallest, largest))
     return float((ratio / bound).max()), float((ratio / np.abs(wrong)).max()), eta * largest <= 1

@@ -1,7 +1,6 @@
 """Runs beside their kernel-regime prediction, from the same network: what C7 and its figure read."""
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +14,7 @@ from ntk_localsgd import kernels, local_sgd, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.networks import TwoLayerReLU, matmul
-from verification.runs import RunSpec
+from verification.runs import RunSpec, gram_of, residual_of
 
 __all__ = ["PREDICTORS", "FrozenPatterns", "MinibatchRuns", "PredictedRun"]
 
@@ -30,12 +29,13 @@ class PredictedRun(RunSpec):
 
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
         """Losses and predicted losses [seed, …, round], errors ‖r − r̂‖/‖r̂‖ of the last residual [seed predictor]."""
-        infinite, config = kernels.infinite_gram(dataset.inputs), _config(self)
+        infinite = kernels.infinite_gram(dataset.inputs)
         losses, predicted, errors = [], [], []
-        for net in _networks(self, dataset):
-            gram, start = _gram_and_residual(net, dataset)
-            run = local_sgd.run(net, dataset, split, config)
-            end = _residual(run.network, dataset)
+        for seed in self.seeds:
+            net = self.network(seed, dataset)
+            gram, start = gram_of(net, dataset), residual_of(net, dataset)
+            run = local_sgd.run(net, dataset, split, self.config)
+            end = residual_of(run.network, dataset)
             paths = [_predict(self, gram, split, start), _predict(self, infinite, split, start),
                      _averaged_every_step(self, gram, split, start)]  # fmt: skip
             losses.append(run.trajectory.loss.values)
@@ -65,9 +65,11 @@ class MinibatchRuns(RunSpec):
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
         """‖r‖² at the end, trained and linear [seed draw], and its predicted mean for b and b + 1 samples [seed]."""
         squares, predicted = [], []
-        for seed, net in zip(self.seeds, _networks(self, dataset), strict=True):
-            gram, start = _gram_and_residual(net, dataset)
+        for seed in self.seeds:
+            net = self.network(seed, dataset)
+            gram, start = gram_of(net, dataset), residual_of(net, dataset)
             keys = [jax.random.fold_in(jax.random.key(seed), draw) for draw in range(self.draws)]
+            assert isinstance(net, TwoLayerReLU)
             pair = (net, FrozenPatterns(net.weights, net.signs, net.weights))
             squares.append([[_last_square(self, trained, dataset, split, key) for key in keys] for trained in pair])
             predicted.append([_moment(self, gram, split, start, self.batch_size + more) for more in (0, 1)])
@@ -124,24 +126,6 @@ class FrozenPatterns(eqx.Module):
         return matmul(jnp.where(active, z, 0), self.signs) / jnp.sqrt(jnp.asarray(len(self.signs), z.dtype))
 
 
-def _networks(spec: RunSpec, dataset: Dataset) -> Iterator[TwoLayerReLU]:
-    for seed in spec.seeds:
-        key, dtype = jax.random.key(seed), np.dtype(spec.dtype)
-        yield TwoLayerReLU.init(key, width=spec.width, input_dim=dataset.input_dim, dtype=dtype)
-
-
-def _config(spec: RunSpec, batch_size: int | None = None) -> local_sgd.LocalSGD:
-    return local_sgd.LocalSGD(spec.step_size, spec.local_steps, spec.num_rounds, batch_size)
-
-
-def _residual(net: TwoLayerReLU, dataset: Dataset) -> np.ndarray:
-    return np.asarray(net(dataset.inputs), np.float64) - dataset.targets
-
-
-def _gram_and_residual(net: TwoLayerReLU, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(kernels.empirical_gram(net, dataset.inputs), np.float64), _residual(net, dataset)
-
-
 def _predict(spec: RunSpec, gram: np.ndarray, split: Clients, start: np.ndarray) -> np.ndarray:
     return prediction.local_gd(gram, split, start, step_size=spec.step_size, local_steps=spec.local_steps,
                                num_rounds=spec.num_rounds)  # fmt: skip
@@ -163,5 +147,5 @@ def _moment(spec: RunSpec, gram: np.ndarray, split: Clients, start: np.ndarray, 
 
 
 def _last_square(spec: MinibatchRuns, net: Any, dataset: Dataset, split: Clients, key: Array) -> float:
-    run = local_sgd.run(net, dataset, split, _config(spec, spec.batch_size), key=key)
+    run = local_sgd.run(net, dataset, split, spec.config, key=key)
     return 2 * float(run.trajectory.loss.values[-1])

@@ -22,6 +22,17 @@ class Case(NamedTuple):
     step_size: float
     local_steps: int
 
+    @property
+    def outputs(self) -> Float[ndarray, " n"]:
+        """f(W, x_i)."""
+        return np.maximum(self.weights @ self.inputs.T, 0).T @ self.signs / np.sqrt(len(self.signs))
+
+    @property
+    def gram(self) -> Float[ndarray, "n n"]:
+        """H(W) = G ∘ (patterns' products)/m."""
+        active = (self.weights @ self.inputs.T >= 0).astype(float)
+        return (self.inputs @ self.inputs.T) * (active.T @ active) / len(self.signs)
+
 
 class Observed(NamedTuple):
     """A run as it happened.

@@ -5,13 +5,14 @@ import dataclasses
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
-from ntk_localsgd import local_sgd
+from ntk_localsgd import kernels, local_sgd
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
+from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU
 
-__all__ = ["RunSpec", "compute"]
+__all__ = ["RunSpec", "gram_of", "residual_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,27 +50,37 @@ class RunSpec:
         return DeepReLU.init(key, width=self.width, depth=self.depth, input_dim=dataset.input_dim,
                              output_dim=outputs, dtype=dtype)  # fmt: skip
 
+    @property
+    def config(self) -> local_sgd.LocalSGD:
+        """Settings of the run."""
+        return local_sgd.LocalSGD(self.step_size, self.local_steps, self.num_rounds, self.batch_size or None)
+
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
-        """What is stored under this specification; other kinds of runs are subclasses that override this."""
-        return compute(self, dataset, split)
+        """What is stored under this specification: all seeds along a dimension ``seed``.
+
+        A diverged run's missing rounds are infinite, and ``diverged_at`` [seed] says where that begins (−1: never).
+        Other kinds of runs are subclasses that override this.
+        """
+        scaled = dataclasses.replace(dataset, targets=dataset.targets * self.target_scale)
+        runs = []
+        for seed in self.seeds:
+            batches = jax.random.fold_in(jax.random.key(seed), 1) if self.batch_size else None
+            run = local_sgd.run(self.network(seed, dataset), scaled, split, self.config, key=batches,
+                                observe=self.observe, gram_every=self.gram_every)  # fmt: skip
+            grams = np.arange(0, self.num_rounds + 1, self.gram_every)
+            whole = {"round": np.arange(self.num_rounds + 1)} | (
+                {"gram_round": grams} if "gram_round" in run.trajectory else {}
+            )
+            filled = run.trajectory.reindex(whole, fill_value=np.inf)
+            runs.append(filled.assign(diverged_at=-1 if run.diverged_at is None else run.diverged_at))
+        return xr.concat(runs, dim=xr.Variable("seed", np.array(self.seeds)), combine_attrs="override")
 
 
-def compute(spec: RunSpec, dataset: Dataset, split: Clients) -> xr.Dataset:
-    """All seeds of a specification along a dimension ``seed``.
+def gram_of(net: Network, dataset: Dataset) -> Float[np.ndarray, "n n"]:
+    """Θ(W) of a network with one output, in float64."""
+    return np.asarray(kernels.empirical_gram(net, dataset.inputs), np.float64)
 
-    A diverged run's missing rounds are infinite, and ``diverged_at`` [seed] says where that begins (−1: never).
-    """
-    scaled = dataclasses.replace(dataset, targets=dataset.targets * spec.target_scale)
-    config = local_sgd.LocalSGD(spec.step_size, spec.local_steps, spec.num_rounds, spec.batch_size or None)
-    runs = []
-    for seed in spec.seeds:
-        batches = jax.random.fold_in(jax.random.key(seed), 1) if spec.batch_size else None
-        run = local_sgd.run(spec.network(seed, dataset), scaled, split, config, key=batches, observe=spec.observe,
-                            gram_every=spec.gram_every)  # fmt: skip
-        grams = np.arange(0, spec.num_rounds + 1, spec.gram_every)
-        whole = {"round": np.arange(spec.num_rounds + 1)} | (
-            {"gram_round": grams} if "gram_round" in run.trajectory else {}
-        )
-        filled = run.trajectory.reindex(whole, fill_value=np.inf)
-        runs.append(filled.assign(diverged_at=-1 if run.diverged_at is None else run.diverged_at))
-    return xr.concat(runs, dim=xr.Variable("seed", np.array(spec.seeds)), combine_attrs="override")
+
+def residual_of(net: Network, dataset: Dataset) -> Float[np.ndarray, " n"]:
+    """f(W, x_i) − y_i, in float64."""
+    return np.asarray(net(dataset.inputs), np.float64) - dataset.targets

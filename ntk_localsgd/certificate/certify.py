@@ -29,8 +29,8 @@ Method = Literal["auto", "ball", "path"]
 # How far beyond the predicted movement neurons are kept: the first that suffices. A retry costs one more pass.
 _MARGINS = (1.5, 4.0, 16.0)
 
-# A ball is looked for up to this many times the radius that frozen patterns need: where ρ leaves room for less than a
-# quarter of it, the path method is the better one.
+# A ball is looked for up to this many times the radius that frozen patterns need: one that needs more has lost three
+# quarters of the contraction, and the path method does better.
 _BALL_REACH = 4
 
 # Wider networks are not tried by the ball method unless asked: its radius keeps several times as many neurons.
@@ -229,6 +229,8 @@ class _Certifier:
             result = failure(method, "the residual is rounding noise: the run has arrived")
         norm, width = float(np.linalg.norm(self.found.residual)), self.found.width
         share = 1.0 if result.certified else result.residual_estimate
+        # An output adds m terms of size about ½/√m, off by less than √m·u, once a step and once where it is measured;
+        # n outputs, and room for a few steps whose errors have not yet been contracted away.
         return dataclasses.replace(
             result, residual_norm=norm, residual_estimate=share * norm,
             width_estimate=width / share**2 if share else np.inf,

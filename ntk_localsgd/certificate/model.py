@@ -26,6 +26,8 @@ class Problem(NamedTuple):
     spectral: float  # χ ≥ ‖X‖₂
     client_spectral: Float[ndarray, " K"]  # χ_c ≥ ‖X_c‖₂
     clients: Clients
+    owner: Int[ndarray, " n"]  # the client of every sample
+    same_client: Bool[ndarray, "n n"]
     step_size: float
     local_steps: int
 
@@ -37,20 +39,11 @@ class Problem(NamedTuple):
         largest = float(np.square(inputs).sum(axis=1).max())
         parts = [spectral_norm(inputs[part]) for part in clients.indices]
         error = (inputs.shape[1] + 4) * UNIT * largest * SLACK
-        return cls(inner, error, spectral_norm(inputs), np.array(parts), clients, step_size, local_steps)
-
-    @property
-    def owner(self) -> Int[ndarray, " n"]:
-        """The client of every sample."""
-        owner = np.empty(self.clients.num_samples, np.int64)
-        for c, part in enumerate(self.clients.indices):
+        owner = np.empty(len(inputs), np.int64)
+        for c, part in enumerate(clients.indices):
             owner[part] = c
-        return owner
-
-    @property
-    def same_client(self) -> Bool[ndarray, "n n"]:
-        """Whether two samples share their client."""
-        return self.owner[:, None] == self.owner[None, :]
+        same = owner[:, None] == owner[None, :]
+        return cls(inner, error, spectral_norm(inputs), np.array(parts), clients, owner, same, step_size, local_steps)
 
 
 class LocalChain(NamedTuple):
@@ -80,6 +73,8 @@ class RoundModel:
     row_reach
         Per sample, ≥ η Σ_k ‖(P^k D^{-1})_i‖₂: what an error of the start can add to |weight of i| over a client's local
         steps, in absolute value.
+    end_norms
+        ≥ ‖D Θ η Σ_{l ≤ τ−2−k} P^l‖₂ by k, what a change of the k-th local step does to the round.
     local_factor
         f with M^{(k)} = η Σ_{l<k} P^l ≼ f·D² for every k ≤ τ.
     root_gap
@@ -108,7 +103,7 @@ class RoundModel:
             1.0, spectral_norm(self.operator) + self.operator_error
         )
         self.contraction = spectral_norm(similar) + 2 * self.norm * self.inverse_norm * gaps
-        self._start_norms, self._end_norms = self._chain_norms()
+        self._start_norms, self.end_norms = self._chain_norms()
         self.row_reach = self._row_reach()
         scaled = self.inverse_root @ self.weights @ self.inverse_root
         # ‖M‖ ≤ ητ; M^{(k)} ≼ M because every P^l is positive semidefinite.
@@ -188,13 +183,8 @@ class RoundModel:
             steps.append(start + extra[-1])
             before += steps[-1]
         a = np.array(steps) * SLACK
-        each = self.norm * error_norm + self._end_norms * client_error_norm
+        each = self.norm * error_norm + self.end_norms * client_error_norm
         return LocalChain(a, np.array(extra) * SLACK, float(eta / self.problem.clients.num_clients * each @ a) * SLACK)
-
-    @property
-    def end_norms(self) -> Float[ndarray, " tau"]:
-        """≥ ‖D Θ η Σ_{l ≤ τ−2−k} P^l‖₂, what a change of the k-th local step does to the round."""
-        return self._end_norms
 
     def length(self, residual: Float[ndarray, " n"], error: Float[ndarray, " n"] | float = 0.0) -> float:
         """≥ ‖Dv‖₂ for every v within ``error`` (entrywise) of ``residual``."""

@@ -74,8 +74,7 @@ class PairBounds:
         self._fixed: list[_Fixed] = []
         self._bind(model)
         for j in range(len(sizes)):
-            _, sensitivity = self._leverage(j, near.patterns)
-            self._drift[j] += sensitivity * error * SLACK
+            self._drift[j] += self._leverage(j, near.patterns) * error * SLACK
 
     def _bind(self, model: RoundModel) -> None:
         """T ≈ Θ^{-1} and a bound on ‖T − Θ^{-1}‖₂."""
@@ -95,11 +94,10 @@ class PairBounds:
         """G_j ∘ b_r for the pairs of sample j."""
         return np.where(patterns[self.near.rows[j]], self.problem.inner[j], 0.0)
 
-    def _leverage(self, j: int, patterns: Bool[ndarray, "N n"]) -> tuple[Float[ndarray, "p n"], Float[ndarray, " p"]]:
-        """u = (G_j ∘ b_r) T and ≥ ‖(G_j ∘ b_r) Θ^{-1} D^{-1}‖₂."""
+    def _leverage(self, j: int, patterns: Bool[ndarray, "N n"]) -> Float[ndarray, " p"]:
+        """≥ ‖(G_j ∘ b_r) Θ^{-1} D^{-1}‖₂."""
         v = self._rows(j, patterns)
-        u = v @ self._inverse
-        return u, self._sensitivity(u, np.linalg.norm(v, axis=1))
+        return self._sensitivity(v @ self._inverse, np.linalg.norm(v, axis=1))
 
     def _sensitivity(self, u: Float[ndarray, "p n"], size: Float[ndarray, " p"]) -> Float[ndarray, " p"]:
         model = self._model
@@ -120,13 +118,12 @@ class PairBounds:
             spread = np.where(own, predicted.local_spread, predicted.spread)
             wide = b @ (self._size[j] * spread) + self._float_pad * float(np.sum(totals))
             wide = wide + 8 * UNIT * (np.abs(self._center[j]) + np.abs(moves).max(axis=1))
-            _, sensitivity = self._leverage(j, patterns)
             v_own = self._rows(j, patterns) * own
             local = np.linalg.norm(v_own @ model.root, axis=1) + model.pad * model.norm * np.linalg.norm(v_own, axis=1)
             self._fixed.append(_Fixed(
                 self._center[j] + np.minimum(moves.min(axis=1), 0) - wide * SLACK - self._below[j] - self._drift[j],
                 self._center[j] + np.maximum(moves.max(axis=1), 0) + wide * SLACK + self._above[j] + self._drift[j],
-                sensitivity, model.local_factor * local * SLACK,
+                self._leverage(j, patterns), model.local_factor * local * SLACK,
             ))  # fmt: skip
 
     def mark(self, uncertain: Bool[ndarray, "N n"], bound: Flow, reach: Reach, ahead: float) -> None:

@@ -30,7 +30,7 @@ _SEGMENTS = (4, 24)
 # The prediction stops where ‖r̂‖_M has fallen to this share, or after this many rounds; the infinite tail follows.
 _TAIL, _LONGEST = 1e-4, 4096
 
-# A fixed point that needs more sweeps than this is hopeless, and so is an error as large as the residual at the start.
+# A fixed point that needs more sweeps than this is hopeless, and so is an error of twice the residual at the start.
 _SWEEPS = 100
 
 
@@ -117,14 +117,14 @@ class _Path:
         start = (self.error + ahead) * SLACK
         self.pairs.prepare(self.model, self.patterns, predicted)
         uncertain, size = np.zeros_like(self.patterns), -1
-        hopeless = max(self.model.length(self.found.residual), 1e-300)
+        hopeless = 2 * self.model.length(self.found.residual)
         for _ in range(_SWEEPS):
             changes = gram_changes(
                 self.problem.inner, self.problem.inner_error, self.patterns, uncertain, self.found.width
             )
             bound = flow(self.model, predicted, changes, start)
             self.rate = bound.rate
-            if not bound.largest_error <= 2 * hopeless or not math.isfinite(bound.forcing.sum()):
+            if not bound.largest_error <= hopeless or not math.isfinite(bound.forcing.sum()):
                 return f"ρ = {bound.rate:.4g}: the patterns that may switch explain more than the whole loss"
             if uncertain.sum() == size:
                 break

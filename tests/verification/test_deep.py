@@ -15,7 +15,7 @@ from verification import deep_convergence, deep_initialization, deep_perturbatio
 from verification.context import PRESETS, Context, problem, with_close_pair
 from verification.deep_training import spec_of
 from verification.growth import stays_bounded
-from verification.runs import RunSpec, compute
+from verification.runs import RunSpec
 
 POINTS = (10.0, 20.0, 40.0)
 
@@ -189,7 +189,7 @@ def test_published_widths_balance_and_another_radius_does_not(context):
 def test_runs_of_deep_networks_with_ten_outputs_and_minibatches():
     made = problem("digits10", 20, 0)
     spec = RunSpec("digits10", 20, 0, 2, 16, 0.01, 2, 2, (1, 2), depth=2, split="iid", batch_size=3)
-    run = compute(spec, made.dataset, made.split(2, "iid"))
+    run = spec.compute(made.dataset, made.split(2, "iid"))
     assert run.sizes["seed"] == 2
     assert spec.network(1, made.dataset).output_dim == 10
     full = compute(dataclasses.replace(spec, batch_size=0), made.dataset, made.split(2, "iid"))
