@@ -192,6 +192,6 @@ def test_runs_of_deep_networks_with_ten_outputs_and_minibatches():
     run = spec.compute(made.dataset, made.split(2, "iid"))
     assert run.sizes["seed"] == 2
     assert spec.network(1, made.dataset).output_dim == 10
-    full = compute(dataclasses.replace(spec, batch_size=0), made.dataset, made.split(2, "iid"))
+    full = dataclasses.replace(spec, batch_size=0).compute(made.dataset, made.split(2, "iid"))
     assert float(abs(full.loss - run.loss).isel(round=-1).max()) > 0
     np.testing.assert_allclose(full.loss.isel(round=0), run.loss.isel(round=0))
