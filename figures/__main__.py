@@ -13,6 +13,7 @@ from rich.progress import track
 
 from figures import (
     certificate,
+    depth,
     hard_samples,
     heterogeneity,
     key_property,
@@ -36,6 +37,7 @@ FIGURES = {
     "heterogeneity": heterogeneity,
     "lazy_training": lazy_training,
     "key_property": key_property,
+    "depth": depth,
     "prediction": prediction,
     "spectrum": spectrum,
     "certificate": certificate,

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import sympy as sp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from figures.style import DATA_COLOURS, new_figure
+from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.bound import symbols
 from verification.context import Context, Problem
+from verification.exponents import powers
 from verification.key_property import across_kink, fits, pairs, tracked
 from verification.runs import RunSpec
 
@@ -54,7 +58,8 @@ def draw(context: Context) -> Figure:
     _quotient(quotient, table)
     for made in _problems(context):
         _constants(in_width, in_radius, context, made)
-    _guide(in_radius, 2 / 3, "slope ⅔")
+    power = _radius_exponent()
+    _guide(in_radius, float(power), f"slope {power}")
     for axes in (in_width, in_radius):
         axes.set(xscale="log", yscale="log")
         axes.legend(frameon=False)
@@ -80,8 +85,14 @@ def caption(context: Context) -> str:
         "every round and local step; lines: their geometric mean quotient. Top right: the quotient along the run, and "
         "off it, across a kink of one neuron, where it grows like the inverse square of the distance (S0). Bottom: the "
         "fitted a/m² against the width (mean and 95% interval); b/m, measured as ‖(J_c(W_c) − J_c(W̄))ᵀ r(W̄)‖²/(m L), "
-        "against the radius, one point a seed and width; dashed: ω^(2/3). Claims S1b, S0."
+        "against the radius, one point a seed and width; dashed: "
+        f"ω^({_radius_exponent()}). Claims S1b, S0."
     )
+
+
+def _radius_exponent() -> sp.Rational:
+    """The recalled exponent of ω in b."""
+    return powers(BOUNDS["S1b"].expression.coeff(symbols("loss")))["omega"]
 
 
 def _problems(context: Context) -> list[Problem]:

@@ -1,84 +1,160 @@
-"""Lazy training: movement, flipped patterns and kernel movement against the width (S4, S5, S6)."""
+"""Lazy training: movement, flipped patterns and kernel movement against the width, two-layer and deep (S4, S5, S6)."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from numpy import ndarray
 
-from figures.style import DATA_COLOURS, new_figure
+from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
+from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import slope
-from verification.context import Context
-from verification.lazy_training import LOCAL_STEPS, NUM_CLIENTS, sweep
+from verification import deep_training, lazy_training
+from verification.context import Context, Problem
+from verification.exponents import powers
 from verification.runs import RunSpec
 
 __all__ = ["caption", "data", "draw", "needs"]
 
 _PANELS = {
     "neuron_movement": r"$\max_r\,\|w_r(t)-w_r(0)\|$",
-    "flip_fraction": "flipped activations (share)",
+    "frobenius_movement": r"$\|W(t)-W(0)\|_F$",
+    "flip_fraction": "share of flips",
     "gram_movement": r"$\|H(t)-H(0)\|_2$",
 }
+_DEEP_PANELS = {
+    "layer_spectral_movement": r"$\|W_l(t)-W_l(0)\|_2\,/\,\|r(0)\|$",
+    "layer_flip_fraction": "share of flips",
+}
+# Where patterns flip as many as D3 allows and the radius falls like m^(−1/2), their share falls with half its exponent.
+_ADVERSARIAL = -float(powers(BOUNDS["D3"].expression)["omega"]) / 2
+# Exponents of the guides by quantity, dashed, dotted and dash-dotted.
+_GUIDES = {
+    "frobenius_movement": {"--": 0.0},
+    "gram_movement": {"--": -0.5, ":": -0.75},
+    "layer_flip_fraction": {"--": -0.5, "-.": _ADVERSARIAL},
+}
+_HALF = {"--": -0.5}
 
 
 def needs(context: Context) -> list[RunSpec]:
-    """The stored runs that the figure reads."""
-    return [spec for made in context.problems(context.preset.sweep_samples) for spec in sweep(context, made)]
+    """The stored runs that the figure reads: two-layer networks, then deep ones."""
+    shallow = [spec for made in _problems(context) for spec in lazy_training.sweep(context, made)]
+    return shallow + [spec for made in _deep_problems(context) for spec in deep_training.sweep(context, made)]
 
 
 def data(context: Context) -> pd.DataFrame:
-    """One row a data set, width, seed and quantity: its value at the run's end."""
+    """One row a data set, quantity, layer (0: all of them), width and seed: its value at the run's end."""
     rows = []
     for spec in needs(context):
         run = context.run(spec)
-        for quantity in _PANELS:
-            ends = run[quantity].isel({run[quantity].dims[-1]: -1}).values
+        for quantity, layer, ends in _ends(spec, run):
             rows += [
-                {"data": spec.kind, "width": spec.width, "seed": seed, "quantity": quantity, "value": float(value)}
+                {"data": _name(spec.kind), "quantity": quantity, "layer": layer, "width": spec.width, "seed": seed,
+                 "value": float(value)}
                 for seed, value in zip(spec.seeds, ends, strict=True)
-            ]
+            ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def draw(context: Context) -> Figure:
-    """Means over seeds with 95% intervals, guides of slope −½ (and −¾ for the kernel), fitted slopes in the legend."""
+    """Means over seeds with 95% intervals and guides; fitted slopes in the legends."""
     table = data(context)
-    figure = new_figure(7.2, 3.1)
-    for axes, (quantity, label) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
+    figure = new_figure(7.2, 6.6)
+    shallow, deep = figure.subplots(2, 4)
+    for axes, (quantity, label) in zip(shallow, _PANELS.items(), strict=True):
         part = table[table.quantity == quantity]
-        for kind, colour in DATA_COLOURS.items():
-            seeds = part[part.data == kind].pivot(index="seed", columns="width", values="value")
-            found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
-            name = f"{kind}: {found.estimate:.2f} ± {found.half_width:.2f}"
-            sns.lineplot(part[part.data == kind], x="width", y="value", ax=axes, color=colour, label=name, marker="o",
-                         errorbar=("ci", 95), seed=0)  # fmt: skip
-        _guides(axes, part, (-0.5, -0.75) if quantity == "gram_movement" else (-0.5,))
-        axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel=label)
-        axes.set_xticks(
-            sorted(part.width.unique()), [f"$2^{{{int(np.log2(m))}}}$" for m in sorted(part.width.unique())]
-        )
-        axes.minorticks_off()
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), title="slope in $m$", frameon=False)
+        _panel(axes, {name: (part[part.data == name], colour) for name, colour in DATA_COLOURS.items()}, quantity)
+        axes.set_title(label, fontsize="small")
+    places = [(quantity, name) for quantity in _DEEP_PANELS for name in DATA_COLOURS]
+    colours = sns.color_palette("viridis", context.preset.deep.depths[0])
+    for axes, (quantity, name) in zip(deep, places, strict=True):
+        part = table[(table.quantity == quantity) & (table.data == name)]
+        layers = {f"layer {k}": (part[part.layer == k], colour) for k, colour in enumerate(colours, start=1)}
+        _panel(axes, layers, quantity)
+        axes.set_title(f"{_DEEP_PANELS[quantity]}\n{name}", fontsize="small")
+    for pair in (deep[:2], deep[2:]):
+        _same_range(pair)
     return figure
 
 
 def caption(context: Context) -> str:
     """Setting of the figure."""
-    preset = context.preset
+    preset, deep = context.preset, context.preset.deep
     return (
-        f"Lazy training under Local GD: quantities after {preset.sweep_rounds} rounds against the width, n = "
-        f"{preset.sweep_samples} samples (digits 3 against 8; the sphere in 32 dimensions), K = {NUM_CLIENTS} "
-        f"clients split by label, τ = {LOCAL_STEPS} local steps, η = 0.5/λ_max. Means of {preset.sweep_seeds} seeds "
-        f"with 95% intervals; dashed: m^(−1/2), dotted: m^(−3/4). Claims S4, S5, S6."
+        f"Lazy training under Local GD, two-layer networks (top) and deep ones (bottom): quantities at the run's end "
+        f"against the width. Top: n = {preset.sweep_samples} samples (digits 3 against 8; the sphere in 32 "
+        f"dimensions), {preset.sweep_rounds} rounds, K = {lazy_training.NUM_CLIENTS} clients split by label, τ = "
+        f"{lazy_training.LOCAL_STEPS} local steps, η = 0.5/λ_max, {preset.sweep_seeds} seeds. Bottom: L = "
+        f"{deep.depths[0]} trained layers, n = {deep.samples[0]} (the sphere in 64 dimensions with a pair at "
+        f"{deep.separations[0]:g}), {deep.rounds} rounds, K = {deep.clients[0]}, τ = {deep.local_steps[0]}, "
+        f"{deep.seeds} seeds, layer by layer. Means over seeds with 95% intervals, fitted slopes with 95% intervals in "
+        f"the legends; dashed: m^(−1/2) (‖W(t) − W(0)‖_F: m^0), dotted: m^(−3/4), dash-dotted: m^(−1/3). Claims S4, "
+        f"S5, S6."
     )
 
 
-def _guides(axes: Axes, part: pd.DataFrame, exponents: tuple[float, ...]) -> None:
-    """Power laws through the mean at the smallest width, a little above the data."""
+def _problems(context: Context) -> list[Problem]:
+    return [made for made in context.problems(context.preset.sweep_samples) if made.kind in DATA_COLOURS]
+
+
+def _deep_problems(context: Context) -> list[Problem]:
+    """Digits and the planted sphere; ten classes have a scale of their own."""
+    return context.deep_problems()[:2]
+
+
+def _name(kind: str) -> str:
+    return "digits" if kind.startswith("digits") else "sphere"
+
+
+def _ends(spec: RunSpec, run: xr.Dataset) -> Iterator[tuple[str, int, ndarray]]:
+    """Quantity, layer and its values at the run's end by seed."""
+    if not spec.depth:
+        for quantity in _PANELS:
+            yield quantity, 0, run[quantity].isel({run[quantity].dims[-1]: -1}).values
+        return
+    # Less than one flip has no logarithm; it stands for half a one.
+    least = {"layer_spectral_movement": 0.0, "layer_flip_fraction": 0.5 / (spec.num_samples * spec.width)}
+    scales = {"layer_spectral_movement": np.sqrt(2 * run.loss.isel(round=0).values), "layer_flip_fraction": 1.0}
+    for quantity in _DEEP_PANELS:
+        ends = run[quantity].isel(round=-1)
+        for place in range(spec.depth):
+            yield quantity, place + 1, np.maximum(ends.isel(layer=place).values, least[quantity]) / scales[quantity]
+
+
+def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity: str) -> None:
+    """One curve a data set or layer, its slope in the legend."""
+    for name, (part, colour) in curves.items():
+        seeds = part.pivot(index="seed", columns="width", values="value")
+        found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
+        sns.lineplot(part, x="width", y="value", ax=axes, color=colour, marker="o", errorbar=("ci", 95), seed=0,
+                     label=f"{name}: {found.estimate:.2f} ± {found.half_width:.2f}")  # fmt: skip
+    everything = pd.concat([part for part, _ in curves.values()])
+    widths = sorted(everything.width.unique())
+    _guides(axes, everything, _GUIDES.get(quantity, _HALF))
+    axes.set(xscale="log", xlabel="width $m$", ylabel="")
+    axes.set_xticks(widths, [power(m) for m in widths])
+    axes.minorticks_off()
+    at_least_a_decade(axes)
+    label_decades(axes)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), title="slope in $m$", frameon=False,
+                fontsize="x-small", title_fontsize="x-small")  # fmt: skip
+
+
+def _same_range(pair: ndarray) -> None:
+    ends = np.array([axes.get_ylim() for axes in pair])
+    for axes in pair:
+        axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+        label_decades(axes)
+
+
+def _guides(axes: Axes, part: pd.DataFrame, exponents: dict[str, float]) -> None:
+    """Power laws from a little above the data at the smallest width."""
     widths = np.array(sorted(part.width.unique()), float)
-    start = 1.3 * part[part.width == widths[0]].groupby("data").value.mean().max()
-    for exponent, style in zip(exponents, ("--", ":"), strict=False):
+    start = 1.3 * part[part.width == widths[0]].groupby(["data", "layer"]).value.mean().max()
+    for style, exponent in exponents.items():
         axes.plot(widths, start * (widths / widths[0]) ** exponent, style, color="0.4", linewidth=1)

@@ -15,8 +15,8 @@ from numpy import ndarray
 from ntk_localsgd.evidence import Verdict
 
 __all__ = [
-    "DATA_COLOURS", "VERDICT_COLOURS", "VERDICT_SYMBOLS", "draw_seeds", "label_decades", "legend_below", "new_figure",
-    "power", "whole_rounds",
+    "DATA_COLOURS", "VERDICT_COLOURS", "VERDICT_SYMBOLS", "at_least_a_decade", "draw_seeds", "label_decades",
+    "legend_below", "new_figure", "power", "whole_rounds",
 ]  # fmt: skip
 
 _PALETTE = sns.color_palette("colorblind")
@@ -58,6 +58,13 @@ def draw_seeds(axes: Axes, x: ndarray, values: Float[ndarray, "seeds points"], *
 def legend_below(axes: Axes, **options: Any) -> None:
     """A legend under the axes, where it covers no data."""
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), frameon=False, **options)
+
+
+def at_least_a_decade(axes: Axes, decades: float = 1.0) -> None:
+    """A logarithmic y axis widened about its middle to at least so many decades, so that what is flat looks flat."""
+    low, high = axes.get_ylim()
+    spare = max(1.0, (10**decades * low / high) ** 0.5)
+    axes.set_ylim(low / spare, high * spare)
 
 
 def label_decades(axes: Axes) -> None:

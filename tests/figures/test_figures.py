@@ -6,6 +6,7 @@ import pytest
 from figures import __main__ as command
 from figures import (
     certificate,
+    depth,
     hard_samples,
     heterogeneity,
     key_property,
@@ -45,14 +46,63 @@ def test_all_figures_are_drawn_with_captions_and_data(context, tmp_path):
 @pytest.mark.slow
 def test_lazy_training_draws_the_means_of_the_stored_values(context):
     table, figure = lazy_training.data(context), lazy_training.draw(context)
-    for axes, quantity in zip(figure.axes, ("neuron_movement", "flip_fraction", "gram_movement"), strict=True):
-        drawn = {line.get_label().split(":")[0]: line for line in axes.lines}
-        for kind in ("digits", "sphere"):
-            part = table[(table.data == kind) & (table.quantity == quantity)]
-            means = part.groupby("width").value.mean()
-            # The same means, once through seaborn's aggregation and once through pandas'.
-            np.testing.assert_allclose(drawn[kind].get_ydata(), means.to_numpy(), rtol=1e-12)
-            np.testing.assert_array_equal(drawn[kind].get_xdata(), means.index.to_numpy())
+    shallow = ("neuron_movement", "frobenius_movement", "flip_fraction", "gram_movement")
+    panels = [(quantity, kind, 0) for quantity in shallow for kind in ("digits", "sphere")]
+    deep = ("layer_spectral_movement", "layer_flip_fraction")
+    panels += [(quantity, kind, k) for quantity in deep for kind in ("digits", "sphere") for k in (1, 2, 3)]
+    places = [axes for axes in figure.axes[:4] for _ in range(2)] + [axes for axes in figure.axes[4:] for _ in range(3)]
+    for axes, (quantity, kind, layer) in zip(places, panels, strict=True):
+        drawn = {line.get_label().split(":")[0]: line for line in axes.lines}[f"layer {layer}" if layer else kind]
+        part = table[(table.data == kind) & (table.quantity == quantity) & (table.layer == layer)]
+        means = part.groupby("width").value.mean()
+        # The same means, once through seaborn's aggregation and once through pandas'.
+        np.testing.assert_allclose(drawn.get_ydata(), means.to_numpy(), rtol=1e-12)
+        np.testing.assert_array_equal(drawn.get_xdata(), means.index.to_numpy())
+
+
+@pytest.mark.slow
+def test_lazy_training_reads_the_deep_runs_that_decide_s4_and_s5(context):
+    table = lazy_training.data(context)
+    (spec, *_) = [spec for spec in lazy_training.needs(context) if spec.depth]
+    run = context.run(spec)
+    moved = run.layer_spectral_movement.sel(round=spec.num_rounds) / np.sqrt(2 * run.loss.sel(round=0))
+    for quantity, values in (("layer_spectral_movement", moved), ("layer_flip_fraction",
+                              run.layer_flip_fraction.sel(round=spec.num_rounds))):  # fmt: skip
+        for place in range(spec.depth):
+            part = table[(table.quantity == quantity) & (table.width == spec.width) & (table.data == "digits")]
+            stored = values.isel(layer=place).values
+            np.testing.assert_allclose(part[part.layer == place + 1].value, stored, rtol=1e-12)
+            assert (stored > 0).all()
+
+
+@pytest.mark.slow
+def test_depth_draws_the_implied_constants_of_the_stored_values(context):
+    table, figure = depth.data(context), depth.draw(context)
+    specs = depth.needs(context)
+    assert len({context.path(spec) for spec in specs}) == len(specs)
+    spec = specs[0]
+    run, samples = context.run(spec), spec.num_samples
+    width, layers, omega = spec.width, spec.depth, spec.radius
+    separation = context.deep_problems()[0].dataset.separation
+    # The bounds, written out once more.
+    by_hand = {
+        "D1": run.norms / np.sqrt(layers * np.log(samples * layers / 0.05) / width),
+        "D2-upper": 2 * run.largest / (layers * samples * width),
+        "D2-lower": 2 * run.smallest / (width * separation / samples**2),
+        "D5": run.error * np.sqrt(width),
+        "D3": run.flips.sel(how="adversarial") / (width * layers * omega ** (2 / 3)),
+        "D4": run.moved.sel(how="adversarial") / (omega * layers**2.5 * np.sqrt(np.log(width))),
+    }
+    for claim, constants in by_hand.items():
+        part = table[(table.claim == claim) & (table.data == "digits") & (table.over == "m") & (table.width == width)]
+        np.testing.assert_allclose(part[part.how != "random"].constant, constants, rtol=1e-12)
+    assert len(figure.axes) == 2 * len(by_hand)
+    drawn = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+    curves = table.groupby(["claim", "data", "how", "over"], sort=False)
+    assert len(drawn) == curves.ngroups
+    for (*_, over), part in curves:
+        means = part.groupby("width" if over == "m" else "depth").constant.mean().to_numpy()
+        assert any(len(values) == len(means) and np.allclose(values, means, rtol=1e-12) for values in drawn)
 
 
 @pytest.mark.slow
