@@ -19,6 +19,7 @@ from verification.context import PRESETS, Context
 from verification.runner import run
 
 _HERE = pathlib.Path(__file__).parent
+_GALLERY = _HERE.parent / "figures" / "gallery"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Report:
     def __call__(self) -> int:
         """Render."""
         rows = report_module.committed_evidence(self.evidence)
-        if not rows:
+        if not any(rows.values()):
             raise InputError(f"evidence folder {self.evidence} holds no evidence: python -m verification run makes it.")
-        self.to.write_text(report_module.render(rows), encoding="utf-8")
+        images = report_module.gallery(_GALLERY, self.to.parent)
+        self.to.write_text(report_module.render(rows, images=images), encoding="utf-8")
         print(self.to)
         return 0
 

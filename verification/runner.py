@@ -75,7 +75,7 @@ def run(claims: Sequence[Claim], context: Context) -> int:
                 crashed[entry.id] = f"{type(error).__name__}: {error}".splitlines()[0]
             progress.advance(task)
     _write(context.out / "evidence.json", json.dumps([e.to_json() for e in evidence], indent=1, allow_nan=False))
-    _write(context.out / "paper_checks.md", report.render(evidence, crashed))
+    _write(context.out / "paper_checks.md", report.render({context.preset.name: evidence}, crashed))
     return _conclude(evidence, crashed, context.out)
 
 
