@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
 from figures.verdicts import evidence, remake
 from ntk_localsgd.errors import InputError
@@ -35,7 +36,7 @@ def needs(context: Context) -> list[CertifiedRun]:
             step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
             seeds=tuple(40_000 * (context.seed + 1) + k for k in range(seeds)), dtype="float64", certify_every=every,
         )
-        for made in context.problems(samples)
+        for made in problems(context, samples)
     ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Depth: the constants that the bounds of deep networks imply, over the width and over the depth (D1 … D5)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from figures.data_sets import data_name, deep_problems
 from figures.style import DATA_COLOURS, at_least_a_decade, draw_seeds, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import implied_constant
@@ -38,20 +40,20 @@ _PANELS = (
     _Panel("D3", "flips", 1, r"D3: $\max\,\|D'-D\|_0$"),
     _Panel("D4", "moved", 1, r"D4: $\max\,\|h'_l-h_l\|$"),
 )
-_STYLES = {"random": "--", "adversarial": "-"}
+_STYLES: dict[str, Literal["--", "-"]] = {"random": "--", "adversarial": "-"}
 # A count of 0 flips has no logarithm; it stands for less than one.
 _LEAST_FLIPS = 0.5
 
 
 def needs(context: Context) -> list[DepthRun]:
     """The stored runs that the figure reads, each once."""
-    return list(dict.fromkeys(spec for made in _problems(context) for _, spec in _sweeps(context, made)))
+    return list(dict.fromkeys(spec for made in deep_problems(context) for _, spec in _sweeps(context, made)))
 
 
 def data(context: Context) -> pd.DataFrame:
     """One row a claim, data set, sweep, shape, choice of W' and seed: the implied constant."""
     rows = []
-    for made in _problems(context):
+    for made in deep_problems(context):
         for parameter, spec in _sweeps(context, made):
             run = context.run(spec)
             for panel in _PANELS:
@@ -61,7 +63,7 @@ def data(context: Context) -> pd.DataFrame:
                     least = _LEAST_FLIPS if panel.quantity == "flips" else 0.0
                     constants = implied_constant(np.maximum(values, least), np.array(_shape(panel.claim, made, spec)))
                     rows += [
-                        {"claim": panel.claim, "data": _name(made), "over": parameter, "width": spec.width,
+                        {"claim": panel.claim, "data": data_name(made.kind), "over": parameter, "width": spec.width,
                          "depth": spec.depth, "how": how, "seed": seed, "constant": float(constant)}
                         for seed, constant in zip(spec.seeds, constants, strict=True)
                     ]  # fmt: skip
@@ -72,18 +74,18 @@ def draw(context: Context) -> Figure:
     """A pair of panels a bound, over m and over L, with one y axis of at least a decade and a half."""
     table = data(context)
     figure = new_figure(7.2, 5.4)
-    halves = figure.subfigures(1, 2)
-    for side, half in enumerate(halves):
-        grid = half.subplots(3, 2, sharex="col", sharey="row")
+    halves = figure.add_gridspec(1, 2)
+    for side in (0, 1):
+        grid = figure.add_subfigure(halves[0, side]).subplots(3, 2, sharex="col", sharey="row")
         for row, panel in zip(grid, _PANELS[side::2], strict=True):
             for axes, (parameter, column) in zip(row, (("m", "width"), ("L", "depth")), strict=True):
                 _curves(axes, table[(table.claim == panel.claim) & (table.over == parameter)], column)
             at_least_a_decade(row[0], 1.5)
             label_decades(row[0])
             row[0].set_title(panel.label, loc="left", fontsize="small")
-        for axes, name, label in zip(grid[-1], ("m", "L"), (lambda m: power(m), str), strict=True):
-            _x_axis(axes, name, sorted({spec for over, spec in _values(context) if over == name}), label)
-    handles = [Line2D([], [], color=colour, label=name) for name, colour in DATA_COLOURS.items()]
+        for axes, parameter in zip(grid[-1], ("m", "L"), strict=True):
+            _x_axis(axes, parameter, sorted(value for over, value in _values(context) if over == parameter))
+    handles = [Line2D([], [], color=colour, label=kind) for kind, colour in DATA_COLOURS.items()]
     handles += [Line2D([], [], color="0.3", linestyle=_STYLES[how], label=f"{how} $W'$") for how in KINDS]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     figure.supylabel("implied constant: measured / bound", fontsize="medium")
@@ -104,15 +106,6 @@ def caption(context: Context) -> str:
         f"with a pair at {sizes.separations[0]:g}); means of {len(spec.seeds)} seeds, bands their range. Claims D1, "
         "D2, D3, D4, D5."
     )
-
-
-def _problems(context: Context) -> list[Problem]:
-    """Digits and the planted sphere; ten classes have a scale of their own."""
-    return context.deep_problems()[:2]
-
-
-def _name(made: Problem) -> str:
-    return "digits" if made.kind.startswith("digits") else "sphere"
 
 
 def _values(context: Context) -> list[tuple[str, int]]:
@@ -141,18 +134,18 @@ def _shape(claim: str, made: Problem, spec: DepthRun) -> float:
         "m": spec.width, "L": spec.depth, "n": spec.num_samples, "phi": made.dataset.separation, "o": 1,
         "delta": DELTA, "loss": 1.0, "omega": spec.radius,
     }  # fmt: skip
-    return BOUNDS[claim].evaluate(**{name: numbers[name] for name in BOUNDS[claim].needs})
+    return BOUNDS[claim].evaluate(**{symbol: numbers[symbol] for symbol in BOUNDS[claim].needs})
 
 
 def _curves(axes: Axes, table: pd.DataFrame, column: str) -> None:
-    for (name, how), part in table.groupby(["data", "how"], sort=False):
+    for (kind, how), part in table.groupby(["data", "how"], sort=False):
         seeds = part.pivot(index="seed", columns=column, values="constant")
-        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), color=DATA_COLOURS[str(name)],
+        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), color=DATA_COLOURS[str(kind)],
                    linestyle=_STYLES.get(str(how), "-"), marker="o", markersize=2.5, linewidth=1)  # fmt: skip
     axes.set(xscale="log", yscale="log")
 
 
-def _x_axis(axes: Axes, name: str, values: list[int], label: Callable[[int], str]) -> None:
-    axes.set_xticks(values, [label(value) for value in values])
+def _x_axis(axes: Axes, parameter: str, values: list[int]) -> None:
+    axes.set_xticks(values, [power(value) if parameter == "m" else str(value) for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(f"${name}$")
+    axes.set_xlabel(f"${parameter}$")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure
 from verification.context import Context
 from verification.figure_runs import CurveRun
@@ -34,7 +35,7 @@ def needs(context: Context) -> list[CurveRun]:
     """The stored runs that the figure reads: by concentration, and last the iid split."""
     samples, width, rounds, seeds, concentrations = _sizes(context)
     specs = []
-    for made in context.problems(samples):
+    for made in problems(context, samples):
         # One step size for all splits: half of what is stable for the largest client there can be.
         step_size = 0.5 / float(np.linalg.eigvalsh(made.gram)[-1])
         specs += [

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from figures.data_sets import data_name, deep_problems
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.bound import symbols
@@ -23,26 +24,26 @@ _MARKERS = ("o", "s", "^", "D", "v")
 
 def needs(context: Context) -> list[RunSpec]:
     """The stored runs that the figure reads."""
-    return [spec for made in _problems(context) for spec in tracked(context, made)]
+    return [spec for made in deep_problems(context) for spec in tracked(context, made)]
 
 
 def data(context: Context) -> pd.DataFrame:
     """One row a pair: on the run one a seed, round and local step, means over clients; across a kink one a gap."""
     rows = []
-    for made in _problems(context):
-        name = _name(made)
+    for made in deep_problems(context):
+        kind = data_name(made.kind)
         for spec in tracked(context, made):
             run = context.run(spec)
             for seed in spec.seeds:
                 seen = pairs(run, seed)
                 rows += [
-                    {"data": name, "where": "along the run", "width": spec.width, "seed": seed, "gradients": g,
+                    {"data": kind, "where": "along the run", "width": spec.width, "seed": seed, "gradients": g,
                      "distances": d, "losses": loss}
                     for g, d, loss in zip(seen.gradients, seen.distances, seen.losses, strict=True)
                 ]  # fmt: skip
         kink = across_kink(context, made)
         rows += [
-            {"data": name, "where": "across a kink", "width": context.preset.deep.widths[0], "seed": -1, "gradients": g,
+            {"data": kind, "where": "across a kink", "width": context.preset.deep.widths[0], "seed": -1, "gradients": g,
              "distances": d, "losses": loss}
             for g, d, loss in zip(kink.gradients.values, kink.distances.values, kink.losses.values, strict=True)
         ]  # fmt: skip
@@ -56,7 +57,7 @@ def draw(context: Context) -> Figure:
     (scatter, quotient), (in_width, in_radius) = figure.subplots(2, 2)
     _scatter(scatter, table)
     _quotient(quotient, table)
-    for made in _problems(context):
+    for made in deep_problems(context):
         _constants(in_width, in_radius, context, made)
     power = _radius_exponent()
     _guide(in_radius, float(power), f"slope {power}")
@@ -95,23 +96,14 @@ def _radius_exponent() -> sp.Rational:
     return powers(BOUNDS["S1b"].expression.coeff(symbols("loss")))["omega"]
 
 
-def _problems(context: Context) -> list[Problem]:
-    """Digits and the planted sphere; ten classes have a scale of their own."""
-    return context.deep_problems()[:2]
-
-
-def _name(made: Problem) -> str:
-    return "digits" if made.kind.startswith("digits") else "sphere"
-
-
 def _scatter(axes: Axes, table: pd.DataFrame) -> None:
     along = table[table["where"] == "along the run"]
-    for name, colour in DATA_COLOURS.items():
+    for kind, colour in DATA_COLOURS.items():
         for marker, width in zip(_MARKERS, sorted(along.width.unique()), strict=False):
-            part = along[(along.data == name) & (along.width == width)]
+            part = along[(along.data == kind) & (along.width == width)]
             axes.plot(part.distances, part.gradients / width**2, marker, color=colour, markersize=2.5, alpha=0.4,
-                      markeredgewidth=0, label=f"{name}, $m=2^{{{int(np.log2(width))}}}$")  # fmt: skip
-        part = along[along.data == name]
+                      markeredgewidth=0, label=f"{kind}, $m=2^{{{int(np.log2(width))}}}$")  # fmt: skip
+        part = along[along.data == kind]
         level = float(np.exp(np.log(part.gradients / part.distances / part.width**2).mean()))
         ends = np.array([part.distances.min(), part.distances.max()])
         axes.plot(ends, level * ends, color=colour, linewidth=1)
@@ -126,24 +118,24 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _quotient(axes: Axes, table: pd.DataFrame) -> None:
-    for name, colour in DATA_COLOURS.items():
-        part = table[(table.data == name) & (table.width == table.width.min())]
+    for kind, colour in DATA_COLOURS.items():
+        part = table[(table.data == kind) & (table.width == table.width.min())]
         for where, style in (("along the run", "."), ("across a kink", "x--")):
             seen = part[part["where"] == where].sort_values("distances")
             axes.plot(np.sqrt(seen.distances), seen.gradients / seen.distances, style, color=colour, markersize=4,
-                      linewidth=1, label=f"{name}, {where}")  # fmt: skip
+                      linewidth=1, label=f"{kind}, {where}")  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel=r"distance $\|W-W'\|$", ylabel=r"$\|\Delta\nabla\|^2/\|\Delta W\|^2$")
     axes.legend(frameon=False, fontsize="x-small")
 
 
 def _constants(in_width: Axes, in_radius: Axes, context: Context, made: Problem) -> None:
     found, widths = fits(context, made), np.array(context.preset.deep.widths, float)
-    colour = DATA_COLOURS[_name(made)]
+    colour = DATA_COLOURS[data_name(made.kind)]
     table = pd.DataFrame(found.a / widths**2, columns=widths).melt(var_name="width", value_name="a")
     sns.lineplot(table, x="width", y="a", ax=in_width, color=colour, marker="o", errorbar=("ci", 95), seed=0,
-                 label=_name(made))  # fmt: skip
+                 label=data_name(made.kind))  # fmt: skip
     for marker, place in zip(_MARKERS, range(len(widths)), strict=False):
-        label = _name(made) if place == 0 else None
+        label = data_name(made.kind) if place == 0 else None
         values = found.direct[:, place] / widths[place]
         in_radius.plot(found.radius[:, place], values, marker, color=colour, markersize=4, label=label)
 

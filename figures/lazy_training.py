@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from figures.data_sets import data_name, deep_problems, problems
 from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import slope
 from verification import deep_training, lazy_training
-from verification.context import Context, Problem
+from verification.context import Context
 from verification.exponents import powers
 from verification.runs import RunSpec
 
@@ -43,8 +44,10 @@ _HALF = {"--": -0.5}
 
 def needs(context: Context) -> list[RunSpec]:
     """The stored runs that the figure reads: two-layer networks, then deep ones."""
-    shallow = [spec for made in _problems(context) for spec in lazy_training.sweep(context, made)]
-    return shallow + [spec for made in _deep_problems(context) for spec in deep_training.sweep(context, made)]
+    shallow = [
+        spec for made in problems(context, context.preset.sweep_samples) for spec in lazy_training.sweep(context, made)
+    ]
+    return shallow + [spec for made in deep_problems(context) for spec in deep_training.sweep(context, made)]
 
 
 def data(context: Context) -> pd.DataFrame:
@@ -54,7 +57,7 @@ def data(context: Context) -> pd.DataFrame:
         run = context.run(spec)
         for quantity, layer, ends in _ends(spec, run):
             rows += [
-                {"data": _name(spec.kind), "quantity": quantity, "layer": layer, "width": spec.width, "seed": seed,
+                {"data": data_name(spec.kind), "quantity": quantity, "layer": layer, "width": spec.width, "seed": seed,
                  "value": float(value)}
                 for seed, value in zip(spec.seeds, ends, strict=True)
             ]  # fmt: skip
@@ -96,19 +99,6 @@ def caption(context: Context) -> str:
         f"the legends; dashed: m^(−1/2) (‖W(t) − W(0)‖_F: m^0), dotted: m^(−3/4), dash-dotted: m^(−1/3). Claims S4, "
         f"S5, S6."
     )
-
-
-def _problems(context: Context) -> list[Problem]:
-    return [made for made in context.problems(context.preset.sweep_samples) if made.kind in DATA_COLOURS]
-
-
-def _deep_problems(context: Context) -> list[Problem]:
-    """Digits and the planted sphere; ten classes have a scale of their own."""
-    return context.deep_problems()[:2]
-
-
-def _name(kind: str) -> str:
-    return "digits" if kind.startswith("digits") else "sphere"
 
 
 def _ends(spec: RunSpec, run: xr.Dataset) -> Iterator[tuple[str, int, ndarray]]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from figures.data_sets import problems
 from figures.style import DATA_COLOURS, new_figure, power
 from ntk_localsgd.evidence import slope
 from verification.context import Context
@@ -22,7 +23,7 @@ _STYLES = {"network": ("-", "full", r"$\Theta(W(0))$"), "infinite": ("--", "none
 
 def needs(context: Context) -> list[PredictedRun]:
     """The stored runs that the figure reads."""
-    return [spec for made in context.problems(_sizes(context).samples) for spec in sweep(context, made)]
+    return [spec for made in problems(context, _sizes(context).samples) for spec in sweep(context, made)]
 
 
 def data(context: Context) -> pd.DataFrame:

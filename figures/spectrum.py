@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, power, whole_rounds
 from ntk_localsgd.bounds import BOUNDS
 from verification.context import Context, Problem
@@ -28,13 +29,13 @@ _SIZES = {
 def needs(context: Context) -> list[RunSpec]:
     """The stored runs that the figure reads."""
     samples = _sizes(context)[0]
-    return [spec for made in context.problems(samples) for spec in (_run(context, made), *_initial(context, made))]
+    return [spec for made in problems(context, samples) for spec in (_run(context, made), *_initial(context, made))]
 
 
 def data(context: Context) -> pd.DataFrame:
     """One row a data set, seed and value: λ_min by round, eigenvalues by their number, distances by width."""
     rows = []
-    for made in context.problems(_sizes(context)[0]):
+    for made in problems(context, _sizes(context)[0]):
         spec = _run(context, made)
         run = context.run(spec)
         for k, seed in enumerate(spec.seeds):
@@ -73,11 +74,11 @@ def draw(context: Context) -> Figure:
     table = data(context)
     figure = new_figure(7.2, 3.6)
     left, middle, right = figure.subplots(1, 3)
-    for made in context.problems(_sizes(context)[0]):
+    for made in problems(context, _sizes(context)[0]):
         part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
         _smallest(left, part, made, colour)
         _distances(right, part, made, colour)
-    _histograms(middle, table, context.problems(_sizes(context)[0]))
+    _histograms(middle, table, problems(context, _sizes(context)[0]))
     left.set(ylim=(0, None), xlabel="round $t$", ylabel=r"$\lambda_{\min}(H(t))\,/\,\lambda_0$")
     left.axhline(1, color="0.4", linestyle="--", linewidth=1)
     left.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
@@ -138,10 +139,10 @@ def _smallest(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) ->
     draw_seeds(axes, values.columns.to_numpy(), values.to_numpy() / made.lambda0.upper, color=colour, linewidth=1.2)
 
 
-def _histograms(axes: Axes, table: pd.DataFrame, problems: list[Problem]) -> None:
+def _histograms(axes: Axes, table: pd.DataFrame, shown: list[Problem]) -> None:
     everything = table[table.quantity.str.startswith("eigenvalues")].value
     edges = np.geomspace(everything[everything > 0].min() * 0.999, everything.max() * 1.001, 17)
-    for row, made in enumerate(problems):
+    for row, made in enumerate(shown):
         part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
         for when, fill in (("start", True), ("end", False)):
             values = _by_seed(part, f"eigenvalues, {when}").to_numpy()

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import jax
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ntk_localsgd.command_line import execute
@@ -16,6 +17,7 @@ from ntk_localsgd.errors import InputError
 from verification import report as report_module
 from verification.claims import CLAIMS, load_families, load_scripts, select
 from verification.context import PRESETS, Context
+from verification.papers import OTHER, PAPERS
 from verification.runner import run
 
 _HERE = pathlib.Path(__file__).parent
@@ -30,12 +32,17 @@ class List:
     """A folder with your own checks."""
 
     def __call__(self) -> int:
-        """Print id, letter, statement and source."""
+        """Print id, letter, statement and source, paper by paper."""
         if self.scripts:
             load_scripts(self.scripts)
         table = Table("id", "", "statement", "source")
-        for entry in CLAIMS.values():
-            table.add_row(entry.id, entry.letter, entry.statement, entry.source)
+        for paper in (*PAPERS, OTHER):
+            entries = [entry for entry in CLAIMS.values() if report_module.section_of(entry.id) is paper]
+            if entries:
+                table.add_row("", "", f"[bold]{paper.title}[/bold]", "")
+            for entry in entries:
+                table.add_row(*(escape(text) for text in (entry.id, entry.letter, entry.statement, entry.source)))
+            table.add_section()
         Console().print(table)
         return 0
 

@@ -8,7 +8,7 @@ import pathlib
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.table import Table
@@ -18,7 +18,7 @@ from verification.claims import CLAIMS, Claim
 from verification.context import PRESETS
 from verification.papers import OTHER, PAPERS, Paper, paper_of
 
-__all__ = ["SUMMARY_FIGURE", "committed_evidence", "gallery", "render", "summary_table"]
+__all__ = ["SUMMARY_FIGURE", "committed_evidence", "gallery", "render", "section_of", "summary_table"]
 
 #: Figure of all papers' claims together.
 SUMMARY_FIGURE = "verdicts"
@@ -148,11 +148,12 @@ def _by_paper(rows: Iterable[_Row]) -> list[tuple[Paper, dict[str, list[_Row]]]]
     groups: dict[str, list[_Row]] = {}
     for row in rows:
         groups.setdefault(row.evidence.claim, []).append(row)
-    papers = ((paper, {n: groups[n] for n in groups if _paper(n) is paper}) for paper in (*PAPERS, OTHER))
+    papers = ((paper, {n: groups[n] for n in groups if section_of(n) is paper}) for paper in (*PAPERS, OTHER))
     return [(paper, claims) for paper, claims in papers if claims]
 
 
-def _paper(name: str) -> Paper:
+def section_of(name: str) -> Paper:
+    """The section of a claim; those of the user's own scripts have one of theirs, whatever their ids."""
     entry = CLAIMS.get(name)
     return OTHER if entry is None or _is_users(entry) else paper_of(name)
 
@@ -177,7 +178,11 @@ def _worst(rows: Sequence[Evidence]) -> str:
     for row in rows:
         if row.tightness is not None:
             by_relation.setdefault(_relation(row), []).append(row.tightness)
-    worst = {"≤": max, "≥": min, "=": lambda values: max(values, key=lambda value: abs(value - 1))}
+    worst: dict[str, Callable[[list[float]], float]] = {
+        "≤": max,
+        "≥": min,
+        "=": lambda values: max(values, key=lambda value: abs(value - 1)),
+    }
     cells = []
     for relation, values in by_relation.items():
         if relation:

@@ -1,11 +1,14 @@
 """Figures: drawn from stored results without warnings, their artists show what is stored, one sentence otherwise."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from figures import __main__ as command
 from figures import (
     certificate,
+    data_sets,
     depth,
     hard_samples,
     heterogeneity,
@@ -117,6 +120,16 @@ def test_prediction_draws_the_stored_losses_and_mean_errors(context):
     (line,) = [line for line in errors.lines if line.get_label().startswith(r"digits, $\Theta")]
     # The same means, once through seaborn's aggregation and once through xarray's.
     np.testing.assert_allclose(line.get_ydata(), means, rtol=1e-12)
+
+
+def test_figures_show_two_data_sets_however_many_a_preset_has(monkeypatch):
+    context = Context(PRESETS["smoke"], 0, None)
+    kinds = {"problems": ["digits", "pairs 0.2", "sphere"], "deep_problems": ["planted 0.4", "digits10", "digits"]}
+    for method, names in kinds.items():
+        found = [SimpleNamespace(kind=kind) for kind in names]
+        monkeypatch.setattr(Context, method, lambda *_, found=found: found)
+    assert [made.kind for made in data_sets.problems(context, 8)] == ["digits", "sphere"]
+    assert [data_sets.data_name(made.kind) for made in data_sets.deep_problems(context)] == ["sphere", "digits"]
 
 
 def test_widths_are_written_as_powers():

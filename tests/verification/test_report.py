@@ -170,3 +170,12 @@ def test_a_claim_of_one_s_own_comes_last_with_its_folder(monkeypatch):
 
 def test_an_unbroken_control_is_not_overlooked():
     assert "2, UNBROKEN |" in report.render({"quick": [_row(control=Control("c", False, 2.0))]})
+
+
+def test_list_is_ordered_by_paper(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert command.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    places = [shown.index(paper.title) for paper in papers.PAPERS]
+    assert places == sorted(places)
+    assert papers.OTHER.title not in shown
