@@ -47,6 +47,7 @@ OUTSIDE = {
 
 # How statements write the bounds' symbols.
 SPELLED = {"phi": "φ", "omega": "ω", "delta": "δ", "lambda0": "λ0", "eta": "η", "tau": "τ", "loss": "F", "kappa": "κ"}
+NORMS = ("distance", "residual")
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 # S1b is stated with the power of m that counting norms gives; what is recalled is S1b-recalled, without its b.
@@ -157,11 +158,11 @@ def _spelled(statement):
 
 
 def _written(bound):
-    """The same of a bound; distances are norms, whose square no symbol carries in a statement."""
+    """The same of a bound, but for norms, whose square no symbol carries in a statement."""
     found = set()
     for power in itertools.chain.from_iterable(part.atoms(sp.Pow) for part in _parts(bound)):
         name = "log" if isinstance(power.base, sp.log) else str(power.base)
-        if power.exp.is_Rational and (name in SYMBOLS or name == "log") and name != "distance":
+        if power.exp.is_Rational and (name in SYMBOLS or name == "log") and name not in NORMS:
             found.add((SPELLED.get(name, name), _fraction(power.exp)))
     return {(name, exponent) for name, exponent in found if exponent not in (1, Fraction(1, 2))}
 
