@@ -40,6 +40,7 @@ class RunSpec:
     depth: int = 0
     split: str = "label"
     batch_size: int = 0
+    server_step_size: float = 1.0
 
     def network(self, seed: int, dataset: Dataset) -> TwoLayerReLU | DeepReLU:
         """The network at its initialization from a seed."""
@@ -53,7 +54,8 @@ class RunSpec:
     @property
     def config(self) -> local_sgd.LocalSGD:
         """Settings of the run."""
-        return local_sgd.LocalSGD(self.step_size, self.local_steps, self.num_rounds, self.batch_size or None)
+        return local_sgd.LocalSGD(self.step_size, self.local_steps, self.num_rounds, self.batch_size or None,
+                                  self.server_step_size)  # fmt: skip
 
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
         """What is stored under this specification: all seeds along a dimension ``seed``.
