@@ -16,7 +16,7 @@ from verification.sampling import DELTA
 _INPUT_DIM = 32
 _SAMPLES = (4, 8, 16)
 _DISTANCES = (0.4, 0.2, 0.1)
-_REPEATS = 4
+_REPEATS = 3
 
 
 @claim(

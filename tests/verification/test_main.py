@@ -18,6 +18,7 @@ WANTED = (
 )  # fmt: skip
 WANTED += (
     "D1", "D2-upper", "D2-lower", "D2-sharper", "D3", "D4", "D5", "D6", "S1b", "S4-deep", "S5-deep", "C2", "C3", "C5",
+    "C4", "C6-width", "C6-stability", "C6-step",
 )  # fmt: skip
 
 
