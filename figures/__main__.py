@@ -21,6 +21,7 @@ from figures import (
     loss_curves,
     prediction,
     spectrum,
+    tightness,
     verdicts,
 )
 from ntk_localsgd.command_line import execute
@@ -39,6 +40,7 @@ FIGURES = {
     "prediction": prediction,
     "spectrum": spectrum,
     "certificate": certificate,
+    "tightness": tightness,
     "hard_samples": hard_samples,
     "verdicts": verdicts,
 }

@@ -25,7 +25,7 @@ from verification.thresholds import (
     seeds,
 )
 
-__all__ = ["stored_steps"]
+__all__ = ["Sizes", "sizes_of", "stored_steps"]
 
 # η max_c λ_max(H^∞_cc) from 32 down to 2^-10 in steps of √2: in the kernel regime runs are stable below 2.
 _STEPS = tuple(2 ** (5 - k / 2) for k in range(31))
@@ -45,7 +45,7 @@ _WIDE = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """Values of every parameter, the first of each being where the others are varied."""
 
     kinds: tuple[str, ...]
@@ -56,10 +56,10 @@ class _Sizes:
     repeats: int
 
 
-_FULL = _Sizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3)
+_FULL = Sizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3)
 _SIZES = {
-    "smoke": _Sizes(("planted",), (4,), (0.8,), (1, 25), (256,), 2),
-    "quick": _Sizes(("planted",), (4,), (0.8,), (1, 5, 25), (256,), 2),
+    "smoke": Sizes(("planted",), (4,), (0.8,), (1, 25), (256,), 2),
+    "quick": Sizes(("planted",), (4,), (0.8,), (1, 5, 25), (256,), 2),
     "full": _FULL,
 }
 
@@ -73,7 +73,7 @@ _SIZES = {
 )
 def stability(context: Context) -> Iterator[Evidence]:
     """Largest stable η at every τ; the control asks for C4's rate besides, which is linear in τ."""
-    sizes = _sizes(context)
+    sizes = sizes_of(context)
     for kind in sizes.kinds:
         for width in sizes.widths:
             stable, rate = (stored_steps(context, kind, width, name) for name in ("stable", "rate"))
@@ -104,7 +104,7 @@ def stability(context: Context) -> Iterator[Evidence]:
 )
 def steps(context: Context) -> Iterator[Evidence]:
     """Measured over asked, and exponents beside asked ones; the control puts 8 λ_max(H^∞) in λ0's place."""
-    sizes = _sizes(context)
+    sizes = sizes_of(context)
     for kind in sizes.kinds:
         found = stored_steps(context, kind, sizes.widths[0], "rate")
         ratio = float((found.threshold.values / found.asked.values).min())
@@ -143,7 +143,8 @@ def stored_steps(context: Context, kind: str, width: int, conclusion: str) -> xr
     return context.stored(__file__, f"step thresholds {kind} {width} {conclusion}", made)
 
 
-def _sizes(context: Context) -> _Sizes:
+def sizes_of(context: Context) -> Sizes:
+    """The sizes of the context's preset."""
     return _SIZES.get(context.preset.name, _FULL)
 
 
@@ -152,7 +153,7 @@ def _data(kind: str) -> str:
 
 
 def _sweeps(context: Context, kind: str, width: int, conclusion: str) -> list[list[Sweep]]:
-    sizes = _sizes(context)
+    sizes = sizes_of(context)
 
     def point(seed: int, n: int = sizes.samples[0], phi: float = sizes.separations[0], tau: int = sizes.local_steps[0],
               ) -> tuple[Problem, RunSpec]:  # fmt: skip
@@ -198,7 +199,7 @@ def _asked(made: Problem, spec: RunSpec) -> float:
 
 def _control(context: Context, kind: str) -> float:
     """The same at the first point with a bound that nothing satisfies: 0 where no step size of the grid does."""
-    made, spec = _sweeps(context, kind, _sizes(context).widths[0], "rate")[0][0].points[0]
+    made, spec = _sweeps(context, kind, sizes_of(context).widths[0], "rate")[0][0].points[0]
     found = _threshold("too fast", made, spec).value
     return found / _asked(made, spec) if math.isfinite(found) else 0.0
 

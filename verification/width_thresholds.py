@@ -26,7 +26,7 @@ from verification.thresholds import (
     seeds,
 )
 
-__all__ = ["stored_thresholds"]
+__all__ = ["Sizes", "sizes_of", "stored_thresholds"]
 
 # 2, 3, 4, 6, 8, … 16384: steps of √2.
 _WIDTHS = tuple(math.ceil(2 ** (k / 2)) for k in range(2, 29))
@@ -42,7 +42,7 @@ _UNSTABLE = 40.0  # times the step size of the runs, or twenty over λ_max and m
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """Values of every parameter, the first of each being where the others are varied."""
 
     bounds: tuple[str, ...]
@@ -55,12 +55,12 @@ class _Sizes:
     repeats: int
 
 
-_FULL = _Sizes(
+_FULL = Sizes(
     ("C1", "C4", "C2", "C3"), ("planted", "digits"), (8, 4, 16), (0.8, 0.4, 0.2), (4, 1, 2), (5, 1, 20), (2, 1, 4), 3
 )  # fmt: skip
 _SIZES = {
-    "smoke": _Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
-    "quick": _Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
+    "smoke": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
+    "quick": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
     "full": _FULL,
 }
 
@@ -74,7 +74,7 @@ _SIZES = {
 )
 def widths(context: Context) -> Iterator[Evidence]:
     """One row a bound and kind of data; in the control a step size at which no width will do."""
-    sizes = _sizes(context)
+    sizes = sizes_of(context)
     for bound in sizes.bounds:
         for kind in sizes.kinds:
             sweeps = _sweeps(context, bound, kind)
@@ -114,7 +114,8 @@ def stored_thresholds(context: Context, bound: str, kind: str) -> xr.Dataset:
     return context.stored(__file__, f"width thresholds {bound} {kind}", made)
 
 
-def _sizes(context: Context) -> _Sizes:
+def sizes_of(context: Context) -> Sizes:
+    """The sizes of the context's preset."""
     return _SIZES.get(context.preset.name, _FULL)
 
 
@@ -145,7 +146,7 @@ def _shown(found: Interval) -> str:
 
 def _sweeps(context: Context, bound: str, kind: str) -> list[list[Sweep]]:
     """Of every repeat, a data set of its own: what is varied, all else at the first value."""
-    sizes = _sizes(context)
+    sizes = sizes_of(context)
     found = []
     for repeat in range(sizes.repeats):
         seed = 1000 * (context.seed + 1) + repeat

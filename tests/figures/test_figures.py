@@ -15,8 +15,10 @@ from figures import (
     prediction,
     spectrum,
     style,
+    tightness,
     verdicts,
 )
+from verification import step_thresholds
 from verification.context import PRESETS, Context
 
 
@@ -26,7 +28,7 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite", "C8-widths"]
+    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite", "C8-widths", "K4-threshold", "C6"]
     assert verification.main(["run", *wanted, "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
@@ -185,6 +187,23 @@ def test_key_property_draws_every_stored_pair_and_the_kink_explodes(context):
     assert quotient[0] > 1e6 * (along.gradients / along.distances).max()
     # Between 1e-8 and 1e-4 nothing but one flip changes, so that the quotient is as the inverse square.
     np.testing.assert_allclose(quotient[0] / quotient[4], (kink.distances.iloc[4] / kink.distances.iloc[0]), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_tightness_map_draws_stored_exponents_and_step_sizes(context):
+    left, right = tightness.draw(context).axes
+    table = tightness.data(context)
+    rows = table[table.quantity == "exponent"]
+    drawn = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(drawn, rows.value)
+    np.testing.assert_array_equal(
+        [line.get_xdata()[0] for line in left.lines if line.get_marker() == "s"], rows["asked"]
+    )
+    stored = step_thresholds.stored_steps(context, "planted", 256, "rate")
+    (line,) = [line for line in right.lines if line.get_linestyle() == "--"]
+    # The same geometric means, once through pandas' groups and once through xarray's dimensions.
+    np.testing.assert_allclose(line.get_ydata(), np.exp(np.log(stored.threshold).mean("repeat")), rtol=1e-12)
+    np.testing.assert_array_equal(line.get_xdata(), stored["at"][0])
 
 
 @pytest.mark.slow
