@@ -1,6 +1,7 @@
 """Convergence of Local GD on the two-layer network to zero loss, at a rate linear in the local steps: C4."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,12 +33,17 @@ def worst_ratio(made: Problem, spec: RunSpec, losses: np.ndarray, *, lambda0: fl
     Controls put another number in λ0's place. Losses at rounding level are compared with that level: the bound goes on
     falling where float64 cannot.
     """
-    known = numbers(made, spec) | ({} if lambda0 is None else {"lambda0": lambda0})
-    kept = {name: value for name, value in known.items() if name in BOUNDS["C4"].needs}
-    rate = max(BOUNDS["C4"].evaluate(**kept, rounds=1, residual=1.0), np.finfo(float).tiny)
+    rate = _rate(spec, made.lambda0.lower if lambda0 is None else lambda0)
     bounds = 2 * losses[:, :1] * np.exp(np.arange(1, losses.shape[1]) * np.log(rate))
     floor = (1e-12 * np.sqrt(spec.width) * made.num_samples) ** 2
     return (2 * losses[:, 1:] / np.maximum(bounds, floor)).max(axis=1)
+
+
+@functools.cache
+def _rate(spec: RunSpec, lambda0: float) -> float:
+    """C4's factor of ‖r‖² a round; a step size for which it is none, because it is not positive, gets nearly 0."""
+    known = {"eta": spec.step_size, "eta_g": spec.server_step_size, "tau": spec.local_steps, "K": spec.num_clients}
+    return max(BOUNDS["C4"].evaluate(**known, lambda0=lambda0, rounds=1, residual=1.0), np.finfo(float).tiny)
 
 
 def _specs(context: Context, made: Problem) -> dict[str, RunSpec]:

@@ -53,14 +53,16 @@ class Sizes:
     local_steps: tuple[int, ...]
     depths: tuple[int, ...]
     repeats: int
+    largest_width: int
 
 
 _FULL = Sizes(
-    ("C1", "C4", "C2", "C3"), ("planted", "digits"), (8, 4, 16), (0.8, 0.4, 0.2), (4, 1, 2), (5, 1, 20), (2, 1, 4), 3
+    ("C1", "C4", "C2", "C3"), ("planted", "digits"), (8, 4, 16), (0.8, 0.4, 0.2), (4, 1, 2), (5, 1, 20), (2, 1, 4),
+    3, 2**14,
 )  # fmt: skip
 _SIZES = {
-    "smoke": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
-    "quick": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2),
+    "smoke": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
+    "quick": Sizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     "full": _FULL,
 }
 
@@ -80,7 +82,8 @@ def widths(context: Context) -> Iterator[Evidence]:
             sweeps = _sweeps(context, bound, kind)
             found = stored_thresholds(context, bound, kind)
             made, spec = sweeps[0][0].points[0]
-            broken = _threshold(made, dataclasses.replace(spec, step_size=_UNSTABLE * spec.step_size)).value
+            unstable = dataclasses.replace(spec, step_size=_UNSTABLE * spec.step_size)
+            broken = _threshold(made, unstable, sizes.largest_width).value
             asked = found.asked.values
             ratio = float((found.threshold.values / asked).max())
             grows = exponents(found), exponents(found, asked)
@@ -104,10 +107,11 @@ def widths(context: Context) -> Iterator[Evidence]:
 
 def stored_thresholds(context: Context, bound: str, kind: str) -> xr.Dataset:
     """Widths needed, failing and asked for [repeat point]; measured unless stored."""
+    largest = sizes_of(context).largest_width
 
     def made() -> xr.Dataset:
         sweeps = _sweeps(context, bound, kind)
-        found = measure(sweeps, lambda made, spec: _threshold(made, spec))
+        found = measure(sweeps, lambda made, spec: _threshold(made, spec, largest))
         asked = [[_asked(bound, *point) for sweep in repeat for point in sweep.points] for repeat in sweeps]
         return found.assign(asked=(("repeat", "point"), np.array(asked, np.float64)))
 
@@ -196,7 +200,7 @@ def _spec(bound: str, made: Problem, seeds: tuple[int, ...], clients: int, tau: 
     )  # fmt: skip
 
 
-def _threshold(made: Problem, spec: RunSpec) -> Threshold:
+def _threshold(made: Problem, spec: RunSpec, largest: int) -> Threshold:
     rounds = _kernel_rounds(made, spec) if spec.depth else 0
 
     def holds(made: Problem, spec: RunSpec, losses: np.ndarray) -> bool:
@@ -209,7 +213,7 @@ def _threshold(made: Problem, spec: RunSpec) -> Threshold:
         at = dataclasses.replace(spec, width=int(width), step_size=step)
         return failing_seeds(made, at, holds, enough)
 
-    return first_to_hold(_WIDTHS, failures)
+    return first_to_hold([width for width in _WIDTHS if width <= largest], failures)
 
 
 def _kernel_rounds(made: Problem, spec: RunSpec) -> int:
