@@ -22,6 +22,7 @@ from figures import (
     loss_curves,
     prediction,
     spectrum,
+    tightness,
     verdicts,
 )
 from ntk_localsgd.command_line import execute
@@ -41,6 +42,7 @@ FIGURES = {
     "prediction": prediction,
     "spectrum": spectrum,
     "certificate": certificate,
+    "tightness": tightness,
     "hard_samples": hard_samples,
     "verdicts": verdicts,
 }

@@ -1,6 +1,5 @@
 """The certificate: certified against observed rates along training, and widths against the number of samples (C8)."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,7 @@ from matplotlib.lines import Line2D
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
-from figures.verdicts import evidence, remake
-from ntk_localsgd.errors import InputError
+from verification.certified_widths import stored_widths
 from verification.context import Context
 from verification.figure_runs import CertifiedRun
 
@@ -24,7 +22,12 @@ _CLIENTS, _STEPS = 4, 5
 # Samples, width, rounds, rounds between attempts, seeds.
 _SIZES = {"smoke": (6, 512, 20, 10, 2), "quick": (8, 2**12, 140, 20, 2), "full": (16, 2**14, 600, 20, 4)}
 
-_WIDTHS = {"theorem C1": (":", "s"), "certificate": ("-", "o"), "measured": ("--", "D")}
+# Line, marker, and name in the store.
+_WIDTHS = {
+    "theorem C1": (":", "s", "asked"),
+    "certificate": ("-", "o", "certified"),
+    "measured": ("--", "D", "measured"),
+}
 
 
 def needs(context: Context) -> list[CertifiedRun]:
@@ -112,7 +115,7 @@ def _rates(axes: Axes, table: pd.DataFrame, colour: object) -> None:
 
 
 def _draw_widths(axes: Axes, table: pd.DataFrame) -> None:
-    for (name, (line, marker)), colour in zip(_WIDTHS.items(), ("0.3", "0.0", "0.5"), strict=True):
+    for (name, (line, marker, _)), colour in zip(_WIDTHS.items(), ("0.3", "0.0", "0.5"), strict=True):
         part = table[table.quantity == name].sort_values("x")
         axes.plot(part.x, part.value, marker + line, color=colour, markersize=5, label=name)
     samples = sorted(table.x.unique())
@@ -125,14 +128,8 @@ def _draw_widths(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _widths(context: Context) -> Iterator[tuple[str, float, float]]:
-    """Kind of width, number of samples and width; the measured one stands in the text of the conclusion."""
-    rows = [row for row in evidence(context) if row.claim == "C8-widths"]
-    for row in rows:
-        samples, measured = re.search(r"n = (\d+)", row.setting), re.search(r"threshold (\d+)", row.conclusion.text)
-        numbers = (row.bound, row.measured, float(measured[1]) if measured else None)
-        for name, number in zip(_WIDTHS, numbers, strict=True):
-            if samples is None or number is None:
-                raise InputError(f"a row of C8-widths lacks n or a width: {remake(context)} makes it.")
-            yield name, float(samples[1]), number
-    if not rows:
-        raise InputError(f"evidence.json in {context.out} lacks C8-widths: {remake(context)} makes it.")
+    """Kind of width, number of samples and width, the largest over seeds."""
+    found = stored_widths(context)
+    for name, quantity in _WIDTHS.items():
+        largest = found[quantity[2]].max([dim for dim in found[quantity[2]].dims if dim != "n"])
+        yield from ((name, float(n), float(width)) for n, width in zip(found.n.values, largest.values, strict=True))

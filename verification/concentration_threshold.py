@@ -5,18 +5,21 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+import xarray as xr
 
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, failure_interval, mean_interval
+from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
 from verification.claims import claim
 from verification.context import Context, with_close_pair
 from verification.sampling import DELTA
 
+__all__ = ["exponents", "stored_thresholds"]
+
 _INPUT_DIM = 32
 _SAMPLES = (4, 8, 16)
 _DISTANCES = (0.4, 0.2, 0.1)
-_REPEATS = 4
+_REPEATS = 3
 
 
 @claim(
@@ -27,11 +30,10 @@ _REPEATS = 4
 )
 def threshold(context: Context) -> Iterator[Evidence]:
     """Measured m* over n and λ0 (a planted close pair); the control asks for ‖H(0) − H^∞‖_F ≤ λ0/4 instead."""
-    points = _sweep(context, _REPEATS, frobenius=False)
+    points = stored_thresholds(context)
     control = _sweep(context, 1, frobenius=True)
     ratio, control_ratio = ((p[:, 2] / p[:, 3]).max() for p in (points.reshape(-1, 4), control.reshape(-1, 4)))
-    exponents = [mean_interval(column) for column in np.array([_fit(repeat) for repeat in points]).T]
-    in_samples, in_lambda0 = (f"{e.estimate:.2f} ± {e.half_width:.2f}" for e in exponents)
+    in_samples, in_lambda0 = (f"{e.estimate:.2f} ± {e.half_width:.2f}" for e in exponents(points, 2))
     trials = context.preset.trials
     yield Evidence(
         "K4-threshold",
@@ -47,6 +49,21 @@ def threshold(context: Context) -> Iterator[Evidence]:
         Control("m* of ‖H(0) − H^∞‖_F ≤ λ0/4, K4a's route", bool(control_ratio > 1), float(control_ratio)),
         trials=trials,
     )  # fmt: skip
+
+
+def stored_thresholds(context: Context) -> np.ndarray:
+    """[repeats points 4]: n, λ0, m* and K4b's width of every data set; measured unless stored."""
+
+    def made() -> xr.Dataset:
+        points = _sweep(context, _REPEATS, frobenius=False)
+        return xr.Dataset({"points": (("repeat", "point", "quantity"), points)})
+
+    return context.stored(__file__, "K4-threshold", made).points.values
+
+
+def exponents(points: np.ndarray, column: int) -> list[Interval]:
+    """How m* (column 2) or the width asked for (3) grows in n and in 1/λ0, over data sets."""
+    return [mean_interval(fitted) for fitted in np.array([_fit(repeat, column) for repeat in points]).T]
 
 
 def _sweep(context: Context, repeats: int, *, frobenius: bool) -> np.ndarray:
@@ -89,10 +106,10 @@ def _smallest_width(
     return float(grid[good]) if good < len(grid) else 2.0 * limit
 
 
-def _fit(points: np.ndarray) -> np.ndarray:
-    """Exponents of m* in n and in 1/λ0 by least squares over one repeat's data sets."""
+def _fit(points: np.ndarray, column: int) -> np.ndarray:
+    """Exponents of a column in n and in 1/λ0 by least squares over one repeat's data sets."""
     design = np.column_stack([np.log(points[:, 0]), -np.log(points[:, 1]), np.ones(len(points))])
-    return np.linalg.lstsq(design, np.log(points[:, 2]), rcond=None)[0][:2]
+    return np.linalg.lstsq(design, np.log(points[:, column]), rcond=None)[0][:2]
 
 
 def _planted_pair(context: Context, n: int, distance: float, repeat: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from verification.runs import RunSpec
 
-__all__ = ["PRESETS", "Context", "DeepSizes", "Preset", "Problem", "problem", "with_close_pair"]
+__all__ = ["PRESETS", "Context", "DeepSizes", "Preset", "Problem", "problem", "with_close_pair", "with_close_pairs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Preset:
     gd_rounds: int  # rounds of 20 gradient steps
     certificate_runs: int  # random runs that certificates are held against
     deep: "DeepSizes"
+    kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class DeepSizes:
     start_seeds: int  # of everything at initialization, which is cheap
     seeds: int  # of runs whose exponent in the width is asked for
     few_seeds: int  # of the other sweeps
-    ten_classes: bool = False  # digits with ten outputs besides
+    kinds: tuple[str, ...] = ("digits", "planted 0.4")  # data sets of one shape: all live in ℝ⁶⁴
 
     @property
     def start_widths(self) -> tuple[int, ...]:
@@ -72,8 +73,8 @@ _DEEP = {
         (16, 8, 32), (2**7, 2**8, 2**9), (3, 1, 2, 4), (0.4, 0.1, 0.2, 0.8), (5, 1, 10), (4, 1, 2), 6, 80, 30, 8
     ),
     "full": DeepSizes(
-        (32, 8, 16, 64), tuple(2**k for k in range(7, 12)), (3, 1, 2, 4, 6), (0.4, 0.05, 0.1, 0.2, 0.8), (5, 1, 20),
-        (4, 1, 2, 8), 20, 80, 30, 12, ten_classes=True,
+        (32, 8, 16, 64), tuple(2**k for k in range(7, 11)), (3, 1, 2, 4, 6), (0.4, 0.05, 0.1, 0.2, 0.8), (5, 1, 20),
+        (4, 1, 2, 8), 20, 80, 30, 12, ("digits", "planted 0.4", "digits10", "pairs 0.2"),
     ),
 }  # fmt: skip
 
@@ -82,8 +83,8 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset("smoke", 12, 6, 8, (2**8, 2**10), 6, (2**6, 2**10), 6, 5, 5, 8, _DEEP["smoke"]),
         Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 60, _DEEP["quick"]),
-        Preset("full", 400, 16, 32, (2**11, 2**13, 2**15, 2**17), 24, (2**8, 2**10, 2**12), 12, 40, 1000, 1200,
-               _DEEP["full"]),
+        Preset("full", 100, 16, 32, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 12, 40, 500, 1200,
+               _DEEP["full"], ("digits", "sphere", "pairs 0.2")),
     )
 }  # fmt: skip
 
@@ -142,16 +143,20 @@ class Problem:
 
 @functools.cache
 def problem(kind: str, num_samples: int, seed: int) -> Problem:
-    """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"`` or ``"planted 0.4"``.
+    """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"``, ``"planted 0.4"`` or ``"pairs 0.2"``.
 
     Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³²; planted data lie on the sphere
-    of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at the distance that the name gives.
+    of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at the distance that the name gives, and
+    pairs are there as well, every point with a partner of opposite target at that distance: nearly parallel, at 0.2 an
+    angle of 11° and λ0 near 0.04.
     """
     key = jax.random.key(seed)
     if kind.startswith("digits"):
         dataset = datasets.digits(num_samples, classes=None if kind == "digits10" else (3, 8), key=key)
-    elif kind.startswith("planted"):
-        dataset = _planted(datasets.sphere(key, num_samples, 64), float(kind.split()[1]))
+    elif kind.startswith(("planted", "pairs")):
+        name, distance = kind.split()
+        plant = _planted if name == "planted" else _nearly_parallel
+        dataset = plant(datasets.sphere(key, num_samples, 64), float(distance))
     else:
         dataset = datasets.sphere(key, num_samples, 32)
     gram = kernels.infinite_gram(dataset.inputs)
@@ -161,10 +166,16 @@ def problem(kind: str, num_samples: int, seed: int) -> Problem:
 
 def with_close_pair(inputs: np.ndarray, distance: float) -> np.ndarray:
     """The same points, the second one moved on a great circle to the given distance from the first."""
+    return np.concatenate([with_close_pairs(inputs[:2], distance), inputs[2:]])
+
+
+def with_close_pairs(inputs: np.ndarray, distance: float) -> np.ndarray:
+    """The same points, every second one moved on a great circle to the given distance from the one before it."""
     x = np.array(inputs)
-    aside = x[1] - (x[1] @ x[0]) * x[0]
+    first = x[: 2 * (len(x) // 2) : 2]
+    aside = x[1::2] - (x[1::2] * first).sum(axis=1, keepdims=True) * first
     angle = 2 * math.asin(distance / 2)
-    x[1] = math.cos(angle) * x[0] + math.sin(angle) * aside / np.linalg.norm(aside)
+    x[1::2] = math.cos(angle) * first + math.sin(angle) * aside / np.linalg.norm(aside, axis=1, keepdims=True)
     return x
 
 
@@ -173,6 +184,14 @@ def _planted(made: Dataset, distance: float) -> Dataset:
     targets[1] = -targets[0]  # the hard case: what is nearly the same must be told apart
     return datasets.from_arrays(
         with_close_pair(made.inputs, distance), targets, name=f"sphere with a pair at {distance:g}"
+    )
+
+
+def _nearly_parallel(made: Dataset, distance: float) -> Dataset:
+    targets = np.array(made.targets)
+    targets[1::2] = -targets[: 2 * (len(targets) // 2) : 2]
+    return datasets.from_arrays(
+        with_close_pairs(made.inputs, distance), targets, name=f"sphere in pairs at {distance:g}"
     )
 
 
@@ -186,13 +205,12 @@ class Context:
 
     def problems(self, num_samples: int) -> list[Problem]:
         """The data sets that every claim is checked on."""
-        return [problem(kind, num_samples, self.seed) for kind in ("digits", "sphere")]
+        return [problem(kind, num_samples, self.seed) for kind in self.preset.kinds]
 
     def deep_problems(self, num_samples: int | None = None) -> list[Problem]:
-        """The data sets that every claim about deep networks is checked on, of one shape: both live in ℝ⁶⁴."""
+        """The data sets that every claim about deep networks is checked on."""
         sizes = self.preset.deep
-        kinds = ["digits", f"planted {sizes.separations[0]:g}"] + ["digits10"] * sizes.ten_classes
-        return [problem(kind, num_samples or sizes.samples[0], self.seed) for kind in kinds]
+        return [problem(kind, num_samples or sizes.samples[0], self.seed) for kind in sizes.kinds]
 
     def key(self, purpose: str) -> Array:
         """A key of its own for every purpose, so that checks do not share randomness by accident."""

@@ -1,6 +1,13 @@
-"""Runs the selected claims: first the runs they declare, each once, then the checks; writes evidence and report."""
+"""Runs the selected claims: first the runs they declare, each once, then the checks; writes evidence and report.
 
+Both leave files behind as they go, runs in ``runs/`` and the evidence of every claim in ``claims/``, named by all that
+they depend on: what was interrupted goes on where it stopped.
+"""
+
+import ast
 import dataclasses
+import functools
+import inspect
 import json
 import pathlib
 import sys
@@ -22,6 +29,8 @@ from verification.context import Context
 from verification.runs import RunSpec
 
 __all__ = ["run"]
+
+_PACKAGE = pathlib.Path(__file__).parent
 
 
 def run(claims: Sequence[Claim], context: Context) -> int:
@@ -74,12 +83,39 @@ def run(claims: Sequence[Claim], context: Context) -> int:
                 traceback.print_exc(file=sys.stderr)
                 crashed[entry.id] = f"{type(error).__name__}: {error}".splitlines()[0]
             progress.advance(task)
-    _write(context.out / "evidence.json", json.dumps([e.to_json() for e in evidence], indent=1, allow_nan=False))
+    _write(context.out / "evidence.json", _json(evidence))
     _write(context.out / "paper_checks.md", report.render({context.preset.name: evidence}, crashed))
     return _conclude(evidence, crashed, context.out)
 
 
 def _check(entry: Claim, context: Context) -> list[Evidence]:
+    """The claim's evidence: stored if the same code has found it before, otherwise measured and stored."""
+    scripts = results.code_fingerprint(*_scripts(pathlib.Path(inspect.getfile(entry.check))))
+    identity = {"claim": entry.id, "preset": dataclasses.asdict(context.preset), "seed": context.seed, "code": scripts}
+    path = results.path_for(identity, context.out / "claims").with_suffix(".json")
+    if path.exists():
+        return [Evidence.from_json(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+    found = _measure(entry, context)
+    path.parent.mkdir(exist_ok=True)
+    _write(path, _json(found))
+    return found
+
+
+@functools.cache
+def _scripts(script: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """The script of a check, and all of this package's that it imports, directly or through others."""
+    found, wanted = set(), [script]
+    while wanted:
+        found.add(path := wanted.pop())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("verification"):
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                files = (_PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names)
+                wanted += [file for file in files if file.exists() and file not in found]
+    return tuple(sorted(found))
+
+
+def _measure(entry: Claim, context: Context) -> list[Evidence]:
     start, found = time.perf_counter(), []
     for piece in entry.check(context):
         now = time.perf_counter()
@@ -117,6 +153,10 @@ def _require_writable(folder: pathlib.Path) -> None:
         raise InputError(
             f"out folder {folder} cannot be written ({error.strerror}): a writable folder is needed."
         ) from error
+
+
+def _json(evidence: Sequence[Evidence]) -> str:
+    return json.dumps([piece.to_json() for piece in evidence], indent=1, allow_nan=False)
 
 
 def _write(path: pathlib.Path, text: str) -> None:

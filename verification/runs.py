@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from ntk_localsgd import kernels, local_sgd
 from ntk_localsgd.clients import Clients
@@ -40,6 +40,7 @@ class RunSpec:
     depth: int = 0
     split: str = "label"
     batch_size: int = 0
+    server_step_size: float = 1.0
 
     def network(self, seed: int, dataset: Dataset) -> TwoLayerReLU | DeepReLU:
         """The network at its initialization from a seed."""
@@ -53,7 +54,16 @@ class RunSpec:
     @property
     def config(self) -> local_sgd.LocalSGD:
         """Settings of the run."""
-        return local_sgd.LocalSGD(self.step_size, self.local_steps, self.num_rounds, self.batch_size or None)
+        return local_sgd.LocalSGD(self.step_size, self.local_steps, self.num_rounds, self.batch_size or None,
+                                  self.server_step_size)  # fmt: skip
+
+    def scaled(self, dataset: Dataset) -> Dataset:
+        """The data that the run is trained on: targets times ``target_scale``."""
+        return dataclasses.replace(dataset, targets=dataset.targets * self.target_scale)
+
+    def batch_key(self, seed: int) -> Array | None:
+        """What decides the batches of a seed's run; None where there are none."""
+        return jax.random.fold_in(jax.random.key(seed), 1) if self.batch_size else None
 
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:
         """What is stored under this specification: all seeds along a dimension ``seed``.
@@ -61,11 +71,9 @@ class RunSpec:
         A diverged run's missing rounds are infinite, and ``diverged_at`` [seed] says where that begins (−1: never).
         Other kinds of runs are subclasses that override this.
         """
-        scaled = dataclasses.replace(dataset, targets=dataset.targets * self.target_scale)
-        runs = []
+        scaled, runs = self.scaled(dataset), []
         for seed in self.seeds:
-            batches = jax.random.fold_in(jax.random.key(seed), 1) if self.batch_size else None
-            run = local_sgd.run(self.network(seed, dataset), scaled, split, self.config, key=batches,
+            run = local_sgd.run(self.network(seed, dataset), scaled, split, self.config, key=self.batch_key(seed),
                                 observe=self.observe, gram_every=self.gram_every)  # fmt: skip
             grams = np.arange(0, self.num_rounds + 1, self.gram_every)
             whole = {"round": np.arange(self.num_rounds + 1)} | (

@@ -11,6 +11,7 @@ from ntk_localsgd.bounds import (
     du_2019,
     gaussian,
     hoeffding_1963,
+    huang_2021,
     oymak_soltanolkotabi_2020,
     song_yang_2019,
     tropp_2012,
@@ -47,5 +48,6 @@ BOUNDS: dict[str, Bound] = {
         deng_kamani_mahdavi_2022.lemma_semi_gradient_lipschitz(),
         deng_kamani_mahdavi_2022.theorem_local_gd(),
         deng_kamani_mahdavi_2022.theorem_local_sgd(),
+        huang_2021.theorem_convergence(),
     )
 }

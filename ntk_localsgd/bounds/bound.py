@@ -34,6 +34,8 @@ SYMBOLS: dict[str, str] = {
     "omega": "radius ω: max_l ‖W_l − W_l(0)‖₂",
     "loss": "F, sum of squares over two, where the bound starts",
     "rounds": "number of rounds",
+    "kappa": "κ = λ_max(H^∞)/λ0",
+    "eta_g": "server step size η_g",
 }
 
 
@@ -192,4 +194,6 @@ _LATEX = {
     "omega": r"\omega",
     "loss": "F",
     "rounds": r"\mathrm{rounds}",
+    "kappa": r"\kappa",
+    "eta_g": r"\eta_g",
 }

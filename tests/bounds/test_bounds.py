@@ -46,6 +46,7 @@ BY_HAND = {
         2 * math.log(100) ** 2 * 3 * math.exp(-10 * 0.25 / (128 * math.log(100) ** 2)),
     ),
     "C1": (dict(eta=0.1, lambda0=0.5, k=2, residual=3.0), (1 - 0.025) ** 2 * 9),
+    "C4": (dict(eta=0.1, eta_g=2, lambda0=0.5, tau=4, K=8, rounds=3, residual=3.0), (1 - 0.4 / 16) ** 3 * 9),
 }
 
 
@@ -63,6 +64,8 @@ def test_widths_and_steps_match_the_formulas_written_out():
     asked = 4**5 * 16**2 * 2 / (2 * math.pi) * 4**6 / (0.5**4 * 0.1**3)
     assert BOUNDS["C1"].smallest_width(**numbers, C=1) == pytest.approx(asked, rel=CLOSE)
     assert BOUNDS["C1"].largest_step(n=4, lambda0=0.5) == pytest.approx(0.5 / 128, rel=CLOSE)
+    assert BOUNDS["C4"].smallest_width(**numbers) == math.ceil(256 * math.log(40) / 0.0625)
+    assert BOUNDS["C4"].largest_step(n=4, lambda0=0.5, kappa=8, tau=5) == pytest.approx(0.5 / 640, rel=CLOSE)
 
 
 def test_prototype_figure_of_the_gradient_descent_width():

@@ -19,8 +19,10 @@ from figures import (
     prediction,
     spectrum,
     style,
+    tightness,
     verdicts,
 )
+from verification import certified_widths, step_thresholds
 from verification.context import PRESETS, Context
 
 
@@ -30,7 +32,7 @@ def context(tmp_path_factory):
     from verification import __main__ as verification
 
     out = tmp_path_factory.mktemp("results")
-    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite", "C8-widths"]
+    wanted = ["K2", "S5", "S1b", "C5", "C7-infinite", "C8-widths", "K4-threshold", "C6"]
     assert verification.main(["run", *wanted, "--preset", "smoke", "--out", str(out)]) == 0
     return Context(PRESETS["smoke"], 0, out)
 
@@ -148,10 +150,12 @@ def test_certificate_draws_stored_rates_and_widths(context):
         np.testing.assert_array_equal(certified.get_xdata(), run.attempt.values[whole])
         np.testing.assert_array_equal(certified.get_ydata(), run.certified_rate.values[:, whole].mean(axis=0))
         np.testing.assert_array_equal(lacking.get_xdata(), run.attempt.values[~whole])
-    (row,) = (row for row in verdicts.evidence(context) if row.claim == "C8-widths")
+    stored = certified_widths.stored_widths(context)
     asked, needed, measured = (float(line.get_ydata()[0]) for line in widths.lines)
+    assert (asked, needed) == (float(stored.asked[0]), float(stored.certified[0].max()))
+    assert measured == float(stored.measured[0].max())
+    (row,) = (row for row in verdicts.evidence(context) if row.claim == "C8-widths")
     assert (asked, needed) == (row.bound, row.measured)
-    assert f"measured threshold {measured:g} ≤" in row.conclusion.text
 
 
 @pytest.mark.slow
@@ -226,12 +230,6 @@ def _slowest(made):
     return np.linalg.eigh(made.gram)[1][:, 0] ** 2
 
 
-def test_evidence_without_certified_widths_gets_one_sentence(tmp_path):
-    (tmp_path / "evidence.json").write_text("[]")
-    with pytest.raises(ValueError, match="lacks C8-widths: python -m verification run --preset smoke"):
-        list(certificate._widths(Context(PRESETS["smoke"], 0, tmp_path)))
-
-
 def test_settings_of_every_kind_have_a_column():
     settings = ("digits, n = 8", "sphere with a pair", "random runs, ball method", "symbolic: b = 3", "")
     assert [verdicts._column(text) for text in settings] == ["digits", "sphere", "other", "other", "other"]
@@ -248,6 +246,23 @@ def test_key_property_draws_every_stored_pair_and_the_kink_explodes(context):
     assert quotient[0] > 1e6 * (along.gradients / along.distances).max()
     # Between 1e-8 and 1e-4 nothing but one flip changes, so that the quotient is as the inverse square.
     np.testing.assert_allclose(quotient[0] / quotient[4], (kink.distances.iloc[4] / kink.distances.iloc[0]), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_tightness_map_draws_stored_exponents_and_step_sizes(context):
+    left, right = tightness.draw(context).axes
+    table = tightness.data(context)
+    rows = table[table.quantity == "exponent"]
+    drawn = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(drawn, rows.value)
+    np.testing.assert_array_equal(
+        [line.get_xdata()[0] for line in left.lines if line.get_marker() == "s"], rows["asked"]
+    )
+    stored = step_thresholds.stored_steps(context, "planted", 256, "rate")
+    (line,) = [line for line in right.lines if line.get_linestyle() == "--"]
+    # The same geometric means, once through pandas' groups and once through xarray's dimensions.
+    np.testing.assert_allclose(line.get_ydata(), np.exp(np.log(stored.threshold).mean("repeat")), rtol=1e-12)
+    np.testing.assert_array_equal(line.get_xdata(), stored["at"][0])
 
 
 @pytest.mark.slow

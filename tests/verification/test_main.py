@@ -9,7 +9,7 @@ import pytest
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Evidence, Verdict
 from verification import __main__ as command
-from verification import claims, report
+from verification import claims, report, runner
 
 ROOT = pathlib.Path(__file__).parents[2]
 WANTED = (
@@ -18,6 +18,7 @@ WANTED = (
 )  # fmt: skip
 WANTED += (
     "D1", "D2-upper", "D2-lower", "D2-sharper", "D3", "D4", "D5", "D6", "S1b", "S4-deep", "S5-deep", "C2", "C3", "C5",
+    "C4", "C6-width", "C6-stability", "C6-step",
 )  # fmt: skip
 
 
@@ -180,3 +181,30 @@ def test_a_claim_is_registered_once_with_a_known_letter():
     claims.load_families()
     with pytest.raises(InputError, match="twice"):
         claims.claim("K1", "", letter="P", source="")(lambda _: ())
+
+
+def test_interrupted_work_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    run = ["run", "K2", "K5", "--preset", "smoke", "--out", str(tmp_path)]
+    command.main(run)
+    first = _rows(tmp_path)
+    stored = sorted((tmp_path / "claims").glob("*.json"))
+    assert len(stored) == len({row.claim for row in first})
+    kept, lost = stored[0], stored[1:]
+    for path in lost:
+        path.unlink()
+    measured = []
+    measure = runner._measure
+    monkeypatch.setattr(runner, "_measure", lambda entry, context: measured.append(entry.id) or measure(entry, context))
+    command.main(run)
+    again = _rows(tmp_path)
+    assert kept.exists()
+    assert len(measured) == len(lost)
+    assert [(row.claim, row.setting, row.measured) for row in again] == [
+        (row.claim, row.setting, row.measured) for row in first
+    ]
+
+
+def test_evidence_depends_on_every_script_that_its_check_imports():
+    scripts = {path.stem for path in runner._scripts(pathlib.Path(command.__file__).with_name("certificates.py"))}
+    assert {"certificates", "certified_cases", "context", "runs", "claims"} <= scripts
+    assert "kernel_at_init" not in scripts

@@ -1,0 +1,25 @@
+"""Huang, Li, Song and Yang, FL-NTK: a neural tangent kernel-based framework for federated learning analysis (2021).
+
+Exponents and constants are recalled [R]; that the rate is linear stands in the abstract [S]. Constants hidden in O(·)
+and Ω(·) are set to 1.
+"""
+
+import sympy as sp
+
+from ntk_localsgd.bounds.bound import Bound, symbols
+
+__all__ = ["theorem_convergence"]
+
+
+def theorem_convergence() -> Bound:
+    """C4 [R]: ‖f(t) − y‖² ≤ (1 − η_g η λ0 τ/(2K))^t ‖f(0) − y‖² after t rounds, with probability ≥ 1 − δ.
+
+    Premise: m = Ω(n⁴ log(n/δ)/λ0⁴), η = O(λ0/(κ τ n²)), and η_g = O(1), which a condition on η cannot say.
+    """
+    n, delta, lambda0, kappa = symbols("n delta lambda0 kappa")
+    eta, eta_g, tau, clients, rounds, residual = symbols("eta eta_g tau K rounds residual")
+    return Bound(
+        "C4", "R", "Huang, Li, Song and Yang 2021, convergence theorem", "‖f(t) − y‖² after t rounds", "<=",
+        (1 - eta_g * eta * lambda0 * tau / (2 * clients)) ** rounds * residual**2,
+        width=n**4 * sp.log(n / delta) / lambda0**4, step=lambda0 / (kappa * tau * n**2),
+    )  # fmt: skip
