@@ -255,8 +255,9 @@ def _not_known(papers: Sequence[tuple[Paper, dict[str, list[_Row]]]]) -> str:
     lines = [f"- [{e.id}](#{_anchor(e.id)}): {_escape(e.statement)}. {_escape(e.source)}." for e in recalled]
     return (
         "## What is not known\n\nThe form of these statements is right; their exponents or constants are recalled and "
-        "not confirmed against the papers' text. Each stands in one place, `ntk_localsgd/bounds/`, and every verdict "
-        "marked [R] rests on one.\n\n" + ("\n".join(lines) or "None of the claims above.") + "\n"
+        "not confirmed against the papers' text. Every verdict marked [R] rests on one. The bounds stand in one place, "
+        "`ntk_localsgd/bounds/`; the recalled numbers outside of it are listed in "
+        "`tests/verification/test_recalled.py`.\n\n" + ("\n".join(lines) or "None of the claims above.") + "\n"
     )
 
 
