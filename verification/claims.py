@@ -91,6 +91,7 @@ def load_families() -> None:
     """Import this project's scripts, one a family, in the order of the theory, which is the order of the report."""
     for family in (
         "kernel_at_init",
+        "separation_bound",
         "concentration_threshold",
         "kernel_stability",
         "gradients",

@@ -97,10 +97,11 @@ PAPERS: tuple[Paper, ...] = (
         "*Fine-Grained Analysis of Optimization and Generalization for Overparameterized Two-Layer Neural Networks*, "
         "2019 (K1); W. Hoeffding 1963 (K4a); J. A. Tropp, *User-Friendly Tail Bounds for Sums of Random Matrices*, "
         "2012 (K4b); Z. Song, X. Yang, *Quadratic Suffices for Over-parametrization via Matrix Chernoff Bound*, 2019 "
-        "(K6c); A. Jacot, F. Gabriel, C. Hongler, *Neural Tangent Kernel*, 2018 (D5).",
+        "(K6c); S. Oymak, M. Soltanolkotabi, *Toward Moderate Overparameterization*, 2020 (K3); A. Jacot, F. Gabriel, "
+        "C. Hongler, *Neural Tangent Kernel*, 2018 (D5).",
         "The Gram matrix of a wide network at initialization concentrates about a limit with a closed form, and hardly "
         "changes while no neuron moves far.",
-        ("K1", "K4", "K6c", "D5"),
+        ("K1", "K3", "K4", "K6c", "D5"),
         ("spectrum",),
     ),
     OWN,

@@ -13,7 +13,7 @@ from verification import claims, report, runner
 
 ROOT = pathlib.Path(__file__).parents[2]
 WANTED = (
-    "K1", "K2", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1",
+    "K1", "K2", "K3", "K4a", "K4b", "K5", "K6a", "K6b", "K6c", "K7", "S0", "S1a", "S3", "S4", "S5", "S6", "C1",
     "C7", "C7-infinite", "C7-bias", "C7-moment", "S2", "C8", "C8-traps", "C8-widths",
 )  # fmt: skip
 WANTED += (
