@@ -1,8 +1,8 @@
 """What every worker speaks: one JSON object a line, from standard input to standard output; all else goes to stderr.
 
-A worker is one process that holds one route to one work at a time. It is asked to prepare it from arrays in a .npz file,
-to compute once and store the result, to time one repetition, to say how much memory it needed, and to end. Only the
-standard library and NumPy are used, so that the file runs in every peer's environment.
+A worker is one process that holds one route to one work at a time. It is asked to prepare it from arrays in a .npz
+file, to compute once and store the result, to time one repetition, to say how much memory it needed, and to end. Only
+the standard library and NumPy are used, so that the file runs in every peer's environment.
 """
 
 import json
