@@ -214,6 +214,6 @@ def test_unknown_names_are_refused():
         trajectory.select(("weight",), "round")
 
 
-def test_for_each_client_gives_one_result_a_client():
-    found = trajectory.for_each_client(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
+def test_for_each_gives_one_result_a_client():
+    found = trajectory.for_each(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
     np.testing.assert_array_equal(found, [3, 4, 5, 6])
