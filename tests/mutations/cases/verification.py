@@ -1,0 +1,115 @@
+"""The checks themselves: directions of inequalities, controls, adversaries, and what counts as broken."""
+
+from tests.mutations.mutation import Mutation
+
+_DIR, _TESTS = "verification", "tests/verification"
+_DEEP, _MAIN, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_main.py", f"{_TESTS}/test_worst_in_ball.py"
+_PREDICTION = f"{_TESTS}/test_prediction.py"
+
+MUTATIONS = (
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "(~(v >= bound if at_least else v <= bound)).sum()",
+        "(~(v <= bound if at_least else v >= bound)).sum()",
+        "values on the right side of the bound count as failures",
+        (f"{_MAIN}::test_the_contributing_guide_s_example_runs",),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "holds_with_probability(broken, len(control), DELTA) is False",
+        "holds_with_probability(broken, len(control), DELTA) is not True",
+        "an undecided control counts as broken",
+        (_MAIN,),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "worst = np.min if at_least else np.max",
+        "worst = np.max if at_least else np.min",
+        "the best value reported as the worst",
+        (_MAIN,),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / net.width",
+        "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / np.sqrt(net.width)",
+        "Gram matrix of a check: 1/√m for 1/m",
+        (_MAIN,),
+    ),
+    Mutation(
+        f"{_DIR}/growth.py",
+        "ends = (-found.upper, -found.lower) if at_least else (found.lower, found.upper)",
+        "ends = (found.lower, found.upper)",
+        "Ω judged as O",
+        (f"{_DEEP}::test_a_constant_that_grows_beyond_the_tolerance_refutes",),
+    ),
+    Mutation(
+        f"{_DIR}/growth.py",
+        "Control(control_setting, control_holds is False, broken.estimate)",
+        "Control(control_setting, holds is False, broken.estimate)",
+        "the control judged by the claim's own values",
+        (f"{_DEEP}::test_a_constant_that_grows_beyond_the_tolerance_refutes",),
+    ),
+    Mutation(
+        f"{_DIR}/kernel_stability.py",
+        "direction = (1.0 if on else -1.0) * inputs[nearest]",
+        "direction = inputs[nearest]",
+        "the adversary never turns a neuron off",
+        (_BALL,),
+    ),
+    Mutation(
+        f"{_DIR}/kernel_stability.py",
+        "return sizes[:, None] + sizes[None, :] - both",
+        "return sizes[:, None] + sizes[None, :]",
+        "|A_i| + |A_j| for |A_i ∪ A_j|",
+        (_BALL,),
+    ),
+    Mutation(
+        f"{_DIR}/certificates.py",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING)",
+        "a sign outside the named pairs is forgiven",
+        ("tests/certificate/test_certify.py",),
+    ),
+    Mutation(
+        f"{_DIR}/certificates.py",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
+        "self.failed += bool(broken.all() or movement > 1 + _ROUNDING or astray)",
+        "a rate fails only if every round breaks it",
+        ("tests/certificate/test_certify.py",),
+    ),
+    Mutation(
+        f"{_DIR}/reference_run.py",
+        "weights = weights + total / case.clients.num_clients",
+        "weights = weights + total",
+        "the certificate's reference run: Σ_c for the mean",
+        ("tests/certificate/test_certify.py::test_random_certificates_are_kept",),
+    ),
+    Mutation(
+        f"{_DIR}/key_property.py",
+        "scipy.optimize.nnls(columns, np.ones(len(columns)))",
+        "scipy.optimize.nnls(columns[:, ::-1], np.ones(len(columns)))",
+        "a and b of the fit exchanged",
+        (f"{_DEEP}::test_fit_recovers_the_constants_that_made_the_pairs",),
+    ),
+    Mutation(
+        f"{_DIR}/context.py",
+        "angle = 2 * math.asin(distance / 2)",
+        "angle = math.asin(distance)",
+        "planted pair: a chord taken for an arc's sine",
+        (f"{_DEEP}::test_planted_pair_is_the_closest_one_at_the_distance_asked_for_with_opposite_targets",),
+    ),
+    Mutation(
+        f"{_DIR}/runner.py",
+        "return int(bool(refuted or unbroken or crashed))",
+        "return int(bool(refuted or crashed))",
+        "an unbroken control passes",
+        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+    ),
+    Mutation(
+        f"{_DIR}/predicted_runs.py",
+        "(matmul(jnp.asarray(x, self.weights.dtype), self.initial.T) >= 0,)",
+        "(matmul(jnp.asarray(x, self.weights.dtype), self.weights.T) >= 0,)",
+        "frozen patterns move with the weights",
+        (f"{_PREDICTION}::test_frozen_patterns_follow_the_kernel_regime_at_every_width",),
+    ),
+)
