@@ -139,6 +139,8 @@ def _python(folder: pathlib.Path, *arguments: str, timeout: float | None = None)
 
 def _table(mutations: list[Mutation], outcomes: list[Outcome]) -> Table:
     table = Table("mutation", "file", "", "by", "s")
+    for column in table.columns:
+        column.overflow = "fold"  # names stay whole in a narrow terminal
     for mutation, outcome in zip(mutations, outcomes, strict=True):
         by, style = outcome.by.removeprefix("tests/"), "red" if outcome.verdict == "survived" else ""
         cells = (mutation.breaks, mutation.file, outcome.verdict, by, f"{outcome.seconds:.0f}")
