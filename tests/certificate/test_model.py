@@ -35,6 +35,14 @@ def _changed_round(problem, gram, changes, residual, rng):
     return residual - total.sum(axis=1), weights
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 40.0])
+def test_inner_products_are_off_by_less_than_they_say(scale):
+    x = scale * np.random.default_rng(0).standard_normal((30, 9))
+    problem, wide = Problem.of(x, Clients((np.arange(30),)), 0.1, 1), x.astype(np.longdouble)
+    off = np.abs(problem.inner - wide @ wide.T).max()
+    assert 0 < off <= problem.inner_error < 1e3 * off
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_operator_and_contraction_are_those_of_the_prediction(seed):
     problem, gram, _ = _setting(seed)
