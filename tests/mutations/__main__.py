@@ -70,6 +70,8 @@ class Check:
             def tried(mutation: Mutation) -> Outcome:
                 outcome = _tried(mutation, self.timeout)
                 progress.advance(task)
+                if outcome.verdict == "survived":  # said at once: the others may take minutes
+                    progress.console.print(Text(f"survived: {mutation.file}: {mutation.breaks} ({outcome.by})", "red"))
                 return outcome
 
             with ThreadPoolExecutor(self.jobs) as pool:

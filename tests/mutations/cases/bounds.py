@@ -5,6 +5,7 @@ from tests.mutations.mutation import Mutation
 _TESTS = "tests/bounds/test_bounds.py"
 _BY_HAND = f"{_TESTS}::test_right_hand_side_matches_the_formula_written_out"
 _WIDTHS = f"{_TESTS}::test_widths_and_steps_match_the_formulas_written_out"
+_DEEP_WIDTHS = f"{_TESTS}::test_widths_and_steps_of_the_deep_theorems_match_the_formulas_written_out"
 _DIR = "ntk_localsgd/bounds"
 
 MUTATIONS = (
@@ -41,21 +42,21 @@ MUTATIONS = (
         "math.ceil(max(asked))",
         "math.ceil(min(asked))",
         "smallest width meets the premise or the target, not both",
-        (_TESTS,),
+        (f"{_TESTS}::test_smallest_width_meets_the_premise_and_the_target",),
     ),
     Mutation(
         f"{_DIR}/deng_kamani_mahdavi_2022.py",
         "step=o * phi / (m * tau * n**3 * log**2)",
         "step=o * phi / (m * n**3 * log**2)",
         "C2: τ missing in the step size",
-        (_TESTS,),
+        (_DEEP_WIDTHS,),
     ),
     Mutation(
         f"{_DIR}/deng_kamani_mahdavi_2022.py",
         "width=clients * n**18 * depth**12 * log**5 / phi**3",
         "width=clients * n**18 * depth**12 * log**3 / phi**3",
         "C3: log³ m for log⁵ m in the width",
-        (_TESTS,),
+        (_DEEP_WIDTHS,),
     ),
     Mutation(
         f"{_DIR}/deng_kamani_mahdavi_2022.py",
@@ -90,7 +91,7 @@ MUTATIONS = (
         "/ (sp.sqrt(m) * lambda0), width=_width(), step=_step(), least_samples=4,",
         "/ (sp.sqrt(m) * lambda0), step=_step(), least_samples=4,",
         "S4: the premise's width dropped",
-        (_TESTS,),
+        (_WIDTHS,),
     ),
     Mutation(
         f"{_DIR}/gaussian.py",
@@ -104,7 +105,7 @@ MUTATIONS = (
         'sp.erf(symbols("R") / sp.sqrt(2))',
         'sp.erf(symbols("R") / sp.sqrt(2)) / 2',
         "K5, exact: P(0 ≤ w·x ≤ R)",
-        (_TESTS,),
+        (f"{_TESTS}::test_error_function_is_the_two_sided_probability_and_lies_below_its_linear_bound",),
     ),
     Mutation(
         f"{_DIR}/hoeffding_1963.py",

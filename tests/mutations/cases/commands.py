@@ -10,21 +10,21 @@ MUTATIONS = (
         "largest = float(np.linalg.eigvalsh(gram)[-1])",
         "largest = float(np.linalg.eigvalsh(gram)[0])",
         "condition: λ_min for λ_max",
-        (_CLI,),
+        (f"{_CLI}::test_gram_shows_separation_enclosure_and_condition",),
     ),
     Mutation(
         "ntk_localsgd/cli.py",
         'f"{np.linalg.norm(empirical - gram, 2):.6g}"',
         'f"{np.linalg.norm(empirical - gram):.6g}"',
         "‖H(W) − H^∞‖_F shown as ‖·‖₂",
-        (_CLI,),
+        (f"{_CLI}::test_gram_of_a_network",),
     ),
     Mutation(
         "ntk_localsgd/cli.py",
         "kernels.smallest_eigenvalue(gram, error=error)",
         "kernels.smallest_eigenvalue(gram)",
         "enclosure shown without the Gram matrix's own error",
-        (_CLI,),
+        (f"{_CLI}::test_gram_shows_separation_enclosure_and_condition",),
     ),
     Mutation(
         "ntk_localsgd/command_line.py",
@@ -38,7 +38,7 @@ MUTATIONS = (
         "bound = (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2",
         "bound = proof.constant * proof.rate**t * proof.residual_norm / 2",
         "the bound drawn beside losses is one of residuals",
-        (_CERTIFY,),
+        (f"{_CERTIFY}::test_the_bound_is_drawn_in_losses_above_the_run_s",),
     ),
     Mutation(
         "ntk_localsgd/commands/certify.py",
@@ -52,7 +52,7 @@ MUTATIONS = (
         "allow_nan=False)",
         "allow_nan=True)",
         "NaN in what is called JSON",
-        (_PREDICT,),
+        (f"{_PREDICT}::test_results_hold_no_nan",),
     ),
     Mutation(
         "ntk_localsgd/commands/predict.py",
@@ -66,7 +66,7 @@ MUTATIONS = (
         'curves["minibatch_without_noise"] = (mean**2).sum(axis=1) / 2',
         'curves["minibatch_without_noise"] = (path**2).sum(axis=1) / 2',
         "full-batch path for the minibatches' mean",
-        (_PREDICT,),
+        (f"{_PREDICT}::test_what_is_written_is_the_prediction_from_the_given_network",),
     ),
     Mutation(
         "ntk_localsgd/commands/predict.py",
@@ -80,7 +80,7 @@ MUTATIONS = (
         "client = int(np.argmax(largest))",
         "client = int(np.argmin(largest))",
         "largest step size by the tamest client",
-        (_PREDICT,),
+        (f"{_PREDICT}::test_unequal_clients_are_limited_by_the_one_with_the_largest_eigenvalue",),
     ),
     Mutation(
         "ntk_localsgd/commands/problem.py",

@@ -24,7 +24,7 @@ MUTATIONS = (
         "return False if rate.lower > delta else None",
         "return False if rate.estimate > delta else None",
         "a probability fails by its estimate",
-        (_TESTS,),
+        (f"{_TESTS}::test_probability_fails_only_when_the_whole_interval_lies_above",),
     ),
     Mutation(
         _FILE,
@@ -38,14 +38,14 @@ MUTATIONS = (
         "scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)",
         "scipy.stats.t.ppf(level, len(values) - 1)",
         "one-sided Student quantile",
-        (_TESTS,),
+        (f"{_TESTS}::test_mean_interval_is_student_s",),
     ),
     Mutation(
         _FILE,
         "scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)",
         "scipy.stats.t.ppf((1 + level) / 2, len(values))",
         "one degree of freedom too many",
-        (_TESTS,),
+        (f"{_TESTS}::test_mean_interval_is_student_s",),
     ),
     Mutation(
         _FILE,

@@ -18,7 +18,7 @@ MUTATIONS = (
         "rng.standard_normal((num_samples, input_dim))",
         "rng.uniform(-1, 1, (num_samples, input_dim))",
         "sphere: directions of points of the cube are not uniform",
-        (_DATA,),
+        (f"{_DATA}::test_points_are_uniform_on_the_sphere_and_targets_fair",),
     ),
     Mutation(
         "ntk_localsgd/datasets.py",
@@ -39,7 +39,7 @@ MUTATIONS = (
         "np.argwhere(product >= nearest - rounding)",
         "np.argwhere(product >= nearest)",
         "closest pair by the rounded inner products alone",
-        (_DATA,),
+        (f"{_DATA}::test_the_closest_of_many_near_pairs_is_not_left_to_rounded_inner_products",),
     ),
     Mutation(
         "ntk_localsgd/clients.py",
@@ -88,7 +88,7 @@ MUTATIONS = (
         "matmul(relu(z), self.signs) / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))",
         "matmul(relu(z), self.signs) / jnp.asarray(self.width, self.weights.dtype)",
         "1/m for 1/√m in the outputs",
-        (f"{_TWO}::test_outputs_and_patterns_match_numpy",),
+        (f"{_TWO}::test_outputs_and_patterns_match_numpy[float32]",),
     ),
     Mutation(
         "ntk_localsgd/networks/two_layer.py",
@@ -102,7 +102,7 @@ MUTATIONS = (
         "jax.random.split(jax.random.fold_in(key, block))",
         "jax.random.split(key)",
         "every block of neurons is the same",
-        (_TWO,),
+        (f"{_TWO}::test_init_is_made_of_independent_blocks_that_can_be_streamed",),
     ),
     Mutation(
         "ntk_localsgd/networks/deep.py",

@@ -32,7 +32,7 @@ MUTATIONS = (
         "return num_samples * (input_dim + 12) * _UNIT_ROUNDOFF",
         "return (input_dim + 12) * _UNIT_ROUNDOFF",
         "rounding of H^∞: an entry's bound for the matrix norm's",
-        (_INFINITE,),
+        (f"{_INFINITE}::test_stated_error_of_the_matrix_covers_every_pattern_of_errors_of_entries",),
     ),
     Mutation(
         "ntk_localsgd/kernels/infinite.py",
@@ -46,7 +46,7 @@ MUTATIONS = (
         "return (matmul(x, weights.T) >= 0).astype(jnp.float32)",
         "return (matmul(x, weights.T) > 0).astype(jnp.float32)",
         "Gram matrix: patterns 1{z > 0}",
-        (_EMPIRICAL,),
+        (f"{_EMPIRICAL}::test_a_neuron_on_the_kink_is_active_as_in_the_derivative",),
     ),
     Mutation(
         "ntk_localsgd/kernels/empirical.py",
@@ -60,7 +60,7 @@ MUTATIONS = (
         "return counts + _tile_counts(weights[full:], x, y) if full < len(weights) else counts",
         "return counts if full else _tile_counts(weights, x, y)",
         "the last, partial tile of neurons is not counted",
-        (f"{_EMPIRICAL}::test_tiles_of_neurons_make_no_difference",),
+        (f"{_EMPIRICAL}::test_tiles_of_neurons_make_no_difference[4097]",),
     ),
     Mutation(
         "ntk_localsgd/kernels/layerwise.py",

@@ -26,7 +26,7 @@ MUTATIONS = (
         "length = math.gcd(*cadences) if cadences",
         "length = max(cadences) if cadences",
         "chunks miss the shorter cadence",
-        (_LOCAL,),
+        (f"{_LOCAL}::test_stop_and_gram_keep_their_own_cadence",),
     ),
     Mutation(
         "ntk_localsgd/local_sgd.py",
@@ -124,7 +124,7 @@ MUTATIONS = (
         "np.cumsum(v, axis=0, dtype=np.float64)",
         "np.cumsum(v, axis=0)",
         "path length summed in float32",
-        (_SEEN,),
+        ("tests/test_recording.py",),
     ),
     Mutation(
         "ntk_localsgd/results.py",
@@ -138,7 +138,7 @@ MUTATIONS = (
         'source.relative_to(path.parent).as_posix().encode() + b"\\0" + source.read_bytes()',
         "source.read_bytes()",
         "fingerprint does not see a renamed module",
-        (_STORED,),
+        (f"{_STORED}::test_fingerprint_changes_with_the_code",),
     ),
     Mutation(
         "ntk_localsgd/prediction.py",

@@ -3,6 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _DIR, _TESTS = "verification", "tests/verification"
+_SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/test_certificates.py"
 _DEEP, _MAIN, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_main.py", f"{_TESTS}/test_worst_in_ball.py"
 _PREDICTION = f"{_TESTS}/test_prediction.py"
 
@@ -12,28 +13,28 @@ MUTATIONS = (
         "(~(v >= bound if at_least else v <= bound)).sum()",
         "(~(v <= bound if at_least else v >= bound)).sum()",
         "values on the right side of the bound count as failures",
-        (f"{_MAIN}::test_the_contributing_guide_s_example_runs",),
+        (f"{_SAMPLING}::test_values_beyond_the_bound_are_the_failures",),
     ),
     Mutation(
         f"{_DIR}/sampling.py",
         "holds_with_probability(broken, len(control), DELTA) is False",
         "holds_with_probability(broken, len(control), DELTA) is not True",
         "an undecided control counts as broken",
-        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+        (f"{_SAMPLING}::test_a_control_has_broken_only_when_its_whole_interval_lies_above",),
     ),
     Mutation(
         f"{_DIR}/sampling.py",
         "worst = np.min if at_least else np.max",
         "worst = np.max if at_least else np.min",
         "the best value reported as the worst",
-        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+        (f"{_SAMPLING}::test_values_beyond_the_bound_are_the_failures",),
     ),
     Mutation(
         f"{_DIR}/sampling.py",
         "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / net.width",
         "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / np.sqrt(net.width)",
         "Gram matrix of a check: 1/√m for 1/m",
-        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+        (f"{_SAMPLING}::test_gram_of_a_check_is_the_mean_over_neurons",),
     ),
     Mutation(
         f"{_DIR}/growth.py",
@@ -61,21 +62,21 @@ MUTATIONS = (
         "return sizes[:, None] + sizes[None, :] - both",
         "return sizes[:, None] + sizes[None, :]",
         "|A_i| + |A_j| for |A_i ∪ A_j|",
-        (_BALL,),
+        (f"{_BALL}::test_neurons_uncertain_on_either_sample_are_counted_once",),
     ),
     Mutation(
         f"{_DIR}/certificates.py",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING)",
         "a sign outside the named pairs is forgiven",
-        ("tests/certificate/test_certify.py",),
+        (_CERTIFICATES,),
     ),
     Mutation(
         f"{_DIR}/certificates.py",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
         "self.failed += bool(broken.all() or movement > 1 + _ROUNDING or astray)",
         "a rate fails only if every round breaks it",
-        ("tests/certificate/test_certify.py",),
+        (_CERTIFICATES,),
     ),
     Mutation(
         f"{_DIR}/reference_run.py",
