@@ -4,7 +4,7 @@ VENV   ?= .venv
 RUN     = $(VENV)/bin/python
 STAMP   = $(VENV)/.stamp
 
-.PHONY: verify test lint format figures bench wheel test-all-pythons lock clean .venv
+.PHONY: verify test mutations lint format figures bench wheel test-all-pythons lock clean .venv
 .DEFAULT_GOAL := verify
 
 .venv: $(STAMP)
@@ -22,6 +22,9 @@ verify: .venv ## the main job: check every claim on digits and sphere data, writ
 
 test: .venv ## the whole test suite, two processes
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+mutations: .venv ## break one formula at a time and see that the tests notice, some minutes; outside the suite
+	$(RUN) -m tests.mutations
 
 lint: .venv ## style, then types
 	$(RUN) -m ruff check .

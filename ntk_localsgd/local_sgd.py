@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.sharding import Mesh
 from jaxtyping import Array
 from rich.progress import track
 
@@ -16,15 +17,12 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network
+from ntk_localsgd.placement import everywhere, spread
 from ntk_localsgd.recording import GramRecorder, Record
 from ntk_localsgd.rounds import at_start, chunk_of_rounds
-from ntk_localsgd.trajectory import ClientData, select
+from ntk_localsgd.trajectory import ClientData, Observable, select
 
 __all__ = ["Checkpoint", "LocalSGD", "Run", "run"]
-
-# A loss this many times its start is called divergence. At a stable step size the loss may grow for a while, by single
-# digits; at one somewhat too large a ReLU network's loss may rise a thousandfold and still come down.
-DIVERGED = 1e6
 
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
@@ -119,6 +117,7 @@ def run(
     gram_every: int = 1,
     stop: Callable[[Checkpoint], bool] | None = None,
     progress: bool = False,
+    mesh: Mesh | None = None,
 ) -> Run:
     """Train a network by Local (S)GD and record what is observed.
 
@@ -144,6 +143,8 @@ def run(
         run.
     progress
         Show a progress bar.
+    mesh
+        Devices over whose first axis the clients are spread; it must divide their number.
 
     Returns
     -------
@@ -156,13 +157,13 @@ def run(
     """
     names = ("loss", *observe)
     at_rounds, at_taken, at_steps, at_grams = (select(names, when) for when in ("round", "taken", "step", "gram"))
-    _check(net, dataset, clients, config, key, gram_every)
-    data = ClientData.of(dataset, clients, net.trained[0].dtype)
+    check(net, dataset, clients, config, key, gram_every)
+    data = spread(ClientData.of(dataset, clients, net.trained[0].dtype), mesh, "clients")
+    net = everywhere(net, mesh)
     grams = GramRecorder(net, dataset, at_grams, gram_every)
     at_round, at_step = at_start(net, data, at_rounds=at_rounds, at_steps=at_steps)
-    zeros = {entry.name: jnp.zeros(clients.num_clients) for entry in at_taken}  # all clients hold W(0)
-    record = Record(at_round, {config.local_steps + 1: at_step, config.local_steps: zeros}, grams)
-    attributes = _attributes(net, dataset, clients, config)
+    record = first_record(at_round, at_step, at_taken, clients, config, grams)
+    about = attributes(net, dataset, clients, config)
     chunk = partial(
         chunk_of_rounds, net, data, key, local_steps=config.local_steps, batch_size=config.batch_size,
         at_rounds=at_rounds, at_taken=at_taken, at_steps=at_steps, step_size=config.step_size,
@@ -171,29 +172,37 @@ def run(
     network, stop_every = net, getattr(stop, "every", 1)
     stopped_at = 0 if stop and stop(Checkpoint(net, 0, dataset, clients, config)) else None
     cadences = ([gram_every] if at_grams else []) + ([stop_every] if stop else [])
-    for first, rounds in _chunks(config.num_rounds if stopped_at is None else 0, cadences, progress):
+    for first, rounds in chunks(config.num_rounds if stopped_at is None else 0, cadences, progress):
         after, observed = chunk(network.trained, first, rounds=rounds)
-        losses = np.asarray(observed["loss"], np.float64)
-        diverged = np.flatnonzero(~(losses <= DIVERGED * max(record.first_loss, np.finfo(np.float64).tiny)))
-        if diverged.size:
+        if (diverged := record.diverges(observed["loss"])).size:
             kept = int(diverged[0])
             if kept:  # the same rounds again, up to the last good one, so that network and trajectory agree
                 after, observed = chunk(network.trained, first, rounds=kept)
                 network = net.with_trained(after)
                 record.append(observed)
-            return Run(network, record.labelled(attributes), diverged_at=first + kept + 1)
+            return Run(network, record.labelled(about), diverged_at=first + kept + 1)
         network, done = net.with_trained(after), first + rounds
         record.append(observed)
         grams.take(network, done)
         if stop and done % stop_every == 0 and stop(Checkpoint(network, done, dataset, clients, config)):
             stopped_at = done
             break
-    return Run(network, record.labelled(attributes), stopped_at=stopped_at)
+    return Run(network, record.labelled(about), stopped_at=stopped_at)
 
 
-def _check(
+def first_record(
+    at_round: dict[str, Array], at_step: dict[str, Array], at_taken: tuple[Observable, ...], clients: Clients,
+    config: LocalSGD, grams: GramRecorder,
+) -> Record:  # fmt: skip
+    """A record that begins with round 0, where all clients hold W(0) and no step has been taken."""
+    zeros = {entry.name: jnp.zeros(clients.num_clients) for entry in at_taken}
+    return Record(at_round, {config.local_steps + 1: at_step, config.local_steps: zeros}, grams)
+
+
+def check(
     net: Network, dataset: Dataset, clients: Clients, config: LocalSGD, key: Array | None, gram_every: int
 ) -> None:
+    """Refuse data, clients, network and configuration that do not fit together."""
     if dataset.input_dim != net.input_dim:
         raise InputError(f"dataset has {dataset.input_dim} inputs, but the network takes {net.input_dim}.")
     columns = dataset.targets.shape[1:]
@@ -213,14 +222,14 @@ def _check(
         raise InputError(f"gram_every is {gram_every}, needs to be at least 1.")
 
 
-def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
+def attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
     """What a trajectory says of its run; NetCDF attributes are never None."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
     return settings | data | {"client_sizes": list(clients.sizes), "dtype": str(net.trained[0].dtype)}
 
 
-def _chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
+def chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
     """First round and number of rounds of every chunk; chunk ends meet every cadence."""
     length = math.gcd(*cadences) if cadences else _LONGEST_CHUNK
     if progress and not cadences:

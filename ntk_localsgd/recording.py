@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Int
 
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
@@ -11,6 +12,10 @@ from ntk_localsgd.networks import Network
 from ntk_localsgd.trajectory import OBSERVABLES, Observable, spectral_norm
 
 __all__ = ["GramRecorder", "Record"]
+
+# A loss this many times its start is called divergence. At a stable step size the loss may grow for a while, by single
+# digits; at one somewhat too large a ReLU network's loss may rise a thousandfold and still come down.
+DIVERGED = 1e6
 
 
 class GramRecorder:
@@ -54,6 +59,11 @@ class Record:
         }  # fmt: skip
         self.pieces = [{name: np.asarray(v)[None] for name, v in (at_round | repeated).items()}]
         self.first_loss, self.grams = float(at_round["loss"]), grams
+
+    def diverges(self, losses: Any) -> Int[np.ndarray, " k"]:
+        """Which of these losses, by position, are not finite or a million times that at the start."""
+        most = DIVERGED * max(self.first_loss, np.finfo(np.float64).tiny)
+        return np.flatnonzero(~(np.asarray(losses, np.float64) <= most))
 
     def append(self, observed: dict[str, Any]) -> None:
         """Add the observations of a chunk of rounds."""

@@ -16,7 +16,7 @@ from ntk_localsgd.trajectory import (
     StepState,
     TakenState,
     data_pass,
-    for_each_client,
+    for_each,
     gradient,
     sum_over_clients,
 )
@@ -70,7 +70,7 @@ def chunk_of_rounds(
             last, rest = jax.lax.scan(later, _descend(start, origin, eta), jnp.arange(1, local_steps))
             return last, {name: jnp.concatenate([seen[name][None], rest[name]]) for name in seen}
 
-        stacked, seen = for_each_client(local, numbers, known, *data)
+        stacked, seen = for_each(local, numbers, known, *data)
         return stacked, {name: values.T for name, values in seen.items()}
 
     def lockstep_round(start: Any, _: Any, t: Array) -> Any:
@@ -83,7 +83,7 @@ def chunk_of_rounds(
                 moved, taken = step(start, client, samples, None, t, weights, k)
                 return moved, (_observe_step(net, start, average, weights, samples, at_steps), taken)
 
-            return for_each_client(of_client, stacked, numbers, *data)
+            return for_each(of_client, stacked, numbers, *data)
 
         stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (num_clients, *w.shape)), start)
         stacked, (seen, taken) = jax.lax.scan(body, stacked, jnp.arange(local_steps))
@@ -144,7 +144,7 @@ def _observe_clients(
     """Observables of all clients at a local step that none of them goes on from, [K …] each."""
     average = _mean(stacked)
     seen = lambda weights, *samples: _observe_step(net, start, average, weights, samples, observables)  # noqa: E731
-    return for_each_client(seen, stacked, *data)
+    return for_each(seen, stacked, *data)
 
 
 def _mean(stacked: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -155,7 +155,7 @@ def _mean(stacked: tuple[Array, ...]) -> tuple[Array, ...]:
 def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:
     """Activation patterns at initialization, once per chunk, if some observable compares with them."""
     if any("flip_fraction" in entry.name for entry in at_rounds):
-        return for_each_client(net.activation_patterns, data.inputs)
+        return for_each(net.activation_patterns, data.inputs)
     return ()
 
 

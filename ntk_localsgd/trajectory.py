@@ -22,7 +22,7 @@ from ntk_localsgd.networks import Network, matmul
 
 __all__ = [
     "OBSERVABLES", "ClientData", "DataPass", "Observable", "RoundState", "StepState", "TakenState", "data_pass",
-    "difference", "for_each_client", "gradient", "layer_flips", "layer_spectral_norms", "loss", "norm", "residual",
+    "difference", "for_each", "gradient", "layer_flips", "layer_spectral_norms", "loss", "norm", "residual",
     "row_movement", "sample_flips", "select", "spectral_norm", "sum_over_clients",
 ]  # fmt: skip
 
@@ -43,9 +43,12 @@ class ClientData(NamedTuple):
         )
 
 
-def for_each_client(function: Callable[..., Any], *stacked: Any) -> Any:
-    """Apply a function to every client: one after the other on a CPU (faster there), all at once elsewhere."""
-    if jax.default_backend() == "cpu":
+def for_each(function: Callable[..., Any], *stacked: Any) -> Any:
+    """Apply a function to every client, or network: one after the other on a CPU (faster there), at once elsewhere.
+
+    Several CPU devices are several places: what is spread over them must not be visited in turn.
+    """
+    if jax.default_backend() == "cpu" and jax.device_count() == 1:
         return jax.lax.map(lambda args: function(*args), stacked)
     return jax.vmap(function)(*stacked)
 
@@ -159,7 +162,7 @@ def data_pass(
         flips = layer_flips(net.activation_patterns(samples[0]), initial) if initial else ()
         return DataPass(loss(net, *samples), slope, flips)
 
-    return for_each_client(of_client, initial_patterns, *data)
+    return for_each(of_client, initial_patterns, *data)
 
 
 @dataclasses.dataclass(frozen=True)

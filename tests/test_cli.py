@@ -5,7 +5,7 @@ import importlib.metadata
 import numpy as np
 import pytest
 
-from ntk_localsgd import cli, datasets, networks
+from ntk_localsgd import cli, datasets, kernels, networks
 
 
 @pytest.fixture
@@ -27,15 +27,25 @@ def test_gram_shows_separation_enclosure_and_condition(data, capsys):
     dataset, _ = datasets.load(data)
     assert f"{dataset.separation:.6g}" in shown
     assert "λ_min(H^∞)" in shown
-    assert "condition" in shown
+    gram = kernels.infinite_gram(dataset.inputs)
+    smallest = kernels.smallest_eigenvalue(gram, error=kernels.infinite_gram_error(*dataset.inputs.shape))
+    assert repr(smallest.lower) in shown
+    assert repr(smallest.upper) in shown
+    (row,) = (line for line in shown.splitlines() if "condition" in line)
+    assert float(row.split()[-2]) == pytest.approx(np.linalg.cond(gram, 2), rel=1e-5)  # six digits are shown
 
 
 def test_gram_of_a_network(data, tmp_path, capsys):
     import jax
 
-    networks.TwoLayerReLU.init(jax.random.key(0), width=64, input_dim=5).save(tmp_path / "net.npz")
+    net = networks.TwoLayerReLU.init(jax.random.key(0), width=64, input_dim=5)
+    net.save(tmp_path / "net.npz")
     assert cli.main(["gram", str(data), "--weights", str(tmp_path / "net.npz")]) == 0
-    assert "m = 64" in capsys.readouterr().out
+    shown, (dataset, _) = capsys.readouterr().out, datasets.load(data)
+    assert "m = 64" in shown
+    gap = np.asarray(kernels.empirical_gram(net, dataset.inputs)) - kernels.infinite_gram(dataset.inputs)
+    (row,) = (line for line in shown.splitlines() if "‖H(W) − H^∞‖₂" in line)
+    assert float(row.split()[-2]) == pytest.approx(np.abs(np.linalg.eigvalsh(gap)).max(), rel=1e-5)  # six digits
 
 
 def test_csv_gives_the_same_table_as_npz(data, tmp_path, capsys):

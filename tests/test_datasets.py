@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import scipy.stats
 
 from ntk_localsgd import datasets
 from ntk_localsgd.errors import InputError
@@ -72,6 +73,14 @@ print(float(x.sum()).hex())
     assert done.stdout.strip() == float(datasets.sphere(KEY, 5, 4).inputs.sum()).hex()
 
 
+def test_points_are_uniform_on_the_sphere_and_targets_fair():
+    data = datasets.sphere(KEY, 20_000, 3)
+    # Archimedes: the coordinates of a uniform point in space are uniform. One wrong alarm in ten thousand seeds each.
+    for column in data.inputs.T:
+        assert scipy.stats.kstest(column, scipy.stats.uniform(-1, 2).cdf).pvalue > 1e-4
+    assert scipy.stats.binomtest(int((data.targets > 0).sum()), 20_000).pvalue > 1e-4
+
+
 def test_targets_are_kept_as_given_and_rows_normalised():
     rows = np.array([[3.0, 4.0], [1e300, 1e300], [1e-300, -1e-300]])
     data = datasets.from_arrays(rows, [0.5, -7, 2])
@@ -103,6 +112,17 @@ def test_tiny_separations_keep_their_digits(tiny, sign):
     assert pair.rows == (3, 7)
     # Coordinates of size 1 carry errors of 1e-16 each.
     assert pair.distance == pytest.approx(tiny, rel=1e-5, abs=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_closest_of_many_near_pairs_is_not_left_to_rounded_inner_products(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((40, 9))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x[20:] = x[:20] + 1e-10 * rng.uniform(1, 9, (20, 1)) * rng.standard_normal((20, 9))
+    data = datasets.from_arrays(x, np.zeros(40))
+    apart = np.linalg.norm(data.inputs[:20] - data.inputs[20:], axis=1)
+    assert data.closest_pair == (apart.min(), (apart.argmin(), apart.argmin() + 20))
 
 
 def test_one_row_has_no_closest_pair():

@@ -46,6 +46,15 @@ def test_seventy_two_failure_free_seeds_are_the_least_that_decide_five_percent()
 def test_probability_fails_only_when_the_whole_interval_lies_above():
     assert evidence.holds_with_probability(12, 100, 0.05) is False
     assert evidence.holds_with_probability(5, 100, 0.05) is None
+    assert evidence.holds_with_probability(6, 100, 0.05) is None  # the estimate is above, its interval is not
+
+
+@pytest.mark.parametrize("number", [2, 5, 30])
+def test_mean_interval_is_student_s(number):
+    values = np.random.default_rng(number).standard_normal(number)
+    found, expected = evidence.mean_interval(values), scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found.estimate == pytest.approx(values.mean(), rel=1e-12)
+    assert (found.lower, found.upper) == pytest.approx(tuple(expected), rel=1e-12)  # the same quantile
 
 
 def test_slope_recovers_a_power_law_exactly():

@@ -165,6 +165,16 @@ def test_stop_sees_every_checkpoint_and_ends_the_run():
     assert at_once.stopped_at == 0
 
 
+def test_stop_and_gram_keep_their_own_cadence():
+    net, data, split = helpers.problem()
+    seen = []
+    stop = lambda checkpoint: seen.append(checkpoint.round)  # noqa: E731 (never true)
+    stop.every = 3
+    run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 13), stop=stop, observe=("gram_movement",), gram_every=2)
+    assert seen == [0, 3, 6, 9, 12]
+    np.testing.assert_array_equal(run.trajectory.gram_round, [0, 2, 4, 6, 8, 10, 12])
+
+
 def test_a_diverging_run_is_recorded_with_its_round_and_ends_finite():
     data = datasets.sphere(jax.random.key(0), 32, 16)
     net = TwoLayerReLU.init(jax.random.key(0), width=256, input_dim=16)

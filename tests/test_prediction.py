@@ -162,6 +162,45 @@ def test_second_moment_and_mean_lie_inside_monte_carlo_intervals(batch):
     assert expected - mean @ mean > level * scipy.stats.sem(squares)
 
 
+def ends_of_all_batches(gram, split, start, eta, tau, batch, rounds):
+    """r after some rounds, [runs n], one for every choice of batches at every step: all are equally likely."""
+    ends = [start]
+    for _ in range(rounds):
+        weights = [[] for _ in ends]  # [start][client][choice]: what a client's steps add up to
+        for r, found in zip(ends, weights, strict=True):
+            for s in split.indices:
+                choices = list(itertools.combinations(range(len(s)), batch))
+                found.append([])
+                for drawn in itertools.product(choices, repeat=tau):
+                    local, total = r[s], np.zeros(len(r))
+                    for chosen in map(list, drawn):
+                        step = np.zeros(len(s))
+                        step[chosen] = eta * local[chosen]
+                        total[s] += step
+                        local = local - gram[np.ix_(s, s)] @ step
+                    found[-1].append(total)
+        ends = [
+            r - gram @ sum(taken) / split.num_clients
+            for r, found in zip(ends, weights, strict=True)
+            for taken in itertools.product(*found)
+        ]
+    return np.array(ends)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_second_moment_and_mean_are_those_over_all_batches(batch):
+    gram, start = GRAM[:5, :5], RESIDUAL[:5] * np.array([1, -2, 3, 1, -1])
+    split = Clients((np.array([3, 0]), np.array([1, 4, 2])))
+    settings = {"step_size": 1.1, "local_steps": 2, "batch_size": batch, "num_rounds": 2}
+    ends = ends_of_all_batches(gram, split, start, 1.1, 2, batch, 2)
+    moments = prediction.local_sgd_second_moment(gram, split, start, **settings)
+    # Sums over at most 1,296 runs.
+    assert moments[-1] == pytest.approx((ends**2).sum(axis=1).mean(), rel=1e-12)
+    np.testing.assert_allclose(
+        prediction.local_sgd_mean(gram, split, start, **settings)[-1], ends.mean(axis=0), rtol=0, atol=1e-12
+    )
+
+
 def test_full_batches_leave_no_noise():
     equal = Clients((np.arange(12), np.arange(12, 24)))
     settings = {"step_size": step_size(equal), "local_steps": 5, "num_rounds": 12}

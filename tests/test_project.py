@@ -91,5 +91,5 @@ def test_every_public_function_says_what_it_returns_and_raises():
 
 def test_makefile_targets_all_make_the_environment_first():
     makefile = (ROOT / "Makefile").read_text()
-    for target in ("verify", "test", "lint", "figures", "bench"):
+    for target in ("verify", "test", "mutations", "lint", "figures", "bench"):
         assert re.search(rf"^{target}: \.venv", makefile, re.M), target

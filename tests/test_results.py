@@ -45,7 +45,11 @@ def test_fingerprint_changes_with_the_code(tmp_path):
     assert results.code_fingerprint(tmp_path) == before
     (tmp_path / "a.py").write_text("x = 2")
     results.code_fingerprint.cache_clear()
-    assert results.code_fingerprint(tmp_path) != before
+    changed = results.code_fingerprint(tmp_path)
+    assert changed != before
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    results.code_fingerprint.cache_clear()
+    assert results.code_fingerprint(tmp_path) != changed
 
 
 @pytest.mark.parametrize("where", ["computing", "writing"])

@@ -199,6 +199,15 @@ def test_row_movement_is_the_largest_row():
     assert float(trajectory.row_movement(moved, net)) == 5.0
 
 
+def test_padding_flips_nothing():
+    # Between these networks the second sample flips on every neuron and the first on none.
+    net, average = (TwoLayerReLU.from_arrays(np.array([[1.0, s], [2.0, s]]), np.ones(2)) for s in (1.0, -1.0))
+    for mask, expected in (([True, False], 0.0), ([True, True], 1.0)):
+        state = trajectory.StepState(net, average, average, np.eye(2), np.zeros(2), np.array(mask))
+        for name in ("flips_from_average", "layer_flips_from_average"):
+            assert np.all(trajectory.OBSERVABLES[name].compute(state) == expected)
+
+
 def test_gradient_is_the_derivative_of_the_loss():
     net, data, _ = helpers.problem()
     samples = (data.inputs, data.targets, np.arange(9) < 6)
@@ -214,6 +223,6 @@ def test_unknown_names_are_refused():
         trajectory.select(("weight",), "round")
 
 
-def test_for_each_client_gives_one_result_a_client():
-    found = trajectory.for_each_client(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
+def test_for_each_gives_one_result_a_client():
+    found = trajectory.for_each(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
     np.testing.assert_array_equal(found, [3, 4, 5, 6])

@@ -39,7 +39,7 @@ class Sizes:
 SIZES = {
     "smoke": Sizes(8, 2, 5, 2, (2**6, 2**9), 6, 8, (2**6, 2**8), 12),
     "quick": Sizes(16, 4, 10, 4, (2**8, 2**10, 2**12), 24, 16, (2**7, 2**11), 32),
-    "full": Sizes(200, 5, 10, 20, (10**3, 10**4, 3 * 10**4), 12, 32, (2**8, 2**10, 2**12, 2**14), 48),
+    "full": Sizes(200, 5, 10, 20, (10**3, 3 * 10**3, 10**4), 12, 32, (2**8, 2**10, 2**12, 2**14), 48),
 }
 
 # Minibatches: two clients and batches of one sample are the noisiest there are.

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import scipy.stats
 import sympy as sp
 
 from ntk_localsgd.bounds import BOUNDS, SYMBOLS, deng_kamani_mahdavi_2022
@@ -66,6 +67,18 @@ def test_widths_and_steps_match_the_formulas_written_out():
     assert BOUNDS["C1"].largest_step(n=4, lambda0=0.5) == pytest.approx(0.5 / 128, rel=CLOSE)
     assert BOUNDS["C4"].smallest_width(**numbers) == math.ceil(256 * math.log(40) / 0.0625)
     assert BOUNDS["C4"].largest_step(n=4, lambda0=0.5, kappa=8, tau=5) == pytest.approx(0.5 / 640, rel=CLOSE)
+    assert BOUNDS["S4"].smallest_width(**numbers, C=1) == BOUNDS["C1"].smallest_width(**numbers, C=1)
+    assert BOUNDS["S4"].largest_step(n=4, lambda0=0.5) == BOUNDS["C1"].largest_step(n=4, lambda0=0.5)
+
+
+def test_widths_and_steps_of_the_deep_theorems_match_the_formulas_written_out():
+    numbers, log = dict(n=2, m=100, L=3, K=4, o=2, phi=0.5), math.log(100)
+    width = 4 * 2**16 * 3**12 * log**3 * 2 / 0.5**5
+    assert BOUNDS["C2"].smallest_width(**numbers) == pytest.approx(width, rel=CLOSE)
+    step = 2 * 0.5 / (100 * 5 * 2**3 * log**2)
+    assert BOUNDS["C2"].largest_step(n=2, m=100, o=2, phi=0.5, tau=5) == pytest.approx(step, rel=CLOSE)
+    width = 4 * 2**18 * 3**12 * log**5 / 0.5**3
+    assert BOUNDS["C3"].smallest_width(**numbers) == pytest.approx(width, rel=CLOSE)
 
 
 def test_prototype_figure_of_the_gradient_descent_width():
@@ -77,6 +90,15 @@ def test_width_solved_for_a_target_reaches_it_and_one_less_does_not():
     bound = BOUNDS["K4a"]
     width = bound.smallest_width(target=0.1, n=10, delta=0.05)
     assert bound.evaluate(m=width, n=10, delta=0.05) <= 0.1 < bound.evaluate(m=width - 1, n=10, delta=0.05)
+
+
+def test_smallest_width_meets_the_premise_and_the_target():
+    bound, numbers = BOUNDS["S4"], dict(n=4, lambda0=0.5, C=1, delta=0.1)
+    asked = bound.smallest_width(**numbers)
+    there = bound.evaluate(m=asked, n=4, lambda0=0.5, residual=2)
+    assert bound.smallest_width(target=2 * there, residual=2, **numbers) == asked
+    # The bound falls like m^{-1/2}: half of it takes four times the width.
+    assert bound.smallest_width(target=there / 2, residual=2, **numbers) == pytest.approx(4 * asked, rel=CLOSE)
 
 
 def test_stability_radius_makes_the_perturbation_a_quarter_of_lambda0():
@@ -91,7 +113,9 @@ def test_stability_width_makes_the_failure_probability_delta():
 
 
 @pytest.mark.parametrize("radius", [1e-6, 0.1, 1.0, 3.0])
-def test_error_function_lies_below_its_linear_bound(radius):
+def test_error_function_is_the_two_sided_probability_and_lies_below_its_linear_bound(radius):
+    chance = 1 - 2 * scipy.stats.norm.sf(radius)
+    assert anti_concentration_exact().evaluate(R=radius) == pytest.approx(chance, abs=1e-15, rel=1e-9)
     assert anti_concentration_exact().evaluate(R=radius) <= BOUNDS["K5"].evaluate(R=radius)
 
 

@@ -1,5 +1,7 @@
 """Certificates: what they say, when they refuse, and that streamed and stored networks get the same one."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
-from verification.certificates import certify
+from verification.certificate_traps import TRAPS
+from verification.certificates import Tally, certify
 from verification.certified_cases import random_case, split_case
 from verification.reference_run import follow
 
@@ -44,6 +47,9 @@ def test_narrow_networks_are_not_certified_and_hear_why():
         assert proof.obstacle
         assert proof.width_estimate > 300
         assert 0 < proof.residual_estimate < proof.residual_norm
+        # The need falls like ‖r‖/√m: a share of the residual does what its inverse square of the width would.
+        share = proof.residual_estimate / proof.residual_norm
+        assert proof.width_estimate == pytest.approx(300 / share**2, rel=1e-12)
         assert "would do" in str(proof)
 
 
@@ -135,6 +141,24 @@ def test_random_certificates_are_kept(seed):
             named = np.zeros_like(seen.switched)
             named[proof.switching[:, 1], proof.switching[:, 0]] = True
             assert not (seen.switched & ~named).any()
+
+
+@pytest.mark.parametrize("trap", TRAPS[:3], ids=lambda trap: trap.name)
+def test_planted_pairs_that_switch_are_named(trap):
+    case, tally = trap.case(), Tally()
+    with trap.common():
+        tally.add(case, certify(case, "path"))
+    assert tally.certified == 1
+    assert tally.failed == 0
+
+
+def test_the_largest_step_size_that_is_named_is_that_of_the_worst_client():
+    net, data, split, settings = _setting(width=300)
+    largest = settings["step_size"] / 0.9
+    with pytest.raises(InputError, match="at most 1/λ_max") as caught:
+        certificate.certify(net, data, split, step_size=1.01 * largest, local_steps=5)
+    named = float(re.search(r"at most (\d\S+), by client", str(caught.value))[1])
+    assert named == pytest.approx(largest, rel=1e-5)  # six digits are shown
 
 
 def test_bad_input_is_one_sentence():

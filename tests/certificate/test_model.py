@@ -1,5 +1,7 @@
 """A round with frozen patterns, and bounds on what changing patterns add: against random changes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,19 +22,41 @@ def _setting(seed, *, n=6, steps=4, share=0.95):
     return Problem.of(x, split, step, steps), gram, rng
 
 
-def _changed_round(problem, gram, changes, residual, rng):
-    """One exact round whose Gram matrix differs at every step by at most ``changes``; returns r(t+1) and weights."""
+def _changed_round(problem, gram, changes, residual, shares):
+    """One exact round whose Gram matrix differs at every step by at most ``changes``; returns r(t+1) and weights.
+
+    ``shares(rows, local)`` in [−1, 1] says by how much of that, for the samples ``rows`` and a client's residual.
+    """
     total = np.zeros((len(residual), len(residual)))  # column i: what sample i's weights did to the others
     weights = np.zeros_like(residual)
     for part in problem.clients.indices:
         local = residual[part]
         for _ in range(problem.local_steps):
             weights[part] += problem.step_size * local / problem.clients.num_clients
-            off = changes * rng.uniform(-1, 1, changes.shape)
-            total[:, part] += problem.step_size / problem.clients.num_clients * (gram + off)[:, part] * local
-            inside = changes[np.ix_(part, part)] * rng.uniform(-1, 1, (len(part), len(part)))
+            off = changes[:, part] * shares(np.arange(len(residual)), local)
+            total[:, part] += problem.step_size / problem.clients.num_clients * (gram[:, part] + off) * local
+            inside = changes[np.ix_(part, part)] * shares(part, local)
             local = local - problem.step_size * (gram[np.ix_(part, part)] + inside) @ local
     return residual - total.sum(axis=1), weights
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 40.0])
+def test_inner_products_are_off_by_less_than_they_say(scale):
+    x = scale * np.random.default_rng(0).standard_normal((30, 9))
+    problem, wide = Problem.of(x, Clients((np.arange(30),)), 0.1, 1), x.astype(np.longdouble)
+    off = np.abs(problem.inner - wide @ wide.T).max()
+    assert 0 < off <= problem.inner_error < 1e3 * off
+
+
+def _at_random(rng):
+    return lambda rows, local: rng.uniform(-1, 1, (len(rows), len(local)))
+
+
+def _adversaries(n):
+    """Every change at its bound, pushing each sample's residual one way from start to end: all choices of the ways."""
+    for ways in itertools.product((-1, 1), repeat=n):
+        signs = np.array(ways)
+        yield lambda rows, local, signs=signs: np.outer(signs[rows], np.sign(local))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -81,7 +105,7 @@ def test_no_change_of_patterns_leaves_the_flow(seed, size):
         off = float(np.linalg.norm(model.root @ (residual - predicted.residuals[t])))
         assert off <= bound.errors[t] * (1 + 1e-9)
         if t < rounds:
-            residual, weights = _changed_round(problem, gram, changes, residual, rng)
+            residual, weights = _changed_round(problem, gram, changes, residual, _at_random(rng))
             gained += np.abs(weights)
     # Θ(a − â) = e(0) − e(T) − Σg: what no weights explain is bounded by the forcing.
     assert (gained <= predicted.up + predicted.down + bound.weights + 1e-12).all()
@@ -98,9 +122,68 @@ def test_the_tail_bounds_everything_for_ever():
     residual, gained = start, np.zeros_like(start)
     for t in range(300):
         assert np.linalg.norm(model.root @ residual) <= bound.rate**t * bound.errors[0] + 1e-14
-        residual, weights = _changed_round(problem, gram, changes, residual, rng)
+        residual, weights = _changed_round(problem, gram, changes, residual, _at_random(rng))
         gained += np.abs(weights)
     assert (gained <= bound.weights).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rounds", [1, 4])
+@pytest.mark.parametrize("size", [1e-3, 3e-2])
+def test_no_adversary_leaves_the_flow(seed, rounds, size):
+    problem, gram, rng = _setting(seed)
+    model = RoundModel(gram, problem)
+    changes, start = np.full_like(gram, size), rng.standard_normal(len(gram))
+    predicted = predict(model, start, rounds)
+    bound = flow(model, predicted, changes, 0.0)
+    scale = problem.step_size / problem.clients.num_clients
+    for adversary in _adversaries(len(gram)):
+        residual, apart, largest = start, np.zeros_like(start), np.zeros_like(start)
+        for t in range(rounds):
+            residual, weights = _changed_round(problem, gram, changes, residual, adversary)
+            off = np.abs(weights - scale * sum(step[t] for step in predicted.local_steps))
+            apart, largest = apart + off, np.maximum(largest, problem.clients.num_clients * off)
+            assert np.linalg.norm(model.root @ (residual - predicted.residuals[t + 1])) <= bound.errors[t + 1]
+        assert (apart <= bound.weights + 1e-13).all()
+        assert (largest <= bound.local_weights + 1e-13).all()
+        assert np.linalg.norm(apart) <= bound.weight_norm + 1e-13
+        assert np.linalg.norm(largest) <= bound.local_weight_norm + 1e-13
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("across_clients_only", [False, True])
+def test_no_adversary_beats_the_rate(seed, across_clients_only):
+    problem, gram, _ = _setting(seed)
+    model = RoundModel(gram, problem)
+    changes, nothing = np.full_like(gram, 1e-3), np.zeros(len(gram))
+    if across_clients_only:
+        changes = np.where(problem.same_client, 0.0, changes)
+    bound = flow(model, predict(model, nothing, 1), changes, 1.0)
+    # The direction in which a frozen round contracts least.
+    slowest = np.linalg.solve(model.root, np.linalg.svd(model.root @ model.operator @ model.inverse_root)[2][0])
+    ends = []
+    for adversary in _adversaries(len(gram)):
+        residual, weights = _changed_round(problem, gram, changes, slowest, adversary)
+        ends.append(np.linalg.norm(model.root @ residual))
+        assert (np.abs(weights) <= bound.weights).all()
+    assert model.contraction < max(ends) <= bound.rate
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_the_chain_bounds_what_an_error_does_to_local_steps_whose_patterns_change(steps):
+    problem, gram, _ = _setting(0, steps=steps)
+    model, size = RoundModel(gram, problem), 0.05
+    chain = model.chain(size, size)
+    inside = np.where(problem.same_client, gram, 0.0)
+    for error in np.linalg.eigh(inside)[1].T:
+        local, frozen = error, error
+        for k in range(steps):
+            length = np.linalg.norm(model.root @ error) * (1 + 1e-12)
+            assert np.linalg.norm(local) <= chain.steps[k] * length
+            assert np.linalg.norm(local - frozen) <= chain.bent[k] * length + 1e-14
+            # The change −size·1 slows every direction down.
+            local = local - problem.step_size * (inside - size * np.eye(len(gram))) @ local
+            frozen = model.local_map @ frozen
 
 
 def test_the_predicted_path_stays_in_its_hull():

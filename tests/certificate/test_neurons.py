@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_localsgd.certificate.neurons import (
+    gram_changes,
     near_kinks,
     pairs_of,
     pattern_changes,
@@ -42,6 +43,17 @@ def test_survey_is_the_network_in_exact_arithmetic_up_to_its_error(network, size
     assert found.width == 900
 
 
+def test_the_error_covers_large_terms_that_cancel(network):
+    x, weights, signs, targets = network
+    # Every neuron again with the other sign and all but the same weights: outputs of order 1 from terms of order 1e6.
+    large = 1e6 * np.concatenate([weights, weights * (1 + 1e-9)])
+    both = np.concatenate([signs, -signs])
+    found = survey(_blocks(large, both, (1800,)), x, targets)
+    exact = np.maximum(x.astype(np.longdouble) @ large.astype(np.longdouble).T, 0) @ both
+    exact = exact / np.sqrt(np.longdouble(1800)) - targets
+    assert (np.abs(found.residual - exact) <= found.residual_error).all()
+
+
 def test_a_wrong_residual_leaves_its_error(network):
     x, weights, signs, targets = network
     found = survey(_blocks(weights, signs, (900,)), x, targets)
@@ -74,6 +86,19 @@ def test_a_sign_within_rounding_of_the_kink_is_never_certain(network):
     near = near_kinks(_blocks(weights, signs, (900,)), x, np.zeros(5))
     assert 0 in near.numbers
     assert abs(near.values[0][0]) <= near.errors[0][0]
+
+
+def test_changes_of_the_gram_matrix_cover_its_own_rounding(network):
+    x, weights, signs, targets = network
+    found = survey(_blocks(weights, signs, (900,)), x, targets)
+    inner = x @ x.T
+    stored, wide = inner * (found.counts / 900), x.astype(np.longdouble)
+    exact = (wide @ wide.T) * found.counts / np.longdouble(900)
+    error = float(np.abs(inner - wide @ wide.T).max())
+    none = np.zeros((3, 5), bool)
+    bound = gram_changes(inner, error, none, none, 900)
+    assert (np.abs(stored - exact) <= bound).all()
+    assert 0 < bound.max() < 1e-15
 
 
 @given(st.integers(0, 10_000))

@@ -35,3 +35,4 @@ def test_largest_eigenvalue_against_ball_arithmetic():
 
 def test_gamma_is_higham():
     assert gamma(4) == pytest.approx(4 * 2.0**-53, rel=1e-12)
+    assert gamma(2**51) == pytest.approx(1 / 3, rel=1e-15)  # ¼/(1 − ¼)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import certificate, cli, clients, datasets
+from ntk_localsgd.commands.certify import _plot
 from ntk_localsgd.networks import TwoLayerReLU
 
 DATA = datasets.sphere(jax.random.key(0), 4, 16)
@@ -43,6 +44,18 @@ def test_what_is_written_is_the_certificate_of_the_given_network(folder, capsys)
     assert f"{proof.rate:.6g}"[:6] in shown
     assert "proved, by the" in shown
     assert (folder / "results" / "certify-data.png").stat().st_size > 5000
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_bound_is_drawn_in_losses_above_the_run_s():
+    net, split = TwoLayerReLU.load("wide.npz"), clients.from_assignment(HOLDERS)
+    proof = certificate.certify(net, DATA, split, step_size=1.2, local_steps=5)
+    start = proof.residual_norm**2 / 2
+    lines = {line.get_label(): line for line in _plot(proof, net, DATA, split, 1.2, 5, np.array([start])).axes[0].lines}
+    run, bound = (np.asarray(lines[name].get_ydata()) for name in ("run from here", "certified bound"))
+    assert run[0] == pytest.approx(start, rel=1e-9)
+    assert bound[0] == pytest.approx(proof.constant**2 * start, rel=1e-9)
+    assert (run <= bound).all()
 
 
 def test_a_narrow_network_is_trained_until_it_is_certified(folder, capsys):

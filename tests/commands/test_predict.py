@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import cli, clients, datasets, kernels, prediction
+from ntk_localsgd.commands.output import new_plot, write_results
 from ntk_localsgd.commands.predict import _rounds_per_tenth
 from ntk_localsgd.commands.problem import ProblemOptions, _rounded_down, checked_step_size
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 
 DIGITS = datasets.digits(24, classes=(3, 8), key=jax.random.key(0))
@@ -55,7 +57,8 @@ def test_what_is_written_is_the_prediction_from_the_given_network(folder, capsys
     moments = prediction.local_sgd_second_moment(gram, split, residual, num_rounds=7, batch_size=2, **settings)
     np.testing.assert_array_equal(written["loss"]["full_batch"], (path**2).sum(axis=1) / 2)
     np.testing.assert_array_equal(written["loss"]["minibatch"], moments / 2)
-    assert np.all(np.array(written["loss"]["minibatch_without_noise"]) <= moments / 2 * (1 + 1e-12))
+    mean = prediction.local_sgd_mean(gram, split, residual, num_rounds=7, batch_size=2, **settings)
+    np.testing.assert_array_equal(written["loss"]["minibatch_without_noise"], (mean**2).sum(axis=1) / 2)
     assert written["contraction"] == prediction.contraction(gram, split, **settings)._asdict()
     assert written["client_sizes"] == [8, 8, 8]
     assert written["width"] == 900
@@ -151,6 +154,20 @@ def test_rounds_for_a_tenth_of_the_loss():
 def test_the_command_line_loads_no_plotting_before_it_draws():
     code = "import sys, ntk_localsgd.cli; assert not {'matplotlib', 'seaborn'} & sys.modules.keys()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unequal_clients_are_limited_by_the_one_with_the_largest_eigenvalue():
+    gram = np.diag([1.0, 4.0, 2.0])
+    split = clients.from_assignment(np.array([0, 1, 2]))
+    assert checked_step_size(gram, split, None) == (0.9 / 4, 1 / 4)
+    with pytest.raises(InputError, match=r"λ_max of client 1 .* no convergence is proved: needs to be at most 0\.25"):
+        checked_step_size(gram, split, 0.26)
+
+
+def test_results_hold_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_results(tmp_path, "predict", tmp_path / "x.npz", {"loss": [float("nan")]}, new_plot())
+    assert not list(tmp_path.iterdir())
 
 
 def test_shared_options_are_keywords_of_a_plain_dataclass():

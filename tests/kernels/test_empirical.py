@@ -65,6 +65,13 @@ def test_counts_are_exact_integers_and_the_gram_is_exactly_symmetric():
     np.testing.assert_array_equal(gram, gram.T)
 
 
+def test_a_neuron_on_the_kink_is_active_as_in_the_derivative():
+    x = np.eye(3)
+    net = TwoLayerReLU.from_arrays(np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 0.0]]), np.ones(2))
+    active = np.array([[1, 1], [1, 0], [1, 1]])  # [sample neuron], 1{w·x ≥ 0}
+    np.testing.assert_array_equal(kernels.pattern_counts(net, x), active @ active.T)
+
+
 def test_single_precision_network_gives_a_single_precision_gram_within_its_stated_error():
     net, x = _problem(1000, dtype=np.float32)
     gram = np.asarray(kernels.empirical_gram(net, x))

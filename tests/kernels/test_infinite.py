@@ -48,6 +48,12 @@ def test_entries_are_within_the_stated_rounding_error_of_ball_arithmetic(x):
     assert max(float(error) for error in errors) <= stated
 
 
+def test_stated_error_of_the_matrix_covers_every_pattern_of_errors_of_entries():
+    n, d = 9, 12
+    entries = np.full((n, n), (d + 12) * U)  # all errors of one sign have the largest spectral norm
+    assert kernels.infinite_gram_error(n, d) >= np.linalg.norm(entries, 2) * (1 - 1e-12)
+
+
 def test_formula_and_neural_tangents_agree_off_the_diagonal():
     x = datasets.digits(40, classes=(3, 8), key=jax.random.key(0)).inputs
     ours, theirs = kernels.infinite_gram(x), kernels.infinite_gram_neural_tangents(x)

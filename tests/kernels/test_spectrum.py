@@ -6,6 +6,7 @@ import pytest
 
 from ntk_localsgd import kernels
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels.spectrum import _cholesky_lower
 
 U = np.finfo(np.float64).eps / 2
 
@@ -115,6 +116,15 @@ def test_an_approximate_eigenvalue_is_never_returned_as_a_bound():
         a = _with_spectrum(np.linspace(0.1, 1, 30), seed)
         approximate, found = np.linalg.eigvalsh(a)[0], kernels.smallest_eigenvalue(a)
         assert found.lower < approximate < found.upper
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_lower_bound_is_one_whatever_the_approximate_eigenvalue(seed):
+    # A factorisation may complete although the shifted matrix is indefinite by less than its own rounding.
+    a = _with_spectrum(np.array([0.1, 0.3, 0.6, 1.0, 1.0, 1.0]), seed)
+    smallest = np.linalg.eigvalsh(a)[0]
+    for off in np.arange(0, 60, 0.5) * U:
+        assert not _has_eigenvalue_below(a, _cholesky_lower(a, smallest + off))
 
 
 def test_an_error_of_the_entries_widens_both_ends():

@@ -33,6 +33,9 @@ def test_init_is_made_of_independent_blocks_that_can_be_streamed():
         rows = slice(block * NEURONS_PER_BLOCK, block * NEURONS_PER_BLOCK + size)
         np.testing.assert_array_equal(net.weights[rows], weights)
         np.testing.assert_array_equal(net.signs[rows], signs)
+    again = slice(NEURONS_PER_BLOCK, width), slice(0, 1000)
+    assert not np.any(np.all(net.weights[again[0]] == net.weights[again[1]], axis=1))
+    assert abs(np.mean(net.signs[again[0]] * net.signs[again[1]])) < 4 / np.sqrt(1000)
     assert net.width == width
 
 

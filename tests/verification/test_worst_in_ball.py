@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from verification.kernel_stability import worst_in_ball
+from verification.kernel_stability import union_counts, worst_in_ball
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -33,3 +33,9 @@ def test_adversary_flips_more_than_random_moves_of_the_same_size():
         for w in (worst_in_ball(weights, x, radius, on=True), weights + random)
     ]
     assert flips[0] > 1.5 * flips[1]
+
+
+def test_neurons_uncertain_on_either_sample_are_counted_once():
+    uncertain = np.random.default_rng(0).random((5, 60)) < 0.3
+    sets = [set(np.flatnonzero(row)) for row in uncertain]
+    np.testing.assert_array_equal(union_counts(uncertain), [[len(a | b) for b in sets] for a in sets])

@@ -1,0 +1,121 @@
+"""Data, separation, clients, randomness, networks."""
+
+from tests.mutations.mutation import Mutation
+
+_DATA, _CLIENTS = "tests/test_datasets.py", "tests/test_clients.py"
+_TWO, _DEEP = "tests/networks/test_two_layer.py", "tests/networks/test_deep.py"
+
+MUTATIONS = (
+    Mutation(
+        "ntk_localsgd/datasets.py",
+        "targets = np.where(labels == classes[1], 1.0, -1.0)",
+        "targets = np.where(labels == classes[0], 1.0, -1.0)",
+        "targets +1 for the first class",
+        (f"{_DATA}::test_two_classes_have_targets_plus_minus_one_by_label",),
+    ),
+    Mutation(
+        "ntk_localsgd/datasets.py",
+        "rng.standard_normal((num_samples, input_dim))",
+        "rng.uniform(-1, 1, (num_samples, input_dim))",
+        "sphere: directions of points of the cube are not uniform",
+        (f"{_DATA}::test_points_are_uniform_on_the_sphere_and_targets_fair",),
+    ),
+    Mutation(
+        "ntk_localsgd/datasets.py",
+        "return min(self.separation, self.most_opposite_pair.distance)",
+        "return max(self.separation, self.most_opposite_pair.distance)",
+        "two-sided separation: the larger distance",
+        (f"{_DATA}::test_separation_matches_brute_force_in_tiles",),
+    ),
+    Mutation(
+        "ntk_localsgd/separation.py",
+        "distances = np.linalg.norm(left[i] - sign * right[j], axis=1)",
+        "distances = np.linalg.norm(left[i] - right[j], axis=1)",
+        "nearly opposite rows: the sign dropped",
+        (f"{_DATA}::test_tiny_separations_keep_their_digits",),
+    ),
+    Mutation(
+        "ntk_localsgd/separation.py",
+        "np.argwhere(product >= nearest - rounding)",
+        "np.argwhere(product >= nearest)",
+        "closest pair by the rounded inner products alone",
+        (f"{_DATA}::test_the_closest_of_many_near_pairs_is_not_left_to_rounded_inner_products",),
+    ),
+    Mutation(
+        "ntk_localsgd/clients.py",
+        "np.arange(width)[None, :] < np.array(self.sizes)[:, None]",
+        "np.arange(width)[None, :] <= np.array(self.sizes)[:, None]",
+        "padding mask: ≤ for <",
+        (f"{_CLIENTS}::test_padding_is_masked_and_only_padding",),
+    ),
+    Mutation(
+        "ntk_localsgd/clients.py",
+        "np.linalg.norm(np.asarray(inputs)[part], 2)",
+        "np.linalg.norm(np.asarray(inputs)[part])",
+        "χ_c: Frobenius norm for the spectral one",
+        (f"{_CLIENTS}::test_spectral_norms",),
+    ),
+    Mutation(
+        "ntk_localsgd/clients.py",
+        "np.full(num_clients, concentration)",
+        "np.full(num_clients, 1 / concentration)",
+        "Dirichlet: the concentration inverted",
+        (f"{_CLIENTS}::test_concentration_goes_from_one_class_to_all",),
+    ),
+    Mutation(
+        "ntk_localsgd/randomness.py",
+        "np.asarray(bits, np.uint32).ravel().tolist()",
+        "np.asarray(bits, np.uint32).ravel()[-1:].tolist()",
+        "a key's high bits dropped",
+        ("tests/test_randomness.py",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/network.py",
+        "return jnp.where(z >= 0, z, 0)",
+        "return jnp.where(z > 0, z, 0)",
+        "σ'(0) = 0",
+        (f"{_TWO}::test_derivative_at_the_kink_is_one_as_in_the_pattern",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/network.py",
+        'partial(jnp.matmul, precision="highest")',
+        "partial(jnp.matmul)",
+        "products in a GPU's default precision",
+        (f"{_TWO}::test_no_product_of_weights_may_be_rounded_to_a_lower_precision_on_a_gpu",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/two_layer.py",
+        "matmul(relu(z), self.signs) / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))",
+        "matmul(relu(z), self.signs) / jnp.asarray(self.width, self.weights.dtype)",
+        "1/m for 1/√m in the outputs",
+        (f"{_TWO}::test_outputs_and_patterns_match_numpy[float32]",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/two_layer.py",
+        "return tuple(z >= 0 for z in self.pre_activations(x))",
+        "return tuple(z > 0 for z in self.pre_activations(x))",
+        "pattern 1{z > 0}",
+        (f"{_TWO}::test_derivative_at_the_kink_is_one_as_in_the_pattern",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/two_layer.py",
+        "jax.random.split(jax.random.fold_in(key, block))",
+        "jax.random.split(key)",
+        "every block of neurons is the same",
+        (f"{_TWO}::test_init_is_made_of_independent_blocks_that_can_be_streamed",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/deep.py",
+        "jnp.asarray(variance**0.5, dtype)",
+        "jnp.asarray(variance, dtype)",
+        "variance for standard deviation at initialization",
+        (f"{_DEEP}::test_weights_have_the_paper_s_variances",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/deep.py",
+        "matmul(hidden[-1], weights.T)",
+        "matmul(hidden[-1], weights)",
+        "a transpose missing between hidden layers",
+        (f"{_DEEP}::test_outputs_and_patterns_match_numpy[3-float64]",),
+    ),
+)

@@ -1,0 +1,144 @@
+"""The checks themselves: directions of inequalities, controls, adversaries, and what counts as broken."""
+
+from tests.mutations.mutation import Mutation
+
+_DIR, _TESTS = "verification", "tests/verification"
+_SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/test_certificates.py"
+_DEEP, _MAIN, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_main.py", f"{_TESTS}/test_worst_in_ball.py"
+_PREDICTION, _THRESHOLDS = f"{_TESTS}/test_prediction.py", f"{_TESTS}/test_thresholds.py"
+
+MUTATIONS = (
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "(~(v >= bound if at_least else v <= bound)).sum()",
+        "(~(v <= bound if at_least else v >= bound)).sum()",
+        "values on the right side of the bound count as failures",
+        (f"{_SAMPLING}::test_values_beyond_the_bound_are_the_failures",),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "holds_with_probability(broken, len(control), DELTA) is False",
+        "holds_with_probability(broken, len(control), DELTA) is not True",
+        "an undecided control counts as broken",
+        (f"{_SAMPLING}::test_a_control_has_broken_only_when_its_whole_interval_lies_above",),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "worst = np.min if at_least else np.max",
+        "worst = np.max if at_least else np.min",
+        "the best value reported as the worst",
+        (f"{_SAMPLING}::test_values_beyond_the_bound_are_the_failures",),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
+        "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / net.width",
+        "np.asarray(kernels.pattern_counts(net, made.inputs), np.float64) / np.sqrt(net.width)",
+        "Gram matrix of a check: 1/√m for 1/m",
+        (f"{_SAMPLING}::test_gram_of_a_check_is_the_mean_over_neurons",),
+    ),
+    Mutation(
+        f"{_DIR}/growth.py",
+        "ends = (-found.upper, -found.lower) if at_least else (found.lower, found.upper)",
+        "ends = (found.lower, found.upper)",
+        "Ω judged as O",
+        (f"{_DEEP}::test_a_constant_that_grows_beyond_the_tolerance_refutes",),
+    ),
+    Mutation(
+        f"{_DIR}/growth.py",
+        "Control(control_setting, control_holds is False, broken.estimate)",
+        "Control(control_setting, holds is False, broken.estimate)",
+        "the control judged by the claim's own values",
+        (f"{_DEEP}::test_a_constant_that_grows_beyond_the_tolerance_refutes",),
+    ),
+    Mutation(
+        f"{_DIR}/kernel_stability.py",
+        "direction = (1.0 if on else -1.0) * inputs[nearest]",
+        "direction = inputs[nearest]",
+        "the adversary never turns a neuron off",
+        (_BALL,),
+    ),
+    Mutation(
+        f"{_DIR}/kernel_stability.py",
+        "return sizes[:, None] + sizes[None, :] - both",
+        "return sizes[:, None] + sizes[None, :]",
+        "|A_i| + |A_j| for |A_i ∪ A_j|",
+        (f"{_BALL}::test_neurons_uncertain_on_either_sample_are_counted_once",),
+    ),
+    Mutation(
+        f"{_DIR}/certificates.py",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING)",
+        "a sign outside the named pairs is forgiven",
+        (_CERTIFICATES,),
+    ),
+    Mutation(
+        f"{_DIR}/certificates.py",
+        "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
+        "self.failed += bool(broken.all() or movement > 1 + _ROUNDING or astray)",
+        "a rate fails only if every round breaks it",
+        (_CERTIFICATES,),
+    ),
+    Mutation(
+        f"{_DIR}/reference_run.py",
+        "weights = weights + total / case.clients.num_clients",
+        "weights = weights + total",
+        "the certificate's reference run: Σ_c for the mean",
+        ("tests/certificate/test_certify.py::test_random_certificates_are_kept",),
+    ),
+    Mutation(
+        f"{_DIR}/key_property.py",
+        "scipy.optimize.nnls(columns, np.ones(len(columns)))",
+        "scipy.optimize.nnls(columns[:, ::-1], np.ones(len(columns)))",
+        "a and b of the fit exchanged",
+        (f"{_DEEP}::test_fit_recovers_the_constants_that_made_the_pairs",),
+    ),
+    Mutation(
+        f"{_DIR}/context.py",
+        "angle = 2 * math.asin(distance / 2)",
+        "angle = math.asin(distance)",
+        "planted pair: a chord taken for an arc's sine",
+        (f"{_DEEP}::test_planted_pair_is_the_closest_one_at_the_distance_asked_for_with_opposite_targets",),
+    ),
+    Mutation(
+        f"{_DIR}/runner.py",
+        "return int(bool(refuted or unbroken or crashed))",
+        "return int(bool(refuted or crashed))",
+        "an unbroken control passes",
+        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+    ),
+    Mutation(
+        f"{_DIR}/predicted_runs.py",
+        "(matmul(jnp.asarray(x, self.weights.dtype), self.initial.T) >= 0,)",
+        "(matmul(jnp.asarray(x, self.weights.dtype), self.weights.T) >= 0,)",
+        "frozen patterns move with the weights",
+        (f"{_PREDICTION}::test_frozen_patterns_follow_the_kernel_regime_at_every_width",),
+    ),
+    Mutation(
+        f"{_DIR}/thresholds.py",
+        "failure_interval(counts[middle], trials).upper <= DELTA",
+        "counts[middle] / trials <= DELTA",
+        "a threshold decided by the rate instead of its interval",
+        (f"{_THRESHOLDS}::test_one_failure_among_forty_seeds_is_no_failure_rate_of_a_tenth_and_no_proof_of_one",),
+    ),
+    Mutation(
+        f"{_DIR}/thresholds.py",
+        "np.append(losses, np.inf)",
+        "losses",
+        "a diverged run passes for a short one",
+        (f"{_THRESHOLDS}::test_a_diverged_run_ends_with_an_infinite_loss",),
+    ),
+    Mutation(
+        f"{_DIR}/width_thresholds.py",
+        '-1 if name in ("λ0", "φ") else 1',
+        "1",
+        "needed widths compared in the wrong direction in λ0",
+        (f"{_THRESHOLDS}::test_needed_widths_may_grow_no_faster_than_those_asked_for",),
+    ),
+    Mutation(
+        f"{_DIR}/federated_convergence.py",
+        '"K": spec.num_clients}',
+        '"K": 1}',
+        "C4: η for η/K",
+        (f"{_THRESHOLDS}::test_losses_at_the_bound_have_ratio_one_and_slower_ones_more",),
+    ),
+)

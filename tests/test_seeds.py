@@ -1,0 +1,75 @@
+"""Many networks at once: what each would find alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from ntk_localsgd import clients, datasets, local_sgd, networks
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.seeds import run_seeds
+
+DATA = datasets.sphere(jax.random.key(0), 12, 6)
+SPLIT = clients.iid(jax.random.key(1), DATA, 3)
+
+# The same sums in the same float64, in an order that the compiler may choose: some roundings a step.
+CLOSE = 1e-10
+
+
+def _two_layer(seed):
+    return networks.TwoLayerReLU.init(jax.random.key(seed), width=32, input_dim=6, dtype=np.float64)
+
+
+def _deep(seed):
+    return networks.DeepReLU.init(jax.random.key(seed), width=16, depth=2, input_dim=6, dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("make", "step", "batch", "observe"),
+    [
+        (_two_layer, 0.2, None, ("flip_fraction", "smallest_eigenvalue", "client_drift")),
+        (_two_layer, 0.2, 2, ("gradient_difference",)),
+        (_deep, 0.01, None, ("layer_spectral_movement", "distance_to_average")),
+    ],
+)
+def test_every_network_runs_as_it_does_alone(make, step, batch, observe):
+    nets = [make(seed) for seed in range(3)]
+    config = local_sgd.LocalSGD(step, 2, 4, batch)
+    keys = [jax.random.key(10 + seed) for seed in range(3)] if batch else None
+    together = run_seeds(nets, DATA, SPLIT, config, keys=keys, observe=observe, gram_every=2)
+    for k, (net, run) in enumerate(zip(nets, together, strict=True)):
+        key = keys[k] if keys else None
+        alone = local_sgd.run(net, DATA, SPLIT, config, key=key, observe=observe, gram_every=2)
+        assert run.trajectory.attrs == alone.trajectory.attrs
+        assert set(run.trajectory) == set(alone.trajectory)
+        for name in alone.trajectory:
+            np.testing.assert_allclose(run.trajectory[name], alone.trajectory[name], rtol=CLOSE, atol=CLOSE)
+        for mine, other in zip(run.network.trained, alone.network.trained, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=CLOSE, atol=CLOSE)
+
+
+def test_a_network_that_diverges_does_so_alone():
+    # Targets 10⁴ times as large change nothing about stability: all networks are unstable, or none is. So one network
+    # starts with weights so small that it sits at 0, where nothing moves, and the others blow up.
+    nets = [_two_layer(seed) for seed in range(2)]
+    still = nets[0].with_trained((-np.abs(nets[0].weights) * 1e-300,))
+    positive = datasets.from_arrays(np.abs(DATA.inputs), DATA.targets)
+    config = local_sgd.LocalSGD(50.0, 3, 6)
+    runs = run_seeds([still, nets[1]], positive, SPLIT, config)
+    alone = [local_sgd.run(net, positive, SPLIT, config) for net in (still, nets[1])]
+    assert runs[0].diverged_at is None
+    assert runs[1].diverged_at == alone[1].diverged_at
+    for run, other in zip(runs, alone, strict=True):
+        np.testing.assert_allclose(run.trajectory.loss, other.trajectory.loss, rtol=CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("nets", "keys", "sentence"),
+    [
+        ([], None, "nets is empty"),
+        ([_two_layer(0), _deep(0)], None, "nets have 2 different shapes"),
+        ([_two_layer(0)], [jax.random.key(0)] * 2, "keys are 2"),
+    ],
+)
+def test_what_does_not_fit_gets_one_sentence(nets, keys, sentence):
+    with pytest.raises(InputError, match=sentence):
+        run_seeds(nets, DATA, SPLIT, local_sgd.LocalSGD(0.1, 1, 1), keys=keys)
