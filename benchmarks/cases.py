@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,38 +39,39 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A number that a case is to reach: ``ratio`` to the fastest peer, ``share`` of the product's rate, ``peak``."""
+    """What a case is to reach.
+
+    ``ratio``: at least that many times as fast as a route, or as the fastest peer; ``slowdown``: that route takes at
+    most so many times as long; ``share``: at least that part of a large product's rate; ``peak``: at most that many
+    bytes.
+    """
 
     case: str
-    kind: str
+    kind: Literal["ratio", "slowdown", "share", "peak"]
     bound: float
-    against: str | None = None  # one route; None: the fastest of all
+    against: str | None = None
 
     def verdict(self, rows: list[dict[str, Any]]) -> str:
         """Met or missed, and by how much."""
-        mine = {row["route"]: row for row in rows if row["case"] == self.case and row.get("seconds")}
-        if OURS not in mine:
+        timed = {row["route"]: row for row in rows if row["case"] == self.case and "seconds" in row}
+        if OURS not in timed:
             return f"{self.case}: not measured"
-        if self.kind == "ratio":
-            peers = {name: row for name, row in mine.items() if row["peer"] and self.against in (None, name)}
-            if not peers:
-                return f"{self.case}: no peer was measured"
-            fastest = min(peers, key=lambda name: peers[name]["ratio"])
-            found, text = peers[fastest]["ratio"], f"{peers[fastest]['ratio']:.3g}× {fastest}"
-            met = found >= self.bound
-            return f"{self.case}: {_word(met)}, {text}, target ≥ {self.bound:g}×"
         if self.kind == "share":
-            found = mine[OURS]["share"]
-            met, text = found >= self.bound, f"{found:.0%} of one large product's rate, target ≥ {self.bound:.0%}"
-            return f"{self.case}: {_word(met)}, {text}"
-        found = mine[OURS]["peak"]
-        return (
-            f"{self.case}: {_word(found <= self.bound)}, {found / 2**30:.2f} GiB, target ≤ {self.bound / 2**30:g} GiB"
-        )
+            found = timed[OURS].get("share", 0.0)
+            return self._said(found >= self.bound, f"{found:.0%} of a large product's rate", f"≥ {self.bound:.0%}")
+        if self.kind == "peak":
+            found = timed[OURS]["peak"]
+            return self._said(found <= self.bound, f"{found / 2**30:.2f} GiB", f"≤ {self.bound / 2**30:g} GiB")
+        ratios = {name: row["ratio"] for name, row in timed.items() if row["peer"] and self.against in (None, name)}
+        if not ratios:
+            return f"{self.case}: no peer was measured"
+        name, found = min(ratios.items(), key=lambda pair: pair[1])
+        if self.kind == "slowdown":
+            return self._said(found <= self.bound, f"{name} takes {found:.2f} times as long", f"≤ {self.bound:g}")
+        return self._said(found >= self.bound, f"{found:.3g} times as fast as {name}", f"≥ {self.bound:g}")
 
-
-def _word(met: bool) -> str:
-    return "met" if met else "**missed**"
+    def _said(self, met: bool, found: str, wanted: str) -> str:
+        return f"{self.case}: {'met' if met else '**missed**'}, {found}, target {wanted}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,6 +34,7 @@ def works(smoke: bool) -> tuple[Work, ...]:
         two_layer_gram(smoke),
         local_gd(products, smoke),
         tracking(smoke),
+        seeds(smoke),
         smallest_eigenvalue(smoke),
         predicted(smoke),
     )
@@ -88,9 +89,9 @@ def deep_gram(products: tuple[Route, ...], smoke: bool) -> Work:
     )  # fmt: skip
 
 
-def two_layer_problem(n: int, m: int) -> dict[str, np.ndarray]:
+def two_layer_problem(n: int, m: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Network and inputs."""
-    net = networks.TwoLayerReLU.init(jax.random.key(0), width=m, input_dim=INPUT_DIM, dtype=np.float32)
+    net = networks.TwoLayerReLU.init(jax.random.key(seed), width=m, input_dim=INPUT_DIM, dtype=np.float32)
     return {"weights": np.asarray(net.weights), "signs": np.asarray(net.signs), "x": samples(n)["x"]}
 
 
@@ -184,6 +185,24 @@ def tracking(smoke: bool) -> Work:
     return Work("tracking", "Tracked against untracked Local GD, K = 4, τ = 5", cases, targets, because="the same run")
 
 
+def seeds(smoke: bool) -> Work:
+    """Many small two-layer networks at once, against one run after the other."""
+    count, m, rounds = (4, 32, 2) if smoke else (64, 1024, 20)
+    loop = Route("a loop over seeds", settings={"at_once": False})
+    settings = local_gd_settings(m, 4, 5, rounds) | {"step_size": 0.3}
+    case = Case(f"{count} seeds, m = {m}", "seeds", partial(seeds_problem, count, m), settings,
+                (Route(OURS, settings={"at_once": True}), loop))  # fmt: skip
+    bound = 0.95 if jax.default_backend() == "cpu" else 5
+    return Work("seeds", "Many networks at once, two layers, K = 4, n_c = 16, τ = 5", (case,),
+                (Target(case.label, "ratio", bound, loop.name),), because=FLIPS)  # fmt: skip
+
+
+def seeds_problem(count: int, m: int) -> dict[str, np.ndarray]:
+    """Networks and 64 samples."""
+    nets = [two_layer_problem(1, m, seed) for seed in range(count)]
+    return samples(64) | {name: np.stack([net[name] for net in nets]) for name in ("weights", "signs")}
+
+
 def smallest_eigenvalue(smoke: bool) -> Work:
     """Rigorous enclosure of λ_min in float64, against eigenvalues without one and against ball arithmetic."""
     lapack = Route("scipy eigvalsh", "with_scipy")
@@ -194,7 +213,7 @@ def smallest_eigenvalue(smoke: bool) -> Work:
         *(eigenvalue_case(n, (Route(OURS), lapack), left_out={flint.name: "n ≤ 150"}) for n in large),
     )
     targets = tuple(Target(case.label, "ratio", 1.0, lapack.name) for case in cases[1:])
-    why = "distance from the enclosure over ‖A‖₂; LAPACK's own error is a small multiple of n·u"
+    why = "distance from the enclosure; LAPACK's own error is a small multiple of n·u·‖A‖₂"
     return Work("smallest-eigenvalue", "Smallest eigenvalue of the Gram matrix, float64", cases, targets,
                 agreement=outside, tolerance=1e-12, because=why)  # fmt: skip
 

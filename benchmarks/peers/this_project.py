@@ -7,6 +7,7 @@ import numpy as np
 from serving import Moved, serve
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction
+from ntk_localsgd.seeds import run_seeds
 
 
 def network(arrays):
@@ -22,16 +23,19 @@ def gram(arrays, settings):
     return lambda: jax.block_until_ready(kernels.empirical_gram(net, x))
 
 
+def data_of(arrays, settings):
+    """Data, clients of equal size, settings of a run."""
+    data = datasets.from_arrays(arrays["x"], arrays["y"])
+    split = clients.Clients(tuple(np.split(np.arange(len(data.inputs)), settings["num_clients"])))
+    return data, split, local_sgd.LocalSGD(settings["step_size"], settings["local_steps"], settings["num_rounds"])
+
+
 def local_gd(arrays, settings, observe=()):
     """What the run adds to the weights, all layers in one vector."""
-    net = network(arrays)
-    data = datasets.from_arrays(arrays["x"], arrays["y"])
-    parts = np.split(np.arange(len(data.inputs)), settings["num_clients"])
-    split = clients.Clients(tuple(parts))
-    config = local_sgd.LocalSGD(settings["step_size"], settings["local_steps"], settings["num_rounds"])
+    net, problem = network(arrays), data_of(arrays, settings)
 
     def route():
-        after = local_sgd.run(net, data, split, config, observe=observe).network.trained
+        after = local_sgd.run(net, *problem, observe=observe).network.trained
         return Moved(jax.block_until_ready(after), net.trained)
 
     return route
@@ -39,6 +43,19 @@ def local_gd(arrays, settings, observe=()):
 
 def tracked(arrays, settings):
     return local_gd(arrays, settings, observe=tuple(settings["observe"]))
+
+
+def seeds(arrays, settings):
+    """Several two-layer networks on the same data, all at once or one run after the other."""
+    pairs = zip(arrays["weights"], arrays["signs"], strict=True)
+    nets = [networks.TwoLayerReLU.from_arrays(weights, signs) for weights, signs in pairs]
+    problem = data_of(arrays, settings)
+
+    def route():
+        runs = run_seeds(nets, *problem) if settings["at_once"] else [local_sgd.run(net, *problem) for net in nets]
+        return Moved(jax.block_until_ready([run.network.weights for run in runs]), arrays["weights"])
+
+    return route
 
 
 def smallest_eigenvalue(arrays, settings):
@@ -75,5 +92,15 @@ def second_moment(arrays, settings):
 
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
-    works = [gram, local_gd, tracked, smallest_eigenvalue, product, predicted_local_gd, contraction, second_moment]
+    works = [
+        gram,
+        local_gd,
+        tracked,
+        seeds,
+        smallest_eigenvalue,
+        product,
+        predicted_local_gd,
+        contraction,
+        second_moment,
+    ]
     sys.exit(serve({work.__name__: work for work in works}))
