@@ -83,7 +83,7 @@ MUTATIONS = (
         "weights = weights + total / case.clients.num_clients",
         "weights = weights + total",
         "the certificate's reference run: Σ_c for the mean",
-        ("tests/certificate/test_certify.py::test_random_certificates_are_kept",),
+        (f"{_TESTS}/test_reference_run.py",),
     ),
     Mutation(
         f"{_DIR}/key_property.py",
