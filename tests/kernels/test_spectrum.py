@@ -6,6 +6,7 @@ import pytest
 
 from ntk_localsgd import kernels
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels import spectrum
 from ntk_localsgd.kernels.spectrum import _cholesky_lower
 
 U = np.finfo(np.float64).eps / 2
@@ -109,6 +110,48 @@ def test_large_matrix_is_no_wider_than_promised():
     found = kernels.smallest_eigenvalue(a)
     assert 0 < found.lower < np.linalg.eigvalsh(a)[0] < found.upper
     assert found.width <= 10 * n * U * np.trace(a)
+
+
+@pytest.fixture
+def shift_and_invert(monkeypatch):
+    """The route of large matrices at every size, and how often it gave an answer."""
+    answers, route = [], spectrum._inverse_lanczos
+
+    def counted(a):
+        answers.append(route(a) is not None)
+        return route(a)
+
+    monkeypatch.setattr(spectrum, "_LARGE", 1)
+    monkeypatch.setattr(spectrum, "_inverse_lanczos", counted)
+    return answers
+
+
+@pytest.mark.parametrize("smallest", [1.0, 1e-3, 1e-8])
+def test_shift_and_invert_encloses_as_tightly(shift_and_invert, smallest):
+    for n, rest in ((8, np.linspace(1, 3, 7)), (24, np.geomspace(1.001, 2, 23)), (24, np.ones(23))):
+        a = _with_spectrum(np.append(smallest, rest))
+        found = kernels.smallest_eigenvalue(a)
+        assert not _has_eigenvalue_below(a, found.lower)
+        assert _has_eigenvalue_below(a, np.nextafter(found.upper, np.inf))
+        assert found.width <= 10 * n * U * np.trace(a)
+    assert all(shift_and_invert)
+
+
+def test_shift_and_invert_settles_in_a_dense_bulk(shift_and_invert):
+    # The other eigenvalues begin a thousandth above the smallest: Lanczos steps without shifts would need hundreds.
+    a = _with_spectrum(np.append(0.1, np.linspace(0.1001, 4, 299)))
+    found = kernels.smallest_eigenvalue(a)
+    assert found.lower < np.linalg.eigvalsh(a)[0] < found.upper
+    assert found.width <= 10 * 300 * U * np.trace(a)
+    assert shift_and_invert == [True]
+
+
+@pytest.mark.parametrize("a", [_with_spectrum(np.array([-2.0, -1.0, 0.5, 3.0])), np.ones((30, 30)), np.zeros((3, 3))])
+def test_without_a_positive_definite_matrix_shift_and_invert_leaves_it_to_lapack(shift_and_invert, a):
+    found, smallest = kernels.smallest_eigenvalue(a), np.linalg.eigvalsh(a)[0]
+    assert found.lower <= smallest + 1e-13
+    assert found.upper >= smallest - 1e-13
+    assert not any(shift_and_invert)
 
 
 def test_an_approximate_eigenvalue_is_never_returned_as_a_bound():

@@ -1,0 +1,49 @@
+"""Each peer's environment: made once under build/bench, and the reason in a sentence where that fails."""
+
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+FOLDER = ROOT / "build" / "bench"
+
+#: What pip installs, by environment; "project" is the one that this runs in. Where PyPI's torch is meant for a GPU, a
+#: CPU build can be named in pip's own configuration: nothing here says where packages come from.
+REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    "project": (),
+    "pytorch": ("torch==2.13.0", "numpy==2.4.6"),
+    "fedjax": ("fedjax==0.0.17", "jax==0.5.3", "jaxlib==0.5.3", "numpy==2.4.6"),
+    "flower": ("flwr[simulation]==1.42.0", "torch==2.13.0", "numpy==2.4.6"),
+}
+
+
+class NotInstalledError(Exception):
+    """A peer that cannot be had here; the message says why."""
+
+
+def python_of(name: str) -> pathlib.Path:
+    """Interpreter of an environment, which is made first when it is missing or its requirements have changed."""
+    if not REQUIREMENTS[name]:
+        return pathlib.Path(sys.executable)
+    folder = FOLDER / name
+    python, stamp, wanted = folder / "bin" / "python", folder / ".stamp", "\n".join(REQUIREMENTS[name])
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS[name])
+        stamp.write_text(wanted)  # last, so that an installation that failed half-way is repeated
+    return python
+
+
+def versions_of(name: str) -> dict[str, str]:
+    """Installed versions of what an environment was made for."""
+    code = "import importlib.metadata as m, sys; print(*(m.version(name) for name in sys.argv[1:]))"
+    names = [requirement.split("==")[0].split("[")[0] for requirement in REQUIREMENTS[name]]
+    done = subprocess.run([python_of(name), "-c", code, *names], capture_output=True, text=True, check=True)
+    return dict(zip(names, done.stdout.split(), strict=True))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise NotInstalledError(lines[-1][:200] if lines else f"exit code {done.returncode}")

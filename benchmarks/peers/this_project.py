@@ -1,0 +1,79 @@
+"""This project's own route to every work."""
+
+import sys
+
+import jax
+import numpy as np
+from serving import Moved, serve
+
+from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction
+
+
+def network(arrays):
+    """The network whose arrays were stored."""
+    if "signs" in arrays:
+        return networks.TwoLayerReLU.from_arrays(arrays["weights"], arrays["signs"])
+    hidden = [arrays[f"hidden_{layer}"] for layer in range(sum(name.startswith("hidden_") for name in arrays))]
+    return networks.DeepReLU.from_arrays(arrays["input_weights"], hidden, arrays["output_weights"])
+
+
+def gram(arrays, settings):
+    net, x = network(arrays), arrays["x"]
+    return lambda: jax.block_until_ready(kernels.empirical_gram(net, x))
+
+
+def local_gd(arrays, settings, observe=()):
+    """What the run adds to the weights, all layers in one vector."""
+    net = network(arrays)
+    data = datasets.from_arrays(arrays["x"], arrays["y"])
+    parts = np.split(np.arange(len(data.inputs)), settings["num_clients"])
+    split = clients.Clients(tuple(parts))
+    config = local_sgd.LocalSGD(settings["step_size"], settings["local_steps"], settings["num_rounds"])
+
+    def route():
+        after = local_sgd.run(net, data, split, config, observe=observe).network.trained
+        return Moved(jax.block_until_ready(after), net.trained)
+
+    return route
+
+
+def tracked(arrays, settings):
+    return local_gd(arrays, settings, observe=tuple(settings["observe"]))
+
+
+def smallest_eigenvalue(arrays, settings):
+    return lambda: np.array(kernels.smallest_eigenvalue(arrays["gram"]))
+
+
+def product(arrays, settings):
+    square = jax.random.normal(jax.random.key(4), (settings["size"], settings["size"]), np.float32)
+    multiply = jax.jit(networks.matmul)
+    return lambda: jax.block_until_ready(multiply(square, square))
+
+
+def _predicted(arrays, settings):
+    parts = np.split(np.arange(len(arrays["gram"])), settings["num_clients"])
+    return clients.Clients(tuple(parts)), {name: settings[name] for name in ("step_size", "local_steps")}
+
+
+def predicted_local_gd(arrays, settings):
+    split, steps = _predicted(arrays, settings)
+    gram, start, rounds = arrays["gram"], arrays["residual"], settings["num_rounds"]
+    return lambda: prediction.local_gd(gram, split, start, num_rounds=rounds, **steps)[-1]
+
+
+def contraction(arrays, settings):
+    split, steps = _predicted(arrays, settings)
+    return lambda: prediction.contraction(arrays["gram"], split, **steps).norm
+
+
+def second_moment(arrays, settings):
+    split, steps = _predicted(arrays, settings)
+    steps |= {"num_rounds": settings["num_rounds"], "batch_size": settings["batch_size"]}
+    return lambda: prediction.local_sgd_second_moment(arrays["gram"], split, arrays["residual"], **steps)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    works = [gram, local_gd, tracked, smallest_eigenvalue, product, predicted_local_gd, contraction, second_moment]
+    sys.exit(serve({work.__name__: work for work in works}))

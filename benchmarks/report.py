@@ -1,0 +1,126 @@
+"""Results as small JSON files with the environment they were measured in, and the README's tables made from them."""
+
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+from benchmarks.cases import OURS, Work
+from benchmarks.environments import REQUIREMENTS, NotInstalledError, versions_of
+from ntk_localsgd import results
+
+HERE = pathlib.Path(__file__).parent
+BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
+
+
+def environment(used: set[str]) -> dict[str, Any]:
+    """Device, versions here and in the peers' environments that were used, and how busy the machine is."""
+    peers = {}
+    for name in sorted(used):
+        if REQUIREMENTS[name]:
+            try:
+                peers[name] = versions_of(name)
+            except NotInstalledError as reason:
+                peers[name] = {"not installed": str(reason)}
+    return {
+        "device": results.device_name(), "processor": _processor(), "versions": results.versions(), "peers": peers,
+        "load_average": round(os.getloadavg()[0], 2),
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def of_work(work: Work, rows: list[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of a work."""
+    return {
+        "title": work.title, "operations": work.formula, "tolerance": work.tolerance, "because": work.because,
+        "verdicts": [target.verdict(rows) for target in work.targets], "environment": about,
+        "rows": [{name: _short(value) for name, value in row.items()} for row in rows],
+    }  # fmt: skip
+
+
+def of_growth(rows: dict[str, dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of the fitted exponents."""
+    short = {name: {key: _short(value) for key, value in row.items()} for name, row in rows.items()}
+    return {"title": "Growth of this project's time", "environment": about, "growth": short}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def write(name: str, stored: dict[str, Any], folder: pathlib.Path) -> None:
+    """One JSON file a work, so that `--only` replaces no other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(stored, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[\s+([-\d.e+,\s]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def render(folder: pathlib.Path, order: list[str]) -> str:
+    """The tables of all stored results, in Markdown."""
+    stored = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / f"{n}.json" for n in order) if p.exists()]
+    return "\n\n".join(_growth_table(one) if "growth" in one else _table(one) for one in stored)
+
+
+def _table(stored: dict[str, Any]) -> str:
+    lines = [f"### {stored['title']}", ""]
+    lines += [f"- {verdict}" for verdict in stored["verdicts"]] + [""] * bool(stored["verdicts"])
+    lines += [
+        "| size | route | seconds | times ours | rate | share | peak | agreement |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in stored["rows"]:
+        cells = [row["case"], f"**{row['route']}**" if row["route"] == OURS else row["route"]]
+        if "seconds" in row:
+            cells += [
+                f"{row['seconds']:.3g}",
+                f"{row['ratio']:.3g}×" if "ratio" in row else "",
+                f"{row['rate'] / 1e9:.3g} Gop/s" if "rate" in row else "",
+                f"{row['share']:.0%}" if "share" in row else "",
+                f"{row['peak'] / 2**30:.2f} GiB",
+                f"{row['agreement']:.1e}" if "agreement" in row else "",
+            ]
+        else:
+            cells += [row.get("note", ""), *[""] * 5]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", f"Results agree within {stored['tolerance']:g}: {stored['because']}."]
+    if stored["operations"]:
+        lines.append(f"Operations: {stored['operations']}; share: of the faster of the large products.")
+    return "\n".join([*lines, _about(stored["environment"])])
+
+
+def _growth_table(stored: dict[str, Any]) -> str:
+    lines = [f"### {stored['title']}", "", "| varied | sizes | seconds | fitted exponent | operation count's |"]
+    lines += ["|---|---|---|---|---|"]
+    for name, row in stored["growth"].items():
+        seconds = ", ".join(f"{value:.2g}" for value in row["seconds"])
+        sizes = ", ".join(f"{value:g}" for value in row["sizes"])
+        lines.append(f"| {name} | {sizes} | {seconds} | {row['exponent']:.2f} | {row['counted']:.2f} |")
+    return "\n".join([*lines, "", _about(stored["environment"])])
+
+
+def _about(environment: dict[str, Any]) -> str:
+    versions = environment["versions"]
+    here = [f"{name} {versions[name]}" for name in ("python", "jax", "neural-tangents", "numpy", "scipy")]
+    peers = [
+        f"{name} ({', '.join(f'{k} {v}' for k, v in found.items())})" for name, found in environment["peers"].items()
+    ]
+    load = f"load average {environment['load_average']:g}"
+    return f"Measured on {environment['device']} ({environment['processor']}), {load}: {', '.join(here + peers)}."
+
+
+def into_readme(tables: str, readme: pathlib.Path = HERE / "README.md") -> None:
+    """Replace what stands between the two marks."""
+    text = readme.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,246 @@
+"""The works: what is measured, at which sizes, against whom, and what is aimed at."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.linalg
+
+from benchmarks.cases import OURS, Case, Route, Target, Work
+from ntk_localsgd import datasets, kernels, networks, trajectory
+
+INPUT_DIM = 64
+FLIPS = "float32 sums in different orders; a pre-activation that rounding moves across 0 changes one neuron of one row"
+
+PRODUCT = Route("one large product", function="product", checked=False)
+TORCH_PRODUCT = Route("one large product, PyTorch", "with_pytorch", "pytorch", function="product", checked=False)
+GRAM_PEERS = (
+    Route("neural-tangents, Jacobian contraction", "with_neural_tangents", settings={"implementation": 1}),
+    Route("neural-tangents, NTK-vector products", "with_neural_tangents", settings={"implementation": 2}),
+    Route("torch.func, Jacobian", "with_pytorch", "pytorch", {"method": "jacobian"}),
+    Route("torch.func, NTK-vector products", "with_pytorch", "pytorch", {"method": "products"}),
+)
+
+
+def works(smoke: bool) -> tuple[Work, ...]:
+    """All works; ``smoke``: at sizes that only try the pipeline."""
+    products = tuple(
+        Route(r.name, r.script, r.environment, {"size": 256 if smoke else 4096}, r.function, checked=False)
+        for r in (PRODUCT, TORCH_PRODUCT)
+    )
+    return (
+        deep_gram(products, smoke),
+        two_layer_gram(smoke),
+        local_gd(products, smoke),
+        tracking(smoke),
+        smallest_eigenvalue(smoke),
+        predicted(smoke),
+    )
+
+
+def deep_network(width: int, depth: int) -> dict[str, np.ndarray]:
+    """Arrays of a `DeepReLU` in float32."""
+    net = networks.DeepReLU.init(jax.random.key(3), width=width, depth=depth, input_dim=INPUT_DIM, dtype=np.float32)
+    hidden = {f"hidden_{layer}": np.asarray(w) for layer, w in enumerate(net.hidden_weights)}
+    return hidden | {
+        "input_weights": np.asarray(net.input_weights),
+        "output_weights": np.asarray(net.output_weights),
+    }
+
+
+def samples(num_samples: int) -> dict[str, np.ndarray]:
+    """Inputs on the sphere and targets ±1."""
+    data = datasets.sphere(jax.random.key(0), num_samples, INPUT_DIM)
+    return {"x": data.inputs.astype(np.float32), "y": data.targets.astype(np.float32)}
+
+
+def deep_problem(num_samples: int, width: int, depth: int) -> dict[str, np.ndarray]:
+    """Network and samples."""
+    return deep_network(width, depth) | samples(num_samples)
+
+
+def deep_gram_case(n: int, m: int, depth: int, routes: tuple[Route, ...], **more: Any) -> Case:
+    """Forward through the input layer and L others, backward through L − 1, two Gram products a layer."""
+    operations = 2 * (n * m * INPUT_DIM + (2 * depth - 1) * n * m**2 + 2 * depth * n**2 * m)
+    arrays = partial(gram_problem, n, m, depth)
+    return Case(f"n = {n}, m = {m}, L = {depth}", "gram", arrays, {}, routes, operations, **more)
+
+
+def gram_problem(n: int, m: int, depth: int) -> dict[str, np.ndarray]:
+    """Network and inputs."""
+    return deep_network(m, depth) | {"x": samples(n)["x"]}
+
+
+def deep_gram(products: tuple[Route, ...], smoke: bool) -> Work:
+    """Deep Gram matrix in float32."""
+    sizes = [(8, 32, 2), (16, 64, 3)] if smoke else [(64, 256, 2), (128, 512, 2), (128, 1024, 3)]
+    routes = (Route(OURS), *GRAM_PEERS, *products)
+    n, m, depth = (32, 64, 3) if smoke else (512, 2048, 3)
+    why = f"not run: its Jacobian takes {4 * n * depth * m**2 / 1e9:.0f} GB"
+    passes = f"not run: {n}² passes of the network take minutes"
+    left_out = {r.name: why if "Jacobian" in r.name else passes for r in GRAM_PEERS}
+    large = deep_gram_case(n, m, depth, routes, left_out=left_out)
+    cases = (*(deep_gram_case(*size, routes) for size in sizes), large)
+    targets = (Target(cases[-2].label, "ratio", 100), Target(large.label, "share", 0.8))
+    return Work(
+        "deep-gram", "Deep Gram matrix", cases, targets, "2 (nmd + (2L − 1) nm² + 2L n²m)", because=FLIPS
+    )  # fmt: skip
+
+
+def two_layer_problem(n: int, m: int) -> dict[str, np.ndarray]:
+    """Network and inputs."""
+    net = networks.TwoLayerReLU.init(jax.random.key(0), width=m, input_dim=INPUT_DIM, dtype=np.float32)
+    return {"weights": np.asarray(net.weights), "signs": np.asarray(net.signs), "x": samples(n)["x"]}
+
+
+def two_layer_gram(smoke: bool) -> Work:
+    """Two-layer Gram matrix in float32; the peers at a width whose Jacobian takes 2 GB, which fits with its copies."""
+    n, common, full = (50, 128, 1000) if smoke else (1000, 8192, 100_000)
+    why = f"not run: its Jacobian takes {4 * n * full * INPUT_DIM / 1e9:.0f} GB; largest size above"
+    left_out = {
+        r.name: why if "Jacobian" in r.name else "not run: takes minutes; largest size above" for r in GRAM_PEERS
+    }
+    routes = (Route(OURS), *GRAM_PEERS)
+    cases = tuple(
+        Case(f"n = {n}, m = {m}", "gram", partial(two_layer_problem, n, m), {}, routes, left_out=out)
+        for m, out in ((common, {}), (full, left_out))
+    )
+    targets = (Target(cases[0].label, "ratio", 100), Target(cases[1].label, "peak", 2 * 2**30))
+    return Work("two-layer-gram", "Two-layer Gram matrix", cases, targets, because=FLIPS)
+
+
+def local_gd_settings(width: int, num_clients: int, local_steps: int, num_rounds: int) -> dict[str, Any]:
+    """Settings of a run; the step size is a fraction of that at which a client's loss stops falling."""
+    steps = {"num_clients": num_clients, "local_steps": local_steps, "num_rounds": num_rounds}
+    return steps | {"step_size": 0.05 / width}
+
+
+def local_gd_operations(n: int, m: int, depth: int, steps: int) -> float:
+    """Gradient steps on n samples: forward through the input layer and L others, L weight gradients, backward L − 1."""
+    return 2.0 * steps * n * (INPUT_DIM * m + (3 * depth - 1) * m**2)
+
+
+def local_gd_case(
+    m: int, depth: int, routes: tuple[Route, ...], *, clients: int, held: int, tau: int, rounds: int
+) -> Case:
+    """Local GD with K clients of n_c samples."""
+    return Case(
+        f"m = {m}, L = {depth}, {rounds} rounds", "local_gd", partial(deep_problem, clients * held, m, depth),
+        local_gd_settings(m, clients, tau, rounds), routes,
+        local_gd_operations(clients * held, m, depth, tau * rounds),
+    )  # fmt: skip
+
+
+def local_gd(products: tuple[Route, ...], smoke: bool) -> Work:
+    """Deep Local GD in float32, full batches, plain averaging."""
+    clients, held = (2, 8) if smoke else (10, 64)
+    routes = (
+        Route(OURS),
+        Route("PyTorch loop", "with_pytorch", "pytorch"),
+        Route("FedJAX", "with_fedjax", "fedjax"),
+        Route("Flower simulation", "with_flower", "flower", arguments=(str(clients),), alone=True),
+        *products,
+    )
+    sizes = [(32, 2, 2)] if smoke else [(256, 2, 20), (1024, 2, 4), (2048, 3, 1)]
+    cases = tuple(
+        local_gd_case(m, depth, routes, clients=clients, held=held, tau=5, rounds=rounds) for m, depth, rounds in sizes
+    )
+    targets = (
+        *(Target(case.label, "ratio", 1.4) for case in cases),
+        *(Target(case.label, "share", 0.7) for case in cases[1:]),
+    )
+    title = f"Local GD, K = {clients}, n_c = {held}, τ = 5"
+    return Work(
+        "local-gd",
+        title,
+        cases,
+        targets,
+        "2 R τ K n_c (dm + (3L − 1) m²)",
+        because="what rounds add to the weights; " + FLIPS,
+    )
+
+
+def tracking(smoke: bool) -> Work:
+    """The same run, with more and more observed: an untracked run is what others are compared with."""
+    by_time = {when: [name for name, entry in trajectory.OBSERVABLES.items() if entry.when == when]
+               for when in ("round", "taken")}  # fmt: skip
+    observed = {
+        "every round end": by_time["round"],
+        "round ends and every step beside the round's start": by_time["round"] + by_time["taken"],
+        "every step beside the average": ["gradient_difference", "distance_to_average"],
+    }
+    routes = tuple(
+        Route(name, function="tracked", settings={"observe": names}) for name, names in ({OURS: []} | observed).items()
+    )
+    sizes = [(32, 2, 8, 2)] if smoke else [(256, 3, 256, 20), (1024, 2, 64, 4)]
+    clients = 4
+    cases = tuple(
+        Case(f"m = {m}, L = {depth}, n_c = {held}", "tracked", partial(deep_problem, clients * held, m, depth),
+             local_gd_settings(m, clients, 5, rounds), routes)
+        for m, depth, held, rounds in sizes
+    )  # fmt: skip
+    targets = tuple(Target(case.label, "slowdown", 1.2, "every round end") for case in cases)
+    return Work("tracking", "Tracked against untracked Local GD, K = 4, τ = 5", cases, targets, because="the same run")
+
+
+def smallest_eigenvalue(smoke: bool) -> Work:
+    """Rigorous enclosure of λ_min in float64, against eigenvalues without one and against ball arithmetic."""
+    lapack = Route("scipy eigvalsh", "with_scipy")
+    flint = Route("python-flint", "with_flint")
+    small, *large = (20, 60) if smoke else (150, 2000, 5000)
+    cases = (
+        eigenvalue_case(small, (Route(OURS), lapack, flint)),
+        *(eigenvalue_case(n, (Route(OURS), lapack), left_out={flint.name: "n ≤ 150"}) for n in large),
+    )
+    targets = tuple(Target(case.label, "ratio", 1.0, lapack.name) for case in cases[1:])
+    why = "distance from the enclosure over ‖A‖₂; LAPACK's own error is a small multiple of n·u"
+    return Work("smallest-eigenvalue", "Smallest eigenvalue of the Gram matrix, float64", cases, targets,
+                agreement=outside, tolerance=1e-12, because=why)  # fmt: skip
+
+
+def eigenvalue_case(n: int, routes: tuple[Route, ...], **more: Any) -> Case:
+    """Infinite-width Gram matrix of n points on the sphere."""
+    return Case(f"n = {n}", "smallest_eigenvalue", partial(limit_gram, n), {}, routes, **more)
+
+
+def limit_gram(n: int) -> dict[str, np.ndarray]:
+    """H^∞ in float64."""
+    return {"gram": np.asarray(kernels.infinite_gram(datasets.sphere(jax.random.key(1), n, INPUT_DIM).inputs))}
+
+
+def outside(found: np.ndarray, ours: np.ndarray) -> float:
+    """How far an interval or a number [lower, upper] lies outside of ours: 0 where they meet."""
+    return max(0.0, float(found[0] - ours[1]), float(ours[0] - found[-1]))
+
+
+def predicted(smoke: bool) -> Work:
+    """Kernel-regime Local GD, its contraction, and the second moment of Local SGD, in float64."""
+    n, clients, rounds = (40, 4, 10) if smoke else (2000, 20, 1000)
+    arrays = partial(predicted_problem, n, clients)
+    settings = {"num_clients": clients, "local_steps": 10, "step_size": 0.9, "num_rounds": rounds}
+    few = (40, 4, 10) if smoke else (500, 20, 1000)
+    cases = (
+        Case(f"Local GD, n = {n}, K = {clients}, {rounds} rounds", "predicted_local_gd", arrays, settings,
+             (Route(OURS), Route("NumPy, step by step", "with_numpy"))),
+        Case(f"contraction, n = {n}, K = {clients}", "contraction", arrays, settings, (Route(OURS),)),
+        Case(f"second moment, n = {few[0]}, K = {few[1]}, {few[2]} rounds", "second_moment",
+             partial(predicted_problem, *few[:2]), settings | {"num_rounds": few[2], "batch_size": 5},
+             (Route(OURS),)),
+    )  # fmt: skip
+    return Work(
+        "prediction",
+        "Predicted, without training, float64",
+        cases,
+        tolerance=1e-9,
+        because="float64 sums of n terms over all rounds",
+    )
+
+
+def predicted_problem(n: int, num_clients: int) -> dict[str, np.ndarray]:
+    """H^∞ scaled so that every client's block has λ_max ≤ 1, and a residual."""
+    data = datasets.sphere(jax.random.key(5), n, INPUT_DIM)
+    gram = np.asarray(kernels.infinite_gram(data.inputs))
+    parts = np.split(np.arange(n), num_clients)
+    largest = max(scipy.linalg.eigvalsh(gram[np.ix_(part, part)])[-1] for part in parts)
+    return {"gram": gram / largest, "residual": -data.targets}
