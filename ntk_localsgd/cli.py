@@ -105,6 +105,10 @@ class Bounds:
     """Loss where the bound starts."""
     rounds: float | None = None
     """Number of rounds."""
+    kappa: float | None = None
+    """κ = λ_max(H^∞)/λ0."""
+    eta_g: float | None = None
+    """Server step size η_g."""
     target: float | None = None
     """Solve for the smallest width that puts the bound at this value."""
 

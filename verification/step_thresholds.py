@@ -59,7 +59,7 @@ class Sizes:
 _FULL = Sizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3)
 _SIZES = {
     "smoke": Sizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
-    "quick": Sizes(("planted",), (4,), (0.8,), (1, 4, 16), (256,), 2),
+    "quick": Sizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
     "full": _FULL,
 }
 

@@ -52,7 +52,7 @@ class Check:
     """Only mutations whose file or description holds this text."""
     jobs: int = 2
     """Mutations tried at the same time."""
-    timeout: float = 300.0
+    timeout: float = 600.0
     """Seconds that one mutation's tests may take; longer counts as caught."""
 
     def __call__(self) -> int:

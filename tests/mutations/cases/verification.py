@@ -4,7 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _DIR, _TESTS = "verification", "tests/verification"
 _SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/test_certificates.py"
-_DEEP, _MAIN, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_main.py", f"{_TESTS}/test_worst_in_ball.py"
+_DEEP, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_worst_in_ball.py"
 _PREDICTION, _THRESHOLDS = f"{_TESTS}/test_prediction.py", f"{_TESTS}/test_thresholds.py"
 
 MUTATIONS = (
@@ -83,7 +83,7 @@ MUTATIONS = (
         "weights = weights + total / case.clients.num_clients",
         "weights = weights + total",
         "the certificate's reference run: Σ_c for the mean",
-        ("tests/certificate/test_certify.py::test_random_certificates_are_kept",),
+        (f"{_TESTS}/test_reference_run.py",),
     ),
     Mutation(
         f"{_DIR}/key_property.py",
@@ -104,7 +104,7 @@ MUTATIONS = (
         "return int(bool(refuted or unbroken or crashed))",
         "return int(bool(refuted or crashed))",
         "an unbroken control passes",
-        (f"{_MAIN}::test_a_broken_check_is_reported_and_ends_with_exit_code_1",),
+        (f"{_TESTS}/test_runner.py",),
     ),
     Mutation(
         f"{_DIR}/predicted_runs.py",
