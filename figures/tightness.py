@@ -78,7 +78,7 @@ def _exponents(context: Context) -> Iterator[dict[str, Any]]:
 
 
 def _rows(bound: str, kind: str, found: xr.Dataset) -> Iterator[dict[str, Any]]:
-    asked: Mapping[str, Interval] = exponents(found, found.asked.values)
+    asked: Mapping[str, Interval] = exponents(found, "asked")
     for name, own in exponents(found).items():
         yield _row(bound, kind, name, own, asked[name].estimate)
 

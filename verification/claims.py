@@ -80,7 +80,7 @@ def select(ids: Iterable[str]) -> list[Claim]:
     ids = list(ids)
     chosen: dict[str, Claim] = {}
     for wanted in ids:
-        parts = {name: entry for name, entry in CLAIMS.items() if _is_part(name, wanted)}
+        parts = {name: entry for name, entry in CLAIMS.items() if is_part(name, wanted)}
         if not parts:
             raise InputError(f"claim {wanted!r} is unknown, needs one out of {', '.join(CLAIMS)}.")
         chosen |= parts
@@ -91,7 +91,6 @@ def load_families() -> None:
     """Import this project's scripts, one a family, in the order of the theory, which is the order of the report."""
     for family in (
         "kernel_at_init",
-        "separation_bound",
         "concentration_threshold",
         "kernel_stability",
         "gradients",
@@ -138,6 +137,6 @@ def load_scripts(folder: pathlib.Path) -> None:
             raise InputError(f"script {path} cannot be imported ({type(error).__name__}: {error}).") from error
 
 
-def _is_part(name: str, wanted: str) -> bool:
+def is_part(name: str, wanted: str) -> bool:
     rest = name.removeprefix(wanted)
     return name.startswith(wanted) and not rest[:1].isdigit()

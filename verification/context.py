@@ -59,7 +59,10 @@ class DeepSizes:
     start_seeds: int  # of everything at initialization, which is cheap
     seeds: int  # of runs whose exponent in the width is asked for
     few_seeds: int  # of the other sweeps
-    kinds: tuple[str, ...] = ("digits", "planted 0.4")  # data sets of one shape: all live in ℝ⁶⁴
+    kinds: tuple[str, ...] = (
+        "digits",
+        "planted",
+    )  # planted: a pair at the first separation
 
     @property
     def start_widths(self) -> tuple[int, ...]:
@@ -74,7 +77,7 @@ _DEEP = {
     ),
     "full": DeepSizes(
         (32, 8, 16, 64), tuple(2**k for k in range(7, 11)), (3, 1, 2, 4, 6), (0.4, 0.05, 0.1, 0.2, 0.8), (5, 1, 20),
-        (4, 1, 2, 8), 20, 80, 30, 12, ("digits", "planted 0.4", "digits10", "pairs 0.2"),
+        (4, 1, 2, 8), 20, 80, 30, 12, ("digits", "planted", "digits10", "pairs 0.2"),
     ),
 }  # fmt: skip
 
@@ -210,7 +213,8 @@ class Context:
     def deep_problems(self, num_samples: int | None = None) -> list[Problem]:
         """The data sets that every claim about deep networks is checked on."""
         sizes = self.preset.deep
-        return [problem(kind, num_samples or sizes.samples[0], self.seed) for kind in sizes.kinds]
+        planted = {"planted": f"planted {sizes.separations[0]:g}"}
+        return [problem(planted.get(kind, kind), num_samples or sizes.samples[0], self.seed) for kind in sizes.kinds]
 
     def key(self, purpose: str) -> Array:
         """A key of its own for every purpose, so that checks do not share randomness by accident."""

@@ -9,7 +9,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.runs import RunSpec
-from verification.sampling import DELTA, with_probability
+from verification.sampling import DELTA, with_probability, worst_over_decay
 
 # With one client, local steps are gradient steps: 20 a round means that every 20th loss is recorded.
 _STEPS = 20
@@ -77,10 +77,6 @@ def gradient_descent(context: Context) -> Iterator[Evidence]:
 
 
 def _worst_ratio(context: Context, made: Problem, spec: RunSpec, step_size: float) -> np.ndarray:
-    """max_{k ≥ 1} of ‖f(k) − y‖² over the bound at a step size, per seed (at k = 0 the two are equal)."""
-    losses = context.run(spec).loss.values
-    # Losses at rounding level are compared with that level: the bound goes on falling where float64 cannot.
-    floor = (1e-12 * np.sqrt(_WIDTH) * made.num_samples) ** 2
-    rate = 1 - step_size * made.lambda0.lower / 2
-    bounds = np.exp(np.arange(losses.shape[1]) * _STEPS * np.log(rate))
-    return (2 * losses[:, 1:] / np.maximum(bounds[1:] * 2 * losses[:, :1], floor)).max(axis=1)
+    """Worst ‖f(k) − y‖² over the bound at a step size, per seed."""
+    rate = (1 - step_size * made.lambda0.lower / 2) ** _STEPS
+    return worst_over_decay(context.run(spec).loss.values, rate, made, _WIDTH)

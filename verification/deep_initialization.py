@@ -34,7 +34,8 @@ class Start(NamedTuple):
 
 
 @functools.cache
-def _start(kind: str, n: int, data_seed: int, width: int, depth: int, seed: int) -> Start:
+def start_of(kind: str, n: int, data_seed: int, width: int, depth: int, seed: int) -> Start:
+    """What is measured of one network at its initialization."""
     made = problem(kind, n, data_seed)
     targets = made.dataset.targets
     outputs = targets.shape[1] if targets.ndim == 2 else 1
@@ -56,7 +57,7 @@ def _start(kind: str, n: int, data_seed: int, width: int, depth: int, seed: int)
 def _starts(context: Context, made: Problem, *, width: int | None = None, depth: int | None = None) -> list[Start]:
     sizes = context.preset.deep
     return [
-        _start(made.kind, made.num_samples, made.seed, width or sizes.widths[0], depth or sizes.depths[0],
+        start_of(made.kind, made.num_samples, made.seed, width or sizes.widths[0], depth or sizes.depths[0],
                7000 * (context.seed + 1) + s)
         for s in range(sizes.start_seeds)
     ]  # fmt: skip
@@ -171,7 +172,10 @@ _Row = tuple[str, tuple[float, ...], np.ndarray, np.ndarray, str]
 def _lower_in_width(context: Context, made: Problem) -> _Row:
     widths = context.preset.deep.start_widths
     values = _columns("smallest", _over_width(context, made))
-    return "m", widths, values, values * widths[0] / np.array(widths), "V's variance shrinks like 1/m"
+    # Ten outputs have more rows in Θ than the narrowest networks have neurons: λ_min rises like m² and more there.
+    power = 3 if made.dataset.targets.ndim == 2 else 1
+    shrunk = values * (widths[0] / np.array(widths)) ** power
+    return "m", widths, values, shrunk, f"V's variance shrinks like 1/m{'³' if power == 3 else ''}"
 
 
 def _lower_in_samples(context: Context, made: Problem) -> _Row:

@@ -92,7 +92,8 @@ def _effect(net: DeepReLU, x: Array, y: Array, direction: tuple[Array, ...], ome
 
 
 @functools.cache
-def _effects(kind: str, n: int, data_seed: int, width: int, depth: int, omega: float, how: str, seed: int) -> Effect:
+def effects_of(kind: str, n: int, data_seed: int, width: int, depth: int, omega: float, how: str, seed: int) -> Effect:
+    """What a perturbation of radius ω does to one network at its initialization."""
     made = problem(kind, n, data_seed)
     y = jnp.asarray(made.dataset.targets)
     key, x = jax.random.key(seed), jnp.asarray(made.inputs)
@@ -111,7 +112,7 @@ def _effects(kind: str, n: int, data_seed: int, width: int, depth: int, omega: f
 def _sweep(context: Context, made: Problem, how: str, field: str, points: list[tuple[int, int, float]]) -> np.ndarray:
     """[seeds points] of one quantity at (m, L, ω)."""
     return np.array([
-        [getattr(_effects(made.kind, made.num_samples, made.seed, *point, how, 8000 * (context.seed + 1) + s), field)
+        [getattr(effects_of(made.kind, made.num_samples, made.seed, *point, how, 8000 * (context.seed + 1) + s), field)
          for point in points]
         for s in range(context.preset.deep.few_seeds)
     ])  # fmt: skip

@@ -36,8 +36,10 @@ class DepthRun(RunSpec):
     def compute(self, dataset: Dataset, split: Clients) -> xr.Dataset:  # noqa: ARG002 (all runs have the same interface)
         """`deep_initialization.Start` [seed] but for its controls, flips and movement of h [seed how]."""
         shape = (self.kind, self.num_samples, self.data_seed, self.width, self.depth)
-        starts = [deep_initialization._start(*shape, seed) for seed in self.seeds]
-        effects = [[deep_perturbation._effects(*shape, self.radius, how, seed) for how in KINDS] for seed in self.seeds]
+        starts = [deep_initialization.start_of(*shape, seed) for seed in self.seeds]
+        effects = [
+            [deep_perturbation.effects_of(*shape, self.radius, how, seed) for how in KINDS] for seed in self.seeds
+        ]
         return xr.Dataset(
             {name: (("seed",), np.array([getattr(start, name) for start in starts]))
              for name in ("norms", "smallest", "largest", "error")}

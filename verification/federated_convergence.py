@@ -11,7 +11,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.runs import RunSpec
-from verification.sampling import DELTA, with_probability
+from verification.sampling import DELTA, with_probability, worst_over_decay
 
 __all__ = ["numbers", "worst_ratio"]
 
@@ -28,15 +28,9 @@ def numbers(made: Problem, spec: RunSpec) -> dict[str, float]:
 
 
 def worst_ratio(made: Problem, spec: RunSpec, losses: np.ndarray, *, lambda0: float | None = None) -> np.ndarray:
-    """max_{t ≥ 1} ‖r(t)‖² over C4's bound, per seed, from losses [seed round]; at t = 0 the two are equal.
-
-    Controls put another number in λ0's place. Losses at rounding level are compared with that level: the bound goes on
-    falling where float64 cannot.
-    """
+    """Worst ‖r(t)‖² over C4's bound, per seed, from losses [seed round]; controls put another number in λ0's place."""
     rate = _rate(spec, made.lambda0.lower if lambda0 is None else lambda0)
-    bounds = 2 * losses[:, :1] * np.exp(np.arange(1, losses.shape[1]) * np.log(rate))
-    floor = (1e-12 * np.sqrt(spec.width) * made.num_samples) ** 2
-    return (2 * losses[:, 1:] / np.maximum(bounds, floor)).max(axis=1)
+    return worst_over_decay(losses, rate, made, spec.width)
 
 
 @functools.cache
@@ -58,7 +52,7 @@ def _specs(context: Context, made: Problem) -> dict[str, RunSpec]:
     return {
         "η = λ0/(κτn²), by label": dataclasses.replace(usual, step_size=asked),
         "η = 0.2/max λ_max(H^∞_cc), by label": usual,
-        "η = 0.2/max λ_max(H^∞_cc), iid, η_g = 1.5": dataclasses.replace(usual, split="iid", server_step_size=1.5),
+        "the same η, iid, η_g = 1.5": dataclasses.replace(usual, split="iid", server_step_size=1.5),
     }
 
 

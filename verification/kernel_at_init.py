@@ -11,11 +11,14 @@ from ntk_localsgd.bounds.gaussian import anti_concentration_exact
 from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
 from ntk_localsgd.separation import SAME_ROW, closest_pair
 from verification.claims import claim
-from verification.context import Context, Problem
+from verification.context import Context, Problem, with_close_pair
 from verification.sampling import DELTA, gram_at, initial_networks, smallest_lower, with_probability
 
 # Equalities are tested at this level, jointly over all entries (Bonferroni): one false alarm in a thousand checks.
 EQUALITY_LEVEL = 0.999
+
+# Distances of a planted pair, beside the data as they are: K3.
+_DISTANCES = (0.3, 0.1, 0.03, 0.01, 0.001)
 
 
 @claim(
@@ -98,10 +101,7 @@ def positivity_sharp(context: Context) -> Iterator[Evidence]:
     """One antipodal pair is harmless, three coplanar pairs are singular."""
     for made in context.problems(context.preset.sweep_samples):
         x = made.inputs
-        plane, _ = np.linalg.qr(x[:2].T)
-        angles = np.pi * np.array([0.1, 0.4, 0.8])
-        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ plane.T
-        pairs = datasets.from_arrays(np.concatenate([x, directions, -directions]), np.zeros(len(x) + 6)).inputs
+        pairs = np.concatenate([x, _coplanar_pairs(x)])
         one = np.concatenate([x, -x[:1]])
         # With a single antipodal pair, its direction is independent by itself.
         premise = Condition(
@@ -109,6 +109,14 @@ def positivity_sharp(context: Context) -> Iterator[Evidence]:
             bool(closest_pair(one, 1.0).distance > SAME_ROW),
         )
         yield _positivity("K2-sharp", f"{made} and −x_1", one, premise, pairs, "three antipodal pairs in one plane")
+
+
+def _coplanar_pairs(inputs: np.ndarray) -> np.ndarray:
+    """Three antipodal pairs, none of them close to another, in the plane of the first two inputs."""
+    plane, _ = np.linalg.qr(inputs[:2].T)
+    angles = np.pi * np.array([0.1, 0.4, 0.8])
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ plane.T
+    return datasets.from_arrays(np.concatenate([directions, -directions]), np.zeros(6)).inputs
 
 
 def _positivity(
@@ -125,6 +133,34 @@ def _positivity(
 
 def _lambda0(inputs: np.ndarray) -> kernels.Enclosure:
     return kernels.smallest_eigenvalue(kernels.infinite_gram(inputs), error=kernels.infinite_gram_error(*inputs.shape))
+
+
+@claim(
+    "K3",
+    "λ0 ≥ φ± / (100 n²), φ± = min_{i≠j} min(‖x_i − x_j‖, ‖x_i + x_j‖)",
+    letter="R",
+    source=BOUNDS["K3"].source,
+)
+def separation(context: Context) -> Iterator[Evidence]:
+    """Certified λ0 over the bound, down to nearly parallel pairs; in the control separation counts distances alone."""
+    bound = lambda x, phi: BOUNDS["K3"].evaluate(n=len(x), phi=phi)  # noqa: E731
+    for made in context.problems(context.preset.sweep_samples):
+        data = [made.inputs, *(with_close_pair(made.inputs, distance) for distance in _DISTANCES)]
+        phis = [min(closest_pair(x, sign).distance for sign in (1.0, -1.0)) for x in data]
+        sides = [(_lambda0(x).lower, bound(x, phi)) for x, phi in zip(data, phis, strict=True)]
+        worst = min(range(len(data)), key=lambda k: sides[k][0] / sides[k][1])
+        # H^∞ of these points is singular (K2-sharp), yet no two of them are close: the upper end lies below the bound.
+        pairs = _coplanar_pairs(made.inputs)
+        broken = _lambda0(pairs).upper / bound(pairs, closest_pair(pairs, 1.0).distance)
+        yield Evidence(
+            "K3", f"{made}, as it is and with a pair at {_DISTANCES[0]:g} … {_DISTANCES[-1]:g}",
+            Condition("no two inputs are parallel", bool(min(phis) > SAME_ROW)),
+            Condition(f"certified lower bound of λ0 ≥ φ±/(100 n²); closest at φ± = {phis[worst]:.2g}",
+                      all(lower >= least for lower, least in sides)),
+            *sides[worst],
+            Control("three antipodal pairs in a plane, ‖x_i + x_j‖ left out of the separation: upper end over the "
+                    "bound", broken < 1, broken),
+        )  # fmt: skip
 
 
 @claim(

@@ -7,7 +7,7 @@ part with an entry of its own belongs there.
 import dataclasses
 from collections.abc import Iterable
 
-from verification.claims import _is_part
+from verification.claims import is_part
 
 __all__ = ["OTHER", "OWN", "PAPERS", "Paper", "paper_of"]
 
@@ -110,5 +110,5 @@ PAPERS: tuple[Paper, ...] = (
 
 def paper_of(claim_id: str, papers: Iterable[Paper] = PAPERS) -> Paper:
     """The paper with the longest id that selects a claim; `OTHER` if there is none."""
-    found = [(len(wanted), paper) for paper in papers for wanted in paper.ids if _is_part(claim_id, wanted)]
+    found = [(len(wanted), paper) for paper in papers for wanted in paper.ids if is_part(claim_id, wanted)]
     return max(found, key=lambda pair: pair[0])[1] if found else OTHER

@@ -53,8 +53,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
   a range where the conclusion is of another kind.
 - *run* is the preset whose evidence the row is from, and the device.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
-  rate; δ = 0.05 throughout. *Exponents* are means over seeds of fitted slopes with 95% Student intervals. Inequalities
-  with proof are checked for every run, exactly up to float64 rounding.
+  rate; δ = 0.05, for the measured thresholds of C6 0.1. *Exponents* are means over seeds of fitted slopes with 95%
+  Student intervals. Inequalities with proof are checked for every run, exactly up to float64 rounding.
 - The *control* changes one setting so that the conclusion must break, and runs through the same code; a check whose
   control does not break is itself broken.
 """
@@ -237,14 +237,18 @@ def _summary(
 
 def _multiplicity(rows: Iterable[Evidence]) -> str:
     """What so many intervals allow for."""
-    random = [row for row in rows if row.interval is not None and row.trials > 1]
+    several = [row for row in rows if row.trials > 1]
+    random = [row for row in several if row.interval is not None]
+    others = len(several) - len(random)
     seeds = ", ".join(sorted({str(row.seed) for row in random if row.seed is not None})) or "none"
     wrong = (1 - LEVEL) / 2 * len(random)
     return (
         f"*Multiplicity.* {len(random)} rows rest on random seeds (seed {seeds}; `--seed` repeats them anew), "
         f"each judged by a two-sided interval of level {LEVEL:.0%} or higher. A true claim is refuted if the interval "
         f"lies wholly on the wrong side: at most {(1 - LEVEL) / 2:.1%} of the time, so that up to {wrong:.1f} false "
-        f"alarms are to be expected if every claim is true. All other rows are exact up to float64 rounding."
+        f"alarms are to be expected if every claim is true. {others} rows rest on several seeds or runs without an "
+        f"interval of their own: what is claimed must hold at each of them, or a threshold is measured. All other rows "
+        f"are exact up to float64 rounding."
     )
 
 

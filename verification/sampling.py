@@ -10,7 +10,7 @@ from ntk_localsgd.evidence import Condition, Control, Evidence, failure_interval
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.context import Context, Problem
 
-__all__ = ["DELTA", "gram_at", "initial_networks", "smallest_lower", "with_probability"]
+__all__ = ["DELTA", "gram_at", "initial_networks", "smallest_lower", "with_probability", "worst_over_decay"]
 
 #: The failure probability at which every "with probability ≥ 1 − δ" is checked.
 DELTA = 0.05
@@ -34,6 +34,16 @@ def smallest_lower(gram: np.ndarray, made: Problem, *, error: float = 0.0) -> fl
     """Certified lower bound of λ_min of a Gram matrix computed from the problem's inner products."""
     rounding = kernels.infinite_gram_error(*made.inputs.shape)
     return kernels.smallest_eigenvalue((gram + gram.T) / 2, error=rounding + error).lower
+
+
+def worst_over_decay(losses: np.ndarray, rate: float, made: Problem, width: int) -> np.ndarray:
+    """max_{t ≥ 1} of ‖r(t)‖² over rate^t ‖r(0)‖², per seed, from losses [seed round]; at t = 0 the two are equal.
+
+    Losses at rounding level are compared with that level: the bound goes on falling where float64 cannot.
+    """
+    floor = (1e-12 * np.sqrt(width) * made.num_samples) ** 2
+    bounds = 2 * losses[:, :1] * np.exp(np.arange(1, losses.shape[1]) * np.log(rate))
+    return (2 * losses[:, 1:] / np.maximum(bounds, floor)).max(axis=1)
 
 
 def with_probability(

@@ -16,15 +16,21 @@ from ntk_localsgd.evidence import Interval, failure_interval, slope
 from verification.context import Context, Problem
 from verification.runs import RunSpec
 
-__all__ = ["DELTA", "TRIALS", "Sweep", "Threshold", "exponents", "failing_seeds", "first_to_hold", "measure", "seeds"]
+__all__ = [
+    "DELTA", "TRIALS", "Sweep", "Threshold", "exponents", "failing_seeds", "first_to_hold", "holds_up_to", "measure",
+    "no_faster", "seeds",
+]  # fmt: skip
 
 #: Failure probability at which thresholds are measured, and seeds a value: none of 40 failing is what decides it.
 DELTA, TRIALS = 0.1, 40
 
+# Grids have steps of √2: over a sweep of 4 one step more at its end is an exponent of ¼.
+_TOLERANCE = 0.25
+
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """``value`` is the first at which the conclusion holds, ``fails`` the last tried before it at which it fails.
+    """``value`` is where the conclusion begins, or ceases, to hold, ``fails`` the nearest tried at which it fails.
 
     Both are infinite where there is none.
     """
@@ -55,7 +61,7 @@ def first_to_hold(values: Sequence[float], failures: Callable[[float, int], int]
     trials
         Independent seeds at every value.
     """
-    enough = next(f for f in range(trials + 1) if failure_interval(f, trials).lower > DELTA or f == trials)
+    enough = _enough(trials)
     counts: dict[int, int] = {}
     below, above = -1, len(values)
     while above - below > 1:
@@ -69,6 +75,25 @@ def first_to_hold(values: Sequence[float], failures: Callable[[float, int], int]
     return Threshold(
         values[above] if above < len(values) else math.inf, values[max(failed)] if failed else math.inf
     )  # fmt: skip
+
+
+def holds_up_to(values: Sequence[float], failures: Callable[[float, int], int], trials: int = TRIALS) -> Threshold:
+    """Try ascending values one after the other until the conclusion holds no longer: it holds at all up to ``value``.
+
+    Arguments as in `first_to_hold`. Nothing is taken for granted between them; a conclusion that holds at none of them
+    has no value, one that holds at all never fails.
+    """
+    enough, held = _enough(trials), math.inf
+    for value in values:
+        if failure_interval(failures(value, enough), trials).upper > DELTA:
+            return Threshold(held, value)
+        held = value
+    return Threshold(held, math.inf)
+
+
+def _enough(trials: int) -> int:
+    """Failures from which on the rate's interval lies above δ."""
+    return next(f for f in range(trials + 1) if failure_interval(f, trials).lower > DELTA or f == trials)
 
 
 def seeds(context: Context, first: int) -> tuple[int, ...]:
@@ -95,8 +120,14 @@ def failing_seeds(
     return failed
 
 
-def measure(sweeps: Sequence[Sequence[Sweep]], threshold: Callable[[Problem, RunSpec], Threshold]) -> xr.Dataset:
-    """Thresholds and where the conclusion still fails, [repeat point], for sweeps of equal shape, one a data set.
+def measure(
+    sweeps: Sequence[Sequence[Sweep]],
+    threshold: Callable[[Problem, RunSpec], Threshold],
+    asked: Callable[[Problem, RunSpec], float],
+) -> xr.Dataset:
+    """Thresholds, where the conclusion still fails, and what a theorem asks for, [repeat point].
+
+    ``sweeps`` are of equal shape, one a data set.
 
     Points that several sweeps share are measured once. Every point keeps its parameter's name and value.
     """
@@ -105,28 +136,49 @@ def measure(sweeps: Sequence[Sequence[Sweep]], threshold: Callable[[Problem, Run
         points = {spec: made for sweep in repeat for made, spec in sweep.points}
         known = {spec: threshold(made, spec) for spec, made in points.items()}
         rows.append([known[spec] for sweep in repeat for _, spec in sweep.points])
+    wanted = [[asked(*point) for sweep in repeat for point in sweep.points] for repeat in sweeps]
     names = [sweep.parameter for sweep in sweeps[0] for _ in sweep.points]
     at = [[value for sweep in repeat for value in sweep.values] for repeat in sweeps]
     return xr.Dataset(
         {
             "threshold": (("repeat", "point"), np.array([[found.value for found in row] for row in rows])),
             "fails": (("repeat", "point"), np.array([[found.fails for found in row] for row in rows])),
+            "asked": (("repeat", "point"), np.array(wanted, np.float64)),
             "at": (("repeat", "point"), np.array(at, np.float64)),
         },
         {"parameter": ("point", np.array(names))},
     )
 
 
-def exponents(measured: xr.Dataset, other: np.ndarray | None = None) -> Mapping[str, Interval]:
-    """By parameter: the power of it that the thresholds (or other values [repeat point]) grow with, over data sets.
+def exponents(measured: xr.Dataset, quantity: str = "threshold") -> Mapping[str, Interval]:
+    """By parameter: the power of it that the thresholds, or what is ``"asked"``, grow with, over data sets.
 
     A parameter at one of whose values no threshold was found is left out.
     """
-    names, values = measured.parameter.values, measured.threshold.values if other is None else other
-    found = {}
+    names, values, found = measured.parameter.values, measured[quantity].values, {}
     for name in dict.fromkeys(names.tolist()):
         which = names == name
-        if not np.isfinite(measured.threshold.values[:, which]).all():
+        at = measured.threshold.values[:, which]
+        if quantity == "threshold" and not (np.isfinite(at) & (at > 0)).all():
             continue
         found[name] = slope(np.exp(np.log(measured["at"].values[:, which]).mean(axis=0)), values[:, which])
     return found
+
+
+def no_faster(measured: xr.Dataset, *, step: bool = False) -> tuple[bool | None, str]:
+    """Whether widths needed grow no faster than those asked for in any parameter, and the exponents in words.
+
+    A width asked for that grows as its parameter falls (λ0, φ) is compared as the parameter falls. With ``step`` the
+    thresholds are step sizes, which may fall no faster. None if an interval leaves it open, or a threshold is missing.
+    """
+    needed, asked = exponents(measured), exponents(measured, "asked")
+    verdicts: list[bool | None] = [None] * (len(needed) < len(asked))
+    for name, found in needed.items():
+        sign = (-1 if name in ("λ0", "φ") else 1) * (-1 if step else 1)
+        ends, most = sorted((sign * found.lower, sign * found.upper)), sign * asked[name].estimate + _TOLERANCE
+        verdicts.append(True if ends[1] <= most else False if ends[0] > most else None)
+    words = "; ".join(
+        f"{name} {found.estimate:.2f} ± {found.half_width:.2f} beside {asked[name].estimate:.1f}"
+        for name, found in needed.items()
+    )
+    return False if False in verdicts else None if None in verdicts else True, words

@@ -18,7 +18,7 @@ from ntk_localsgd.certificate.path import BEYOND_KEPT, certify_path, predicted_r
 from ntk_localsgd.certificate.rounding import UNIT, largest_eigenvalue
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import Checkpoint
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
 
@@ -285,7 +285,7 @@ class _Certifier:
         if self.problem.step_size > allowed:
             worst = int(np.argmax(largest))
             return (f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
-                    f"client: at most {allowed:.6g}, by client {worst}.")  # fmt: skip
+                    f"client: at most {rounded_down(allowed)}, by client {worst}.")  # fmt: skip
         if len(self.inputs) < 2:
             return f"{reason}: the network is off on the only sample."
         off = np.flatnonzero(np.diagonal(self.found.counts) == 0)

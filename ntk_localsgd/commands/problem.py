@@ -15,7 +15,7 @@ from numpy import ndarray
 from ntk_localsgd import clients, datasets, kernels
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.networks import TwoLayerReLU
 
 __all__ = ["Gram", "ProblemOptions", "StepSize", "checked_gram", "checked_step_size", "read_network", "read_split"]
@@ -160,15 +160,9 @@ def checked_step_size(gram: Float[ndarray, "n n"], split: Clients, step_size: fl
         trouble = "its local steps diverge" if step_size >= 2 * allowed else "no convergence is proved"
         raise InputError(
             f"step_size is {step_size:g}, above 1/λ_max of client {client} (counted from 0), where {trouble}: needs "
-            f"to be at most {_rounded_down(allowed)}."
+            f"to be at most {rounded_down(allowed)}."
         )
     return StepSize(step_size, allowed)
-
-
-def _rounded_down(value: float) -> str:
-    """Six digits of a positive number, never more than the number itself."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 5)
-    return f"{math.floor(value / unit) * unit:.6g}"
 
 
 def _key(seed: int) -> jax.Array:

@@ -192,3 +192,12 @@ def test_bad_input_is_one_sentence():
         certificate.certify_at_init(jax.random.key(0), data, split, width=0, **settings)
     with pytest.raises(InputError, match="every is 0"):
         certificate.until_certified(every=0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_step_size_that_a_refusal_names_is_accepted(seed):
+    net, data, split, settings = _setting(width=300, seed=seed)
+    with pytest.raises(InputError) as caught:
+        certificate.certify(net, data, split, step_size=2 * settings["step_size"], local_steps=5)
+    named = float(re.search(r"at most (\d\S+), by", str(caught.value))[1])
+    certificate.certify(net, data, split, step_size=named, local_steps=5, estimate=False)

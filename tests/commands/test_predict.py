@@ -11,8 +11,8 @@ import pytest
 from ntk_localsgd import cli, clients, datasets, kernels, prediction
 from ntk_localsgd.commands.output import new_plot, write_results
 from ntk_localsgd.commands.predict import _rounds_per_tenth
-from ntk_localsgd.commands.problem import ProblemOptions, _rounded_down, checked_step_size
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.commands.problem import ProblemOptions, checked_step_size
+from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.networks import TwoLayerReLU
 
 DIGITS = datasets.digits(24, classes=(3, 8), key=jax.random.key(0))
@@ -139,10 +139,10 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(argv, named, capsys):
 def test_the_largest_allowed_step_size_is_accepted_as_printed():
     gram, split = kernels.infinite_gram(DIGITS.inputs), clients.from_assignment(HOLDERS)
     _, allowed = checked_step_size(gram, split, None)
-    assert checked_step_size(gram, split, float(_rounded_down(allowed))).value <= allowed
+    assert checked_step_size(gram, split, float(rounded_down(allowed))).value <= allowed
     assert checked_step_size(gram, split, allowed).value == allowed
     for value in (0.1, 0.123456789, 1 / 3, 2e-7 / 3, 7e8 / 3):
-        assert value * (1 - 1e-5) <= float(_rounded_down(value)) <= value * (1 + 1e-15)
+        assert value * (1 - 1e-5) <= float(rounded_down(value)) <= value * (1 + 1e-15)
 
 
 def test_rounds_for_a_tenth_of_the_loss():

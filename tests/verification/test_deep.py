@@ -69,7 +69,7 @@ def _scaled(net, weights, last):
 
 def test_controls_at_initialization_are_those_of_networks_drawn_larger():
     made = problem("planted 0.4", 8, 0)
-    start = deep_initialization._start("planted 0.4", 8, 0, 64, 3, 5)
+    start = deep_initialization.start_of("planted 0.4", 8, 0, 64, 3, 5)
     net = DeepReLU.init(jax.random.key(5), width=64, depth=3, input_dim=64, dtype=np.float32)
     hidden, _ = _scaled(net, 2**0.5, 1.0).layers(made.inputs)
     norms = np.stack([np.linalg.norm(h, axis=1) for h in hidden])

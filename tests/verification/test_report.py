@@ -36,7 +36,7 @@ def test_every_claim_has_one_paper_and_every_id_is_a_claim():
     ids = [wanted for paper in papers.PAPERS for wanted in paper.ids]
     assert len(ids) == len(set(ids))
     assert [name for name in _ours() if papers.paper_of(name) is papers.OTHER] == []
-    assert [wanted for wanted in ids if not any(claims._is_part(name, wanted) for name in _ours())] == []
+    assert [wanted for wanted in ids if not any(claims.is_part(name, wanted) for name in _ours())] == []
 
 
 def test_a_part_with_an_entry_of_its_own_leaves_its_whole():
@@ -59,8 +59,8 @@ def _theory():
 
 def test_the_theory_states_every_claim_and_every_statement_is_checked():
     stated = _theory()
-    assert [name for name in _ours() if not any(claims._is_part(name, wanted) for wanted in stated)] == []
-    assert [wanted for wanted in stated if not any(claims._is_part(name, wanted) for name in _ours())] == []
+    assert [name for name in _ours() if not any(claims.is_part(name, wanted) for wanted in stated)] == []
+    assert [wanted for wanted in stated if not any(claims.is_part(name, wanted) for name in _ours())] == []
 
 
 def test_committed_report_is_rendered_from_the_committed_evidence_and_has_every_claim():

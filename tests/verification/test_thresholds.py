@@ -5,15 +5,24 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_localsgd.evidence import Interval
-from verification import federated_convergence, width_thresholds
+from verification import certified_widths, federated_convergence, step_thresholds
 from verification.context import problem
 from verification.runs import RunSpec
-from verification.thresholds import TRIALS, Threshold, exponents, failing_seeds, first_to_hold
+from verification.thresholds import (
+    TRIALS,
+    Threshold,
+    exponents,
+    failing_seeds,
+    first_to_hold,
+    holds_up_to,
+    no_faster,
+)
 
 # A relative error of a few roundings of double precision.
 CLOSE = 1e-12
@@ -73,10 +82,62 @@ def test_exponents_of_a_power_law_are_its_powers_and_missing_thresholds_are_left
     [("n", (1, 2), True), ("n", (5, 6), False), ("n", (3, 6), None), ("φ", (-2, -1), True), ("φ", (-6, -5), False)],
 )
 def test_needed_widths_may_grow_no_faster_than_those_asked_for(name, needed, holds):
-    asked = {"n": Interval(4, 4, 4), "φ": Interval(-4, -4, -4)}
-    found = {name: Interval(sum(needed) / 2, *needed)}
-    assert width_thresholds._no_faster(0.5, found, asked) is holds
-    assert width_thresholds._no_faster(2.0, found, asked) is False
+    powers = {"n": 4, "φ": -4}
+    assert no_faster(_power_laws(name, needed, powers[name]))[0] is holds
+    # Step sizes are the other way round: asked for is the reciprocal, and they may fall no faster.
+    assert no_faster(_power_laws(name, [-p for p in needed], -powers[name]), step=True)[0] is holds
+
+
+def test_a_missing_threshold_decides_nothing():
+    found = _power_laws("n", (1, 2), 4)
+    found.threshold[0, -1] = math.inf
+    assert no_faster(found)[0] is None
+    found.threshold[0, -1] = 0.0
+    assert no_faster(found, step=True)[0] is None
+
+
+def _power_laws(name, needed, asked):
+    """Two data sets whose thresholds grow with powers that have these ends as their interval."""
+    at = np.array([1.0, 4.0, 16.0])
+    # Student's interval of two values a, b is (a + b)/2 ± 12.7 |a − b|/2.
+    middle, half = sum(needed) / 2, abs(needed[1] - needed[0]) / 2 / scipy.stats.t.ppf(0.975, 1)
+    rows = np.array([at ** (middle - half), at ** (middle + half)])
+    return xr.Dataset(
+        {"threshold": (("repeat", "point"), rows), "asked": (("repeat", "point"), np.tile(at**asked, (2, 1))),
+         "at": (("repeat", "point"), np.tile(at, (2, 1)))},
+        {"parameter": ("point", [name] * 3)},
+    )  # fmt: skip
+
+
+def test_holding_up_to_a_value_takes_nothing_between_for_granted():
+    fails = {3, 5}
+    found = holds_up_to([1, 2, 3, 4, 5, 6], lambda value, enough: enough if value in fails else 0)
+    assert found == Threshold(2, 3)
+    assert holds_up_to([1, 2], lambda *_: 0) == Threshold(2, math.inf)
+    assert holds_up_to([1, 2], lambda *_: 40) == Threshold(math.inf, 1)
+
+
+def test_no_stable_step_size_is_none_and_not_an_infinite_one(monkeypatch):
+    monkeypatch.setattr(step_thresholds, "failing_seeds", lambda *_: TRIALS)
+    for conclusion in ("stable", "rate", "too fast"):
+        assert step_thresholds._threshold(conclusion, problem("sphere", 4, 0), SPEC).value == 0
+
+
+def test_a_certificate_s_width_grows_slower_than_c1_s_only_if_its_whole_interval_lies_below():
+    asked = Interval(6, 6, 6)
+    judged = [certified_widths._smaller(found, asked) for found in (Interval(2, 1, 3), Interval(5, 3, 7), asked)]
+    assert judged == [True, None, False]
+
+
+def test_exponents_of_the_three_widths_are_those_of_power_laws():
+    n = np.array([2, 4, 8, 16])
+    laws = {"measured": 0.5, "certified": 1.5}
+    data = {name: (("n", "seed"), (n[:, None] ** p) * np.array([1.0, 3.0])) for name, p in laws.items()}
+    row = certified_widths._exponents(xr.Dataset(data | {"asked": ("n", n**6.0)}, {"n": n}))
+    assert row.measured == pytest.approx(1.5, rel=1e-9)  # rounding of logarithms
+    assert row.bound == pytest.approx(6, rel=1e-9)
+    assert row.conclusion.holds
+    assert row.control.broke
 
 
 def test_losses_at_the_bound_have_ratio_one_and_slower_ones_more():

@@ -83,7 +83,7 @@ MUTATIONS = (
         (f"{_PREDICT}::test_unequal_clients_are_limited_by_the_one_with_the_largest_eigenvalue",),
     ),
     Mutation(
-        "ntk_localsgd/commands/problem.py",
+        "ntk_localsgd/errors.py",
         'return f"{math.floor(value / unit) * unit:.6g}"',
         'return f"{math.ceil(value / unit) * unit:.6g}"',
         "largest step size rounded up",

@@ -128,9 +128,9 @@ MUTATIONS = (
         (f"{_THRESHOLDS}::test_a_diverged_run_ends_with_an_infinite_loss",),
     ),
     Mutation(
-        f"{_DIR}/width_thresholds.py",
-        '-1 if name in ("λ0", "φ") else 1',
-        "1",
+        f"{_DIR}/thresholds.py",
+        '(-1 if name in ("λ0", "φ") else 1) * (-1 if step else 1)',
+        "(-1 if step else 1)",
         "needed widths compared in the wrong direction in λ0",
         (f"{_THRESHOLDS}::test_needed_widths_may_grow_no_faster_than_those_asked_for",),
     ),
@@ -140,5 +140,12 @@ MUTATIONS = (
         '"K": 1}',
         "C4: η for η/K",
         (f"{_THRESHOLDS}::test_losses_at_the_bound_have_ratio_one_and_slower_ones_more",),
+    ),
+    Mutation(
+        f"{_DIR}/step_thresholds.py",
+        "found if math.isfinite(found.value) else dataclasses.replace(found, value=0.0)",
+        "found",
+        "no stable step size passes for an infinite one",
+        (f"{_THRESHOLDS}::test_no_stable_step_size_is_none_and_not_an_infinite_one",),
     ),
 )
