@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -28,7 +29,9 @@ from verification.claims import Claim
 from verification.context import Context
 from verification.runs import RunSpec
 
-__all__ = ["run"]
+__all__ = ["run", "two_at_a_time"]
+
+Item, Found = TypeVar("Item"), TypeVar("Found")
 
 _PACKAGE = pathlib.Path(__file__).parent
 
@@ -69,23 +72,37 @@ def run(claims: Sequence[Claim], context: Context) -> int:
                 traceback.print_exc(file=sys.stderr)
             progress.advance(task)
 
-        # While one run is traced and compiled, which takes one core, the other's rounds use the second.
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(compute, specs))
+        list(two_at_a_time(compute, specs))
         task = progress.add_task("claims", total=len(claims))
-        for entry in claims:
+
+        def check(entry: Claim) -> list[Evidence]:
             progress.update(task, description=f"claim {entry.id}")
+            found: list[Evidence] = []
             try:
-                evidence += _check(entry, context)
+                found = _check(entry, context)
             except InputError:
                 raise
             except Exception as error:
                 traceback.print_exc(file=sys.stderr)
                 crashed[entry.id] = f"{type(error).__name__}: {error}".splitlines()[0]
             progress.advance(task)
+            return found
+
+        for found in two_at_a_time(check, claims):
+            evidence += found
     _write(context.out / "evidence.json", _json(evidence))
     _write(context.out / "paper_checks.md", report.render({context.preset.name: evidence}, crashed))
     return _conclude(evidence, crashed, context.out)
+
+
+def two_at_a_time(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+    """The function of every item, in their order.
+
+    While one piece of work is traced, compiled or done by the interpreter, which takes one core, the other's arithmetic
+    uses the second. Nothing depends on who comes first: all randomness is drawn by purpose.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield from pool.map(function, items)
 
 
 def _check(entry: Claim, context: Context) -> list[Evidence]:

@@ -85,6 +85,8 @@ def widths(context: Context) -> Iterator[Evidence]:
             unstable = dataclasses.replace(spec, step_size=_UNSTABLE * spec.step_size)
             broken = _threshold(made, unstable, sizes.largest_width).value
             asked, needed, fails = (found[name].values for name in ("asked", "threshold", "fails"))
+            fails = fails[np.isfinite(fails)]
+            failing = f" (fails at {fails.min():g} … {fails.max():g})" if fails.size else ""
             ratio = float((np.minimum(needed, sizes.largest_width) / asked).max())
             holds, powers = no_faster(found)
             yield Evidence(
@@ -93,8 +95,8 @@ def widths(context: Context) -> Iterator[Evidence]:
                 f"{len(found.repeat)} data sets, {TRIALS} seeds each, δ = {DELTA:g}",
                 Condition("all but the width and one parameter fixed", True),
                 Condition(
-                    f"needed {needed.min():g} … {needed.max():g} (fails at {fails.min():g} … {fails.max():g}), asked "
-                    f"{asked.min():.2g} … {asked.max():.2g}; exponents needed beside asked: {powers}",
+                    f"needed {needed.min():g} … {needed.max():g}{failing}, asked {asked.min():.2g} … "
+                    f"{asked.max():.2g}; exponents needed beside asked: {powers}",
                     holds if ratio <= 1 else False,
                 ),
                 ratio, 1.0,
