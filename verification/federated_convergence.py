@@ -63,7 +63,7 @@ def _too_many_steps(spec: RunSpec, made: Problem) -> RunSpec:
     """The control: so many local steps that the bound falls to a tenth a round, which averaging K clients forbids."""
     step = 0.2 / made.largest_client_eigenvalue(_CLIENTS)
     rate_of_one = spec.server_step_size * step * made.lambda0.lower / (2 * _CLIENTS)
-    return dataclasses.replace(spec, step_size=step, local_steps=round(0.9 / rate_of_one), num_rounds=5)
+    return dataclasses.replace(spec, step_size=step, local_steps=round(0.9 / rate_of_one), num_rounds=2)
 
 
 def _runs(context: Context) -> Iterator[RunSpec]:

@@ -29,9 +29,9 @@ from verification.thresholds import (
 __all__ = ["Sizes", "sizes_of", "stored_steps"]
 
 # η max_c λ_max(H^∞_cc) from 32 down to 2^-10 in steps of √2: in the kernel regime runs are stable below 2. Stability is
-# tried from ½ upwards, where losses fall below `_SHARE` well within `_ROUNDS`.
+# tried from ½ to 4, where losses fall below `_SHARE` well within `_ROUNDS`.
 _STEPS = tuple(2 ** (5 - k / 2) for k in range(31))
-_UPWARDS = tuple(sorted(step for step in _STEPS if step >= 0.5))
+_UPWARDS = tuple(sorted(step for step in _STEPS if 0.5 <= step <= 4))
 
 # Values of a parameter and the points at them.
 _Varied = tuple[Sequence[float], list[tuple[Problem, RunSpec]]]
@@ -85,8 +85,8 @@ def stability(context: Context) -> Iterator[Evidence]:
                 f"{len(stable.repeat)} data sets, {TRIALS} seeds each, δ = {DELTA:g}",
                 Condition("kernel regime: Θ stays as it is, which it does at no finite width", False),
                 Condition(
-                    "stable from η max_c λ_max(H^∞_cc) = ½ up to ≥ √2, a grid's step below 2, at every τ: "
-                    f"{_listed(stable)}",
+                    "stable from η max_c λ_max(H^∞_cc) = ½ up to ≥ √2, a grid's step below 2, at every τ; tried up to "
+                    f"4: {_listed(stable)}",
                     smallest >= _STABLE,
                 ),
                 smallest, _STABLE,
