@@ -19,7 +19,15 @@ from ntk_localsgd.certificate.flow import Predicted, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel
 from ntk_localsgd.evidence import Condition, Control, Evidence
 from verification.certificates import Tally, certify
-from verification.certified_cases import correlated_case, opposite_case, plane_case, plant, slow_case, split_case
+from verification.certified_cases import (
+    correlated_case,
+    off_by,
+    opposite_case,
+    plane_case,
+    plant,
+    slow_case,
+    split_case,
+)
 from verification.claims import claim
 from verification.context import Context
 from verification.reference_run import Case
@@ -91,23 +99,27 @@ def _in_two_norm(proof: Certificate) -> Certificate:
     return dataclasses.replace(proof, constant=1.0)
 
 
-def _planted(case: Case, seed: int, *, twice: bool) -> Case:
-    """Neurons near one kink; with ``twice`` also near another, which they cross first and which pushes them on."""
+def _planted(case: Case, seed: int) -> Case:
+    """Neurons near one kink."""
     rng = np.random.default_rng(seed)
     neurons = rng.choice(len(case.signs), _PLANTED, replace=False)
-    n = len(case.inputs)
-    samples = np.full(_PLANTED, n - 1) if twice else rng.integers(0, n, _PLANTED)
-    if twice:
-        case = plant(case, 0.3, neurons, np.full(_PLANTED, 1))
-    return plant(case, 0.98, neurons, samples)
+    return plant(case, 0.98, neurons, rng.integers(0, len(case.inputs), _PLANTED))
+
+
+def _pushed(seed: int) -> Case:
+    """Neurons that only sample 0 holds, just below the kink of sample 1, whose push then takes them over that of 2."""
+    case = off_by(correlated_case(seed), np.array([0.3, 0.8, 0.0]))
+    held = (case.weights @ case.inputs.T >= 0) & (case.signs < 0)[:, None]
+    neurons = np.random.default_rng(seed).choice(np.flatnonzero(held[:, 0] & ~held[:, 2]), _PLANTED, replace=False)
+    case = plant(case, 0.1, neurons, np.full(_PLANTED, 1))
+    return plant(case, 0.98, neurons, np.full(_PLANTED, 2))
 
 
 #: The wrong turns, by what they leave out.
 TRAPS = (
-    Trap("samples that are inactive at the start push nothing", lambda: _planted(correlated_case(1), 1, twice=True),
-         _frozen, _active_only),
-    Trap("clients take no local steps", lambda: _planted(split_case(1), 1, twice=False), _nothing, _no_local_steps),
-    Trap("all clients' local steps act together and cancel", lambda: _planted(opposite_case(0), 0, twice=False),
+    Trap("samples that are inactive at the start push nothing", lambda: _pushed(1), _frozen, _active_only),
+    Trap("clients take no local steps", lambda: _planted(split_case(1), 1), _nothing, _no_local_steps),
+    Trap("all clients' local steps act together and cancel", lambda: _planted(opposite_case(0), 0),
          _nothing, _clients_move_together),
     Trap("patterns never change", lambda: slow_case(8), _frozen, _patterns_never_change),
     Trap("the M-norm's rate holds in the 2-norm", lambda: plane_case(0), _nothing, _nothing, _in_two_norm),

@@ -7,7 +7,16 @@ from ntk_localsgd import prediction
 from ntk_localsgd.clients import Clients
 from verification.reference_run import Case, follow
 
-__all__ = ["correlated_case", "opposite_case", "plane_case", "plant", "random_case", "slow_case", "split_case"]
+__all__ = [
+    "correlated_case",
+    "off_by",
+    "opposite_case",
+    "plane_case",
+    "plant",
+    "random_case",
+    "slow_case",
+    "split_case",
+]
 
 
 def random_case(rng: np.random.Generator) -> Case:
@@ -29,7 +38,7 @@ def random_case(rng: np.random.Generator) -> Case:
     vectors = np.linalg.eigh(case.gram)[1]
     directions = (rng.standard_normal(n), np.ones(n), np.sign(vectors[:, 0]), vectors[:, 0])
     direction = directions[rng.integers(len(directions))]
-    case = _off_by(case, -(10 ** rng.uniform(-3.5, 0.3)) * direction)
+    case = off_by(case, -(10 ** rng.uniform(-3.5, 0.3)) * direction)
     step_size = rng.uniform(0.1, 0.999) * case.step_size
     return case._replace(step_size=step_size, local_steps=int(rng.choice([1, 2, 3, 5, 8])))
 
@@ -42,7 +51,7 @@ def _case(x: ndarray, parts: Clients, weights: ndarray, signs: ndarray, share: f
     return case._replace(step_size=share * (1 / largest))
 
 
-def _off_by(case: Case, residual: ndarray) -> Case:
+def off_by(case: Case, residual: ndarray) -> Case:
     """The case with targets that leave this residual."""
     return case._replace(targets=case.outputs - residual)
 
@@ -59,7 +68,7 @@ def correlated_case(seed: int, *, width: int = 40_000) -> Case:
     x = mix @ basis[:3]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     case = _case(x, Clients((np.arange(3),)), *_neurons(rng, width, 8), 0.95, 4)
-    return _off_by(case, np.array([0.8, 0.2, 0.15]))
+    return off_by(case, np.array([0.8, 0.2, 0.15]))
 
 
 def opposite_case(seed: int, *, width: int = 20_000) -> Case:
@@ -68,7 +77,7 @@ def opposite_case(seed: int, *, width: int = 20_000) -> Case:
     x = np.array([[1, 0, 0, 0], [0.9, np.sqrt(0.19), 0, 0]])
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     case = _case(x, Clients((np.array([0]), np.array([1]))), *_neurons(rng, width, 4), 0.9, 5)
-    return _off_by(case, np.array([0.5, -0.5]))
+    return off_by(case, np.array([0.5, -0.5]))
 
 
 def split_case(seed: int, *, width: int = 20_000) -> Case:
@@ -83,7 +92,7 @@ def split_case(seed: int, *, width: int = 20_000) -> Case:
 def slow_case(seed: int) -> Case:
     """`split_case` with the residual in the Gram matrix's slowest direction."""
     case = split_case(seed)
-    return _off_by(case, 1.4 * np.linalg.eigh(case.gram)[1][:, 0])
+    return off_by(case, 1.4 * np.linalg.eigh(case.gram)[1][:, 0])
 
 
 def plane_case(seed: int) -> Case:
@@ -94,7 +103,7 @@ def plane_case(seed: int) -> Case:
     parts = Clients(tuple(np.arange(c, 12, 3) for c in range(3)))
     case = _case(x, parts, *_neurons(rng, 4000, 2), 0.9, 20)
     operator = prediction.round_operator(case.gram, parts, step_size=case.step_size, local_steps=case.local_steps)
-    return _off_by(case, 1e-7 * np.linalg.svd(operator)[2][0])
+    return off_by(case, 1e-7 * np.linalg.svd(operator)[2][0])
 
 
 def plant(case: Case, share: float, neurons: ndarray, samples: ndarray, rounds: int = 20) -> Case:
