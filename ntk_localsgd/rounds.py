@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ntk_localsgd import shared_weights
 from ntk_localsgd.networks import Network
 from ntk_localsgd.trajectory import (
     ClientData,
@@ -16,8 +17,10 @@ from ntk_localsgd.trajectory import (
     StepState,
     TakenState,
     data_pass,
+    difference,
     for_each,
     gradient,
+    sum_for_each,
     sum_over_clients,
 )
 
@@ -45,9 +48,10 @@ def chunk_of_rounds(
     num_clients, dtype = len(data.mask), trained[0].dtype
     eta, server_eta = jnp.asarray(step_size, dtype), jnp.asarray(server_step_size, dtype)
     patterns, numbers = _initial_patterns(net, data, at_rounds), jnp.arange(num_clients)
-    # Gradients at a round's end, where something observes them, are those of the next round's first steps.
     full = batch_size is None
-    handed_on = full and _observes_gradients(at_rounds) and not at_steps
+    shared = full and not (at_steps or at_taken) and shared_weights.pays(net, data, local_steps)
+    # Gradients at a round's end, where something observes them, are those of the next round's first steps.
+    handed_on = full and _observes_gradients(at_rounds) and not (at_steps or shared)
 
     def step(start: Any, client: Array, samples: Any, origin: Any, t: Array, weights: Any, k: Array) -> Any:
         """One local step, and its observables beside the gradient at the round's start (None: compute it)."""
@@ -59,7 +63,7 @@ def chunk_of_rounds(
         return _descend(weights, slope, eta), _observe_taken(TakenState(weights, slope, start, origin), at_taken)
 
     def client_round(start: Any, known: Any, t: Array) -> Any:
-        """Client by client, all its steps: one client's weights at a time, besides the running result."""
+        """Client by client, all its steps: one client's weights at a time, besides the running sum of movements."""
 
         def local(client: Array, known: Any, *samples: Any) -> Any:
             if not (full and (at_taken or handed_on)):
@@ -70,8 +74,12 @@ def chunk_of_rounds(
             last, rest = jax.lax.scan(later, _descend(start, origin, eta), jnp.arange(1, local_steps))
             return last, {name: jnp.concatenate([seen[name][None], rest[name]]) for name in seen}
 
-        stacked, seen = for_each(local, numbers, known, *data)
-        return stacked, {name: values.T for name, values in seen.items()}
+        def moved(*args: Any) -> Any:
+            last, seen = local(*args)
+            return difference(last, start), seen
+
+        total, seen = sum_for_each(moved, numbers, known, *data)
+        return _over(total, num_clients), {name: values.T for name, values in seen.items()}
 
     def lockstep_round(start: Any, _: Any, t: Array) -> Any:
         """Step by step, all clients: W̄_k exists at every k, at the price of K copies of the weights."""
@@ -88,12 +96,18 @@ def chunk_of_rounds(
         stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (num_clients, *w.shape)), start)
         stacked, (seen, taken) = jax.lax.scan(body, stacked, jnp.arange(local_steps))
         at_end = _observe_clients(net, start, stacked, data, at_steps)
-        return stacked, {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
+        seen = {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
+        return _mean(jax.tree.map(lambda all_w, w: all_w - w, stacked, start)), seen
+
+    def shared_round(start: Any, *_: Any) -> Any:
+        """All clients at once, none with weights of its own."""
+        return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps), {}
+
+    movement = shared_round if shared else lockstep_round if at_steps else client_round
 
     def one_round(carried: Any, t: Array) -> Any:
         start, known = carried
-        stacked, seen = (lockstep_round if at_steps else client_round)(start, known, t)
-        moved = _mean(jax.tree.map(lambda all_w, w: all_w - w, stacked, start))
+        moved, seen = movement(start, known, t)
         weights = jax.tree.map(lambda w, step: w + server_eta * step, start, moved)
         over_data, observed = _observe_round(net, start, weights, patterns, data, at_rounds)
         return (weights, over_data.gradients if handed_on else ()), seen | observed
@@ -149,7 +163,11 @@ def _observe_clients(
 
 def _mean(stacked: tuple[Array, ...]) -> tuple[Array, ...]:
     """(1/K) Σ_c W_c."""
-    return tuple(total / len(w) for total, w in zip(sum_over_clients(stacked), stacked, strict=True))
+    return _over(sum_over_clients(stacked), len(stacked[0]))
+
+
+def _over(total: tuple[Array, ...], number: int) -> tuple[Array, ...]:
+    return jax.tree.map(lambda w: w / number, total)
 
 
 def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:

@@ -23,7 +23,8 @@ from ntk_localsgd.networks import Network, matmul
 __all__ = [
     "OBSERVABLES", "ClientData", "DataPass", "Observable", "RoundState", "StepState", "TakenState", "data_pass",
     "difference", "for_each", "gradient", "layer_flips", "layer_spectral_norms", "loss", "norm", "residual",
-    "row_movement", "sample_flips", "select", "spectral_norm", "sum_over_clients",
+    "row_movement", "sample_flips", "select", "spectral_norm", "sum_for_each",
+    "sum_over_clients",
 ]  # fmt: skip
 
 
@@ -48,9 +49,32 @@ def for_each(function: Callable[..., Any], *stacked: Any) -> Any:
 
     Several CPU devices are several places: what is spread over them must not be visited in turn.
     """
-    if jax.default_backend() == "cpu" and jax.device_count() == 1:
+    if _one_after_the_other():
         return jax.lax.map(lambda args: function(*args), stacked)
     return jax.vmap(function)(*stacked)
+
+
+def sum_for_each(
+    function: Callable[..., tuple[tuple[Array, ...], Any]], *stacked: Any
+) -> tuple[tuple[Array, ...], Any]:
+    """Σ over clients of what a function returns first, and all that it returns second, client by client.
+
+    As `for_each`, but on a CPU the terms of the sum are added as they come and never held together.
+    """
+    if not _one_after_the_other():
+        terms, others = jax.vmap(function)(*stacked)
+        return sum_over_clients(terms), others
+    shapes, _ = jax.eval_shape(function, *jax.tree.map(lambda leaf: leaf[0], stacked))
+
+    def add(total: Any, args: Any) -> Any:
+        term, other = function(*args)
+        return jax.tree.map(jnp.add, total, term), other
+
+    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), stacked)
+
+
+def _one_after_the_other() -> bool:
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 def residual(net: Network, inputs: Array, targets: Array, mask: Array) -> Float[Array, " n"] | Float[Array, "n o"]:

@@ -10,6 +10,7 @@ _ROUNDS, _STEPS = (
     f"{_SEEN}::test_round_observables_match_the_reference",
     f"{_SEEN}::test_local_step_observables_match_the_reference",
 )
+_SHARED = "tests/test_shared_weights.py::test_the_mean_movement_is_that_of_clients_with_weights_of_their_own"
 _RECURSION = f"{_PREDICTED}::test_local_gd_is_the_recursion_step_by_step_for_unequal_clients"
 _ALL_BATCHES = f"{_PREDICTED}::test_second_moment_and_mean_are_those_over_all_batches"
 _CONTRACTION = f"{_PREDICTED}::test_contraction_is_the_norm_of_the_operator_and_bounds_every_round"
@@ -37,9 +38,37 @@ MUTATIONS = (
         (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
     ),
     Mutation(
+        "ntk_localsgd/shared_weights.py",
+        "eta * matmul(inner, pushes)",
+        "matmul(inner, pushes)",
+        "the first layer's steps without their size",
+        (_SHARED,),
+    ),
+    Mutation(
+        "ntk_localsgd/shared_weights.py",
+        "moved = _low_rank(slope, slopes[layer], inputs[layer])",
+        "moved = _low_rank(slope, inputs[layer], slopes[layer])",
+        "a transposed step in the way back",
+        (_SHARED,),
+    ),
+    Mutation(
+        "ntk_localsgd/shared_weights.py",
+        "jnp.where(data.mask[..., None], outputs - data.targets.reshape(outputs.shape), 0)",
+        "outputs - data.targets.reshape(outputs.shape)",
+        "a mask dropped",
+        (_SHARED,),
+    ),
+    Mutation(
+        "ntk_localsgd/trajectory.py",
+        "return jax.tree.map(jnp.add, total, term), other",
+        "return term, other",
+        "only the last client's movement",
+        (_REFERENCE,),
+    ),
+    Mutation(
         "ntk_localsgd/rounds.py",
-        "return tuple(total / len(w) for total, w in zip(sum_over_clients(stacked), stacked, strict=True))",
-        "return sum_over_clients(stacked)",
+        "return jax.tree.map(lambda w: w / number, total)",
+        "return total",
         "η_g for η_g/K",
         (_REFERENCE,),
     ),

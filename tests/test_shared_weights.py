@@ -1,0 +1,70 @@
+"""Rounds without weights of a client's own, against clients that have them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_localsgd import clients, datasets, local_sgd, shared_weights
+from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
+from ntk_localsgd.trajectory import ClientData, gradient
+
+# A few float64 steps, summed in another order.
+CLOSE = 1e-11
+
+
+def _problem(depth, output_dim, width=24):
+    key = jax.random.key(depth)
+    data = datasets.sphere(key, 9, 6)
+    if output_dim > 1:
+        data = datasets.from_arrays(data.inputs, np.random.default_rng(0).standard_normal((9, output_dim)))
+    split = clients.Clients((np.array([0, 4, 5]), np.array([1, 2, 3, 6, 7]), np.array([8])))
+    net = DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim)
+    return net, data, split
+
+
+def _one_by_one(net, data, eta, local_steps):
+    """Every client's own weights, step by step by automatic differentiation."""
+    moved = [np.zeros(w.shape) for w in net.trained]
+    for samples in zip(*data, strict=True):
+        own = net.trained
+        for _ in range(local_steps):
+            own = [w - eta * g for w, g in zip(own, gradient(net.with_trained(own), *samples), strict=True)]
+        moved = [m + (w - start) / len(data.mask) for m, w, start in zip(moved, own, net.trained, strict=True)]
+    return moved
+
+
+@pytest.mark.parametrize("local_steps", [1, 2, 5])
+@pytest.mark.parametrize(("depth", "output_dim"), [(1, 1), (2, 3), (4, 1)])
+def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps):
+    net, data, split = _problem(depth, output_dim)
+    stacked, eta = ClientData.of(data, split, np.float64), 0.05
+    found = shared_weights.mean_movement(net, stacked, jnp.asarray(eta), local_steps)
+    expected = _one_by_one(net, stacked, eta, local_steps)
+    assert max(np.abs(w).max() for w in expected) > 1e-3
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
+
+
+def test_a_run_takes_this_way_when_nobody_looks_at_its_clients():
+    net, data, split = _problem(2, 1)
+    config = local_sgd.LocalSGD(0.05, 3, 4, server_step_size=0.7)
+    stacked, weights = ClientData.of(data, split, np.float64), net
+    for _ in range(config.num_rounds):
+        moved = shared_weights.mean_movement(weights, stacked, jnp.asarray(0.05), 3)
+        weights = weights.with_trained([w + 0.7 * m for w, m in zip(weights.trained, moved, strict=True)])
+    alone = local_sgd.run(net, data, split, config)
+    watched = local_sgd.run(net, data, split, config, observe=("client_drift",))
+    for found, seen, expected in zip(alone.network.trained, watched.network.trained, weights.trained, strict=True):
+        # The same operations, which the compiler may fuse in another way; beside clients with weights of their own.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
+
+
+def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round():
+    net, data, split = _problem(2, 1)
+    stacked = ClientData.of(data, split, np.float64)
+    assert shared_weights.pays(net, stacked, 5)
+    assert not shared_weights.pays(_problem(2, 1, width=8)[0], stacked, 5)
+    assert not shared_weights.pays(net, stacked, 17)
+    assert not shared_weights.pays(TwoLayerReLU.init(jax.random.key(0), width=24, input_dim=6), stacked, 5)
