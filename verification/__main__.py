@@ -52,9 +52,9 @@ class Run:
     """Check claims and write evidence.json and paper_checks.md."""
 
     ids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all."""
-    preset: Literal["smoke", "quick", "full"] = "quick"
-    """Sizes: smoke takes a minute, quick about five on two cores, full hours."""
+    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all, or with --preset gpu the sweeps over widths."""
+    preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
+    """Sizes: smoke takes a minute, quick less than five on two cores, full hours; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that everything is written to."""
     seed: int = 0
@@ -68,7 +68,8 @@ class Run:
             raise InputError(f"seed is {self.seed}, needs to be at least 0.")
         if self.scripts:
             load_scripts(self.scripts)
-        return run(select(self.ids), Context(PRESETS[self.preset], self.seed, self.out))
+        preset = PRESETS[self.preset]
+        return run(select(self.ids or preset.claims), Context(preset, self.seed, self.out))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Preset:
     certificate_runs: int  # random runs that certificates are held against
     deep: "DeepSizes"
     kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
+    claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,7 @@ _DEEP = {
         (4, 1, 2, 8), 20, 80, 30, 12, ("digits", "planted", "digits10", "pairs 0.2"),
     ),
 }  # fmt: skip
+_DEEP["gpu"] = dataclasses.replace(_DEEP["quick"], widths=(2**11, 2**12, 2**13), seeds=64)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -88,6 +90,10 @@ PRESETS: dict[str, Preset] = {
         Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 60, _DEEP["quick"]),
         Preset("full", 100, 16, 32, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 12, 40, 500, 1200,
                _DEEP["full"], ("digits", "sphere", "pairs 0.2")),
+        # For one GPU: the sweeps of quick at 16 times the width, with 8 times the seeds; sized by the bytes that rounds
+        # move, not by the clock.
+        Preset("gpu", 100, 8, 16, (2**15, 2**17, 2**19), 208, (2**12, 2**14, 2**16), 48, 20, 100, 60, _DEEP["gpu"],
+               claims=("S4-slope", "S5", "S6-slope", "S4-deep", "S5-deep", "D2-run")),
     )
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """python -m verification on its smallest preset: evidence, report, exit codes, errors."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -10,6 +11,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Evidence, Verdict
 from verification import __main__ as command
 from verification import claims, report, runner
+from verification.context import PRESETS
 
 ROOT = pathlib.Path(__file__).parents[2]
 WANTED = (
@@ -48,6 +50,20 @@ def test_too_few_seeds_decide_no_probability(smoke):
     # Twelve failure-free seeds leave failure rates up to 26% possible.
     verdicts = {row.claim: row.verdict for row in _rows(smoke[0])}
     assert all(verdicts[claim] is Verdict.INCONCLUSIVE for claim in ("K4a", "K4b", "K6b", "K7", "S4", "S6", "C1"))
+
+
+def test_a_preset_may_name_its_claims(tmp_path, monkeypatch):
+    chosen = dataclasses.replace(PRESETS["smoke"], claims=("K2", "K5"))
+    monkeypatch.setitem(command.PRESETS, "smoke", chosen)
+    assert command.main(["run", "--preset", "smoke", "--out", str(tmp_path)]) == 0
+    assert {row.claim for row in _rows(tmp_path)} == {"K2", "K2-sharp", "K5"}
+
+
+def test_the_gpu_preset_is_the_quick_one_at_sixteen_times_the_width():
+    quick, wide = PRESETS["quick"], PRESETS["gpu"]
+    for narrow, large in ((quick.sweep_widths, wide.sweep_widths), (quick.deep.widths, wide.deep.widths)):
+        assert tuple(16 * width for width in narrow) == large
+    assert set(wide.claims) <= set(claims.CLAIMS)
 
 
 @pytest.mark.slow
