@@ -32,7 +32,7 @@ class Case:
     arrays: Callable[[], dict[str, np.ndarray]]
     settings: dict[str, Any]
     routes: tuple[Route, ...]
-    operations: float | None = None  # additions and multiplications of this project's route, by formula
+    operations: float | None = None  # additions and multiplications, by formula
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)  # route: why it is not run at this size
     most_repeats: int = 7
 

@@ -123,7 +123,10 @@ def local_gd_settings(width: int, num_clients: int, local_steps: int, num_rounds
 
 
 def local_gd_operations(n: int, m: int, depth: int, steps: int) -> float:
-    """Gradient steps on n samples: forward through the input layer and L others, L weight gradients, backward L − 1."""
+    """Gradient steps on n samples: forward through the input layer and L others, L weight gradients, backward L − 1.
+
+    Of clients with weights of their own, as all peers have them; `ntk_localsgd.shared_weights` needs fewer.
+    """
     return 2.0 * steps * n * (INPUT_DIM * m + (3 * depth - 1) * m**2)
 
 
@@ -162,7 +165,7 @@ def local_gd(products: tuple[Route, ...], smoke: bool) -> Work:
         title,
         cases,
         targets,
-        "2 R τ K n_c (dm + (3L − 1) m²)",
+        "2 R τ K n_c (dm + (3L − 1) m²), of clients with weights of their own; this project's way needs fewer",
         because="what rounds add to the weights; " + FLIPS,
     )
 

@@ -49,7 +49,7 @@ def chunk_of_rounds(
     eta, server_eta = jnp.asarray(step_size, dtype), jnp.asarray(server_step_size, dtype)
     patterns, numbers = _initial_patterns(net, data, at_rounds), jnp.arange(num_clients)
     full = batch_size is None
-    shared = full and not (at_steps or at_taken) and shared_weights.pays(net, data, local_steps)
+    shared = not (at_steps or at_taken) and shared_weights.pays(net, data, local_steps, batch_size)
     # Gradients at a round's end, where something observes them, are those of the next round's first steps.
     handed_on = full and _observes_gradients(at_rounds) and not (at_steps or shared)
 
@@ -99,9 +99,14 @@ def chunk_of_rounds(
         seen = {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
         return _mean(jax.tree.map(lambda all_w, w: all_w - w, stacked, start)), seen
 
-    def shared_round(start: Any, *_: Any) -> Any:
+    def shared_round(start: Any, _: Any, t: Array) -> Any:
         """All clients at once, none with weights of its own."""
-        return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps), {}
+        batches = None
+        if key is not None and batch_size is not None:
+            of_client = lambda k, c, mask: _chosen(_stream(key, t, k, c), mask, batch_size)  # noqa: E731
+            of_step = jax.vmap(of_client, (None, 0, 0))
+            batches = jnp.stack([of_step(k, numbers, data.mask) for k in range(local_steps)])
+        return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps, batches), {}
 
     movement = shared_round if shared else lockstep_round if at_steps else client_round
 
@@ -184,14 +189,19 @@ def _stream(key: Array, *numbers: Array) -> Array:
 
 
 def _batch(key: Array, samples: tuple[Array, Array, Array], batch_size: int) -> tuple[Array, Array, Array]:
+    """Inputs, targets and mask of a batch."""
+    inputs, targets, mask = samples
+    chosen = _chosen(key, mask, batch_size)
+    return inputs[chosen], targets[chosen], mask[chosen]
+
+
+def _chosen(key: Array, mask: Array, batch_size: int) -> Array:
     """A uniform batch without replacement: the samples with the ``batch_size`` largest of independent uniform keys.
 
     Sample i's key depends on (round, step, client, i) alone, so that a client's batches do not change with the padding.
     """
-    inputs, targets, mask = samples
     keys = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i)))(jnp.arange(len(mask)))
-    _, chosen = jax.lax.top_k(jnp.where(mask, keys, -1), batch_size)
-    return inputs[chosen], targets[chosen], mask[chosen]
+    return jax.lax.top_k(jnp.where(mask, keys, -1), batch_size)[1]
 
 
 @partial(jax.jit, static_argnames=("at_rounds", "at_steps"))

@@ -1,15 +1,16 @@
-"""Rounds of Local GD of a deep network in which no client ever holds weights of its own.
+"""Rounds of Local SGD of a deep network in which no client ever holds weights of its own.
 
 Within a round, client c's layer l is W_l − η Σ_j D_{l,j}ᵀ H_{l,j}: the round's start and one low-rank term a step, with
-the layer's inputs H [n_c m] and the gradients D [n_c m] by its pre-activations. So every product with W_l is one
-product for all clients together, what the terms add costs τ n_c/m of that, and the average over clients is one product
-at the round's end. Large products run at a machine's full rate; n_c rows beside weights of one's own do not.
+the layer's inputs H and the gradients D by its pre-activations, [b m] each for b samples. So every product with W_l is
+one for all clients together, what the terms add costs about τb/m of that, and the average over clients is one product
+at the round's end. Large products run at a machine's full rate; b rows beside weights of one's own do not.
 """
 
 import math
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ntk_localsgd.networks import DeepReLU, Network, matmul, relu
 from ntk_localsgd.trajectory import ClientData
@@ -20,34 +21,48 @@ __all__ = ["mean_movement", "pays"]
 _MOST_STEPS = 16
 
 
-def pays(net: Network, data: ClientData, local_steps: int) -> bool:
-    """Whether this is the faster way: the terms' 4(τ−1)n_c²m operations a step are few beside 6n_c m² for a layer."""
-    rows = (local_steps - 1) * data.mask.shape[1]
-    return isinstance(net, DeepReLU) and local_steps <= _MOST_STEPS and rows <= 1.5 * net.width
+def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | None = None) -> bool:
+    """Whether this is the faster way, for full batches (None) or batches of b.
+
+    The terms' 4(τ−1)b²m operations a step must be few beside 6bm² for a layer, and a round's batches, τb samples, not
+    many fewer than the client's, all of which meet the round's first layer once.
+    """
+    if not isinstance(net, DeepReLU) or local_steps > _MOST_STEPS:
+        return False
+    held = data.mask.shape[1]
+    rows = batch_size or held
+    return (local_steps - 1) * rows <= 1.5 * net.width and held <= 2 * local_steps * rows
 
 
-def mean_movement(net: Network, data: ClientData, eta: Array, local_steps: int) -> tuple[Float[Array, "m m"], ...]:
-    """(1/K) Σ_c (W_{c,τ} − W) of every trained layer, after τ full-batch steps of every client from the network's W."""
+def mean_movement(
+    net: Network, data: ClientData, eta: Array, local_steps: int, batches: Int[Array, "tau K b"] | None = None
+) -> tuple[Float[Array, "m m"], ...]:
+    """(1/K) Σ_c (W_{c,τ} − W) of every trained layer, after τ steps of every client from the network's W.
+
+    ``batches`` names the samples of every step, by their place in the client's data; None: all of them at every step.
+    """
     assert isinstance(net, DeepReLU)
     first = relu(matmul(data.inputs, net.input_weights.T))
-    unmoved, inner = _shared(first, net.trained[0].T), matmul(first, _transposed(first))
-    pushes = jnp.zeros_like(first)  # Σ_j D_{1,j}: the first trained layer's inputs are the same at every step
+    # The first trained layer's inputs never change: what Σ_j D_{1,j}, sample by sample, does to its outputs is known.
+    unmoved, inner, pushes = _shared(first, net.trained[0].T), matmul(first, _transposed(first)), jnp.zeros_like(first)
     inputs: list[list[Array]] = [[] for _ in net.trained]
     slopes: list[list[Array]] = [[] for _ in net.trained]
-    for _ in range(local_steps):
-        pre_activations, hidden = [unmoved - eta * matmul(inner, pushes)], [first]
+    for step in range(local_steps):
+        at = None if batches is None else batches[step]
+        pre_activations, hidden = [_at(unmoved, at) - eta * matmul(_at(inner, at), pushes)], [first]
         for layer in range(1, net.depth):
             hidden.append(relu(pre_activations[-1]))
             moved = _low_rank(hidden[-1], inputs[layer], slopes[layer])
             pre_activations.append(_shared(hidden[-1], net.trained[layer].T) - eta * moved)
-        slope = matmul(_residual(net, relu(pre_activations[-1]), data), net.output_weights)
+        left = _residual(net, relu(pre_activations[-1]), _at(data.targets, at), _at(data.mask, at))
+        slope = matmul(left, net.output_weights)
         for layer in reversed(range(1, net.depth)):
             slope = jnp.where(pre_activations[layer] >= 0, slope, 0)
             moved = _low_rank(slope, slopes[layer], inputs[layer])
             inputs[layer].append(hidden[layer])
             slopes[layer].append(slope)
             slope = _shared(slope, net.trained[layer]) - eta * moved
-        pushes = pushes + jnp.where(pre_activations[0] >= 0, slope, 0)
+        pushes = _add_at(pushes, at, jnp.where(pre_activations[0] >= 0, slope, 0))
     terms = [(pushes, first)] + [
         (jnp.concatenate(slopes[layer], axis=1), jnp.concatenate(inputs[layer], axis=1))
         for layer in range(1, net.depth)
@@ -55,10 +70,20 @@ def mean_movement(net: Network, data: ClientData, eta: Array, local_steps: int) 
     return tuple(-eta / len(data.mask) * matmul(_rows(left).T, _rows(right)) for left, right in terms)
 
 
-def _residual(net: DeepReLU, last: Float[Array, "K n m"], data: ClientData) -> Float[Array, "K n o"]:
+def _at(held: Array, chosen: Int[Array, "K b"] | None) -> Array:
+    """Each client's chosen samples; None: all."""
+    return held if chosen is None else jax.vmap(lambda own, rows: own[rows])(held, chosen)
+
+
+def _add_at(held: Array, chosen: Int[Array, "K b"] | None, more: Array) -> Array:
+    """More for each client's chosen samples; None: for all."""
+    return held + more if chosen is None else jax.vmap(lambda own, rows, add: own.at[rows].add(add))(held, chosen, more)
+
+
+def _residual(net: DeepReLU, last: Float[Array, "K b m"], targets: Array, mask: Array) -> Float[Array, "K b o"]:
     """f − y, and 0 where the mask says padding."""
     outputs = matmul(last, net.output_weights.T)
-    return jnp.where(data.mask[..., None], outputs - data.targets.reshape(outputs.shape), 0)
+    return jnp.where(mask[..., None], outputs - targets.reshape(outputs.shape), 0)
 
 
 def _low_rank(rows: Float[Array, "K n m"], left: list[Array], right: list[Array]) -> Float[Array, "K n m"] | float:

@@ -23,12 +23,13 @@ def _problem(depth, output_dim, width=24):
     return net, data, split
 
 
-def _one_by_one(net, data, eta, local_steps):
+def _one_by_one(net, data, eta, local_steps, batches=None):
     """Every client's own weights, step by step by automatic differentiation."""
     moved = [np.zeros(w.shape) for w in net.trained]
-    for samples in zip(*data, strict=True):
+    for c, everything in enumerate(zip(*data, strict=True)):
         own = net.trained
-        for _ in range(local_steps):
+        for k in range(local_steps):
+            samples = everything if batches is None else [each[batches[k, c]] for each in everything]
             own = [w - eta * g for w, g in zip(own, gradient(net.with_trained(own), *samples), strict=True)]
         moved = [m + (w - start) / len(data.mask) for m, w, start in zip(moved, own, net.trained, strict=True)]
     return moved
@@ -46,6 +47,27 @@ def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, o
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize(("depth", "output_dim"), [(1, 3), (3, 1)])
+def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
+    net, data, split = _problem(depth, output_dim)
+    stacked, eta = ClientData.of(data, split, np.float64), 0.05
+    batches = np.array([[[0, 2], [4, 1], [0, 1]], [[2, 1], [4, 3], [0, 2]], [[0, 1], [1, 4], [0, 3]]])
+    found = shared_weights.mean_movement(net, stacked, jnp.asarray(eta), 3, jnp.asarray(batches))
+    for ours, theirs in zip(found, _one_by_one(net, stacked, eta, 3, batches), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_run_draws_the_same_batches_this_way(batch_size):
+    net, data, split = _problem(2, 1)
+    config, key = local_sgd.LocalSGD(0.05, 3, 4, batch_size), None if batch_size is None else jax.random.key(5)
+    alone = local_sgd.run(net, data, split, config, key=key)
+    watched = local_sgd.run(net, data, split, config, key=key, observe=("client_drift",))
+    assert shared_weights.pays(net, ClientData.of(data, split, np.float64), 3, batch_size)
+    for found, seen in zip(alone.network.trained, watched.network.trained, strict=True):
+        np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
+
+
 def test_a_run_takes_this_way_when_nobody_looks_at_its_clients():
     net, data, split = _problem(2, 1)
     config = local_sgd.LocalSGD(0.05, 3, 4, server_step_size=0.7)
@@ -53,12 +75,10 @@ def test_a_run_takes_this_way_when_nobody_looks_at_its_clients():
     for _ in range(config.num_rounds):
         moved = shared_weights.mean_movement(weights, stacked, jnp.asarray(0.05), 3)
         weights = weights.with_trained([w + 0.7 * m for w, m in zip(weights.trained, moved, strict=True)])
-    alone = local_sgd.run(net, data, split, config)
-    watched = local_sgd.run(net, data, split, config, observe=("client_drift",))
-    for found, seen, expected in zip(alone.network.trained, watched.network.trained, weights.trained, strict=True):
-        # The same operations, which the compiler may fuse in another way; beside clients with weights of their own.
+    run = local_sgd.run(net, data, split, config)
+    for found, expected in zip(run.network.trained, weights.trained, strict=True):
+        # The same operations, which the compiler may fuse in another way.
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
-        np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
 
 
 def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round():
@@ -67,4 +87,6 @@ def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round()
     assert shared_weights.pays(net, stacked, 5)
     assert not shared_weights.pays(_problem(2, 1, width=8)[0], stacked, 5)
     assert not shared_weights.pays(net, stacked, 17)
+    assert shared_weights.pays(net, stacked, 3, 1)
+    assert not shared_weights.pays(net, stacked, 2, 1)  # five samples meet the first layer for two that are used
     assert not shared_weights.pays(TwoLayerReLU.init(jax.random.key(0), width=24, input_dim=6), stacked, 5)
