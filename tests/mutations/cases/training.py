@@ -39,8 +39,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/shared_weights.py",
-        "eta * matmul(inner, pushes)",
-        "matmul(inner, pushes)",
+        "eta * matmul(_at(inner, at), pushes)",
+        "matmul(_at(inner, at), pushes)",
         "the first layer's steps without their size",
         (_SHARED,),
     ),
@@ -53,8 +53,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/shared_weights.py",
-        "jnp.where(data.mask[..., None], outputs - data.targets.reshape(outputs.shape), 0)",
-        "outputs - data.targets.reshape(outputs.shape)",
+        "jnp.where(mask[..., None], outputs - targets.reshape(outputs.shape), 0)",
+        "outputs - targets.reshape(outputs.shape)",
         "a mask dropped",
         (_SHARED,),
     ),
