@@ -170,6 +170,22 @@ def test_the_lower_bound_is_one_whatever_the_approximate_eigenvalue(seed):
         assert not _has_eigenvalue_below(a, _cholesky_lower(a, smallest + off))
 
 
+def test_the_lower_bound_is_one_for_a_factorisation_that_rounds_as_badly_as_it_may(monkeypatch):
+    # Rump: that it completes proves λ_min ≥ −γ/(1 − γ)·trace of what it was given, γ = γ_{n+1}, and not more.
+    values, accepted = np.array([0.1, 0.3, 0.6, 1.0, 1.0, 1.0]), []
+    gamma = 7 * U / (1 - 7 * U)
+
+    def completes(shifted):
+        diagonal = np.diagonal(shifted)
+        accepted.append(-gamma * diagonal.sum() <= diagonal.min() < 0)
+        return accepted[-1] or diagonal.min() >= 0
+
+    monkeypatch.setattr(spectrum, "_cholesky_completes", completes)
+    for off in np.arange(0, 120, 0.5) * U:
+        assert _cholesky_lower(np.diag(values), 0.1 + off) <= 0.1
+    assert any(accepted)
+
+
 def test_an_error_of_the_entries_widens_both_ends():
     a = _with_spectrum(np.array([0.5, 1.0, 2.0]))
     sharp, wide = kernels.smallest_eigenvalue(a), kernels.smallest_eigenvalue(a, error=0.25)

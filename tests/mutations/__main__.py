@@ -62,13 +62,17 @@ class Check:
             raise InputError(f"only is {self.only!r}, which no mutation's file or description holds.")
         if self.jobs < 1:
             raise InputError(f"jobs is {self.jobs}, needs to be at least 1.")
-        _require_green(chosen, self.jobs)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        # All that follows copies this first copy: the sources may be edited in the meantime.
+        with (
+            _Copy(_ROOT) as pristine,
+            Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
+        ):
+            _require_green(pristine, chosen, self.jobs)
             task = progress.add_task("mutations", total=len(chosen))
 
             def tried(mutation: Mutation) -> Outcome:
-                outcome = _tried(mutation, self.timeout)
+                outcome = _tried(pristine, mutation, self.timeout)
                 progress.advance(task)
                 if outcome.verdict == "survived":  # said at once: the others may take minutes
                     progress.console.print(Text(f"survived: {mutation.file}: {mutation.breaks} ({outcome.by})", "red"))
@@ -82,10 +86,10 @@ class Check:
         return int(survivors > 0)
 
 
-def _require_green(chosen: list[Mutation], jobs: int) -> None:
+def _require_green(pristine: pathlib.Path, chosen: list[Mutation], jobs: int) -> None:
     """Refuse to go on if a named test fails without any mutation, or if the copy is not what the tests import."""
     tests = list(dict.fromkeys(test for mutation in chosen for test in mutation.caught_by))
-    with _copy() as folder:
+    with _Copy(pristine) as folder:
         found = _python(folder, "-c", _WHERE).stdout.split("\n")[:2]
         if not all(pathlib.Path(path).is_relative_to(folder) for path in found):
             raise InputError(f"{' and '.join(found)} are imported, but the mutated copy lies in {folder}.")
@@ -95,9 +99,9 @@ def _require_green(chosen: list[Mutation], jobs: int) -> None:
         raise InputError(f"tests fail without any mutation:\n{done.stdout}{done.stderr}")
 
 
-def _tried(mutation: Mutation, timeout: float) -> Outcome:
+def _tried(pristine: pathlib.Path, mutation: Mutation, timeout: float) -> Outcome:
     start = time.perf_counter()
-    with _copy() as folder:
+    with _Copy(pristine) as folder:
         path = folder / mutation.file
         path.write_text(mutation.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
         arguments = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.caught_by)
@@ -114,20 +118,20 @@ def _tried(mutation: Mutation, timeout: float) -> Outcome:
     return Outcome("survived", why, seconds)
 
 
-def _copy() -> "_Copy":
-    return _Copy(prefix="mutation-")
-
-
 class _Copy(tempfile.TemporaryDirectory[str]):
     """A temporary folder with the sources in it."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        super().__init__(prefix="mutation-")
+        self._root = root
 
     def __enter__(self) -> pathlib.Path:
         folder = pathlib.Path(super().__enter__()).resolve()
         for name in _COPIED:
-            if (_ROOT / name).is_dir():
-                shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            if (self._root / name).is_dir():
+                shutil.copytree(self._root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
-                shutil.copy2(_ROOT / name, folder / name)
+                shutil.copy2(self._root / name, folder / name)
         return folder
 
 

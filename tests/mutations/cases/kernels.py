@@ -81,7 +81,7 @@ MUTATIONS = (
         "return shift - slack - n * n * tiny",
         "return shift - n * n * tiny",
         "lower end: Cholesky's own rounding not subtracted",
-        (f"{_SPECTRUM}::test_the_lower_bound_is_one_whatever_the_approximate_eigenvalue",),
+        (f"{_SPECTRUM}::test_the_lower_bound_is_one_for_a_factorisation_that_rounds_as_badly_as_it_may",),
     ),
     Mutation(
         "ntk_localsgd/kernels/spectrum.py",
