@@ -289,7 +289,7 @@ def _again(entry: Claim, rows: Sequence[_Row]) -> list[str]:
     scripts = f" --scripts {shlex.quote(_folder(entry))}" if _is_users(entry) else ""
     commands = []
     for row in rows:
-        preset = next((name for name in row.preset.split("-")[::-1] if name in PRESETS), "quick")
+        preset = next((name for name in row.preset.split("-") if name in PRESETS), "quick")
         flags = f" --preset {preset}" * (preset != "quick") + f" --seed {row.evidence.seed}" * bool(row.evidence.seed)
         commands.append(f"`python -m verification run {entry.id}{flags}{scripts}`")
     return list(dict.fromkeys(commands))
