@@ -55,7 +55,7 @@ def caption(context: Context) -> str:
         "The tightness map. Left: the power of each parameter with which the width, or the step size, that a theorem "
         "asks for grows (open squares; constants 1), and the one needed for its conclusion with probability at least "
         "0.9 (dots; 95% intervals over data sets). K4b: λ_min(H(0)) ≥ ¾λ0 at probability 0.95; C1, C4: their rates; "
-        "C2, C3: loss at 1% within twice the rounds of the kernel regime. Right: the largest step size in units of "
+        "C2, C3: what the kernel regime learns, in twice its rounds. Right: the largest step size in units of "
         f"1/max_c λ_max(H^∞_cc) against the local steps, n = {sizes.samples[0]}, at most 4 clients by label: at which "
         "the run is stable, at which it has C4's rate, and what C4 asks for; geometric means over data sets. The "
         "kernel regime is stable below 2 whatever τ. Claims K4-threshold, C6-width, C6-step, C6-stability."
