@@ -10,8 +10,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntk_localsgd import kernels, prediction
 from ntk_localsgd.evidence import Interval
-from verification import certified_widths, federated_convergence, step_thresholds
+from verification import certified_widths, federated_convergence, step_thresholds, width_thresholds
 from verification.context import problem
 from verification.runs import RunSpec
 from verification.thresholds import (
@@ -152,3 +153,21 @@ def test_losses_at_the_bound_have_ratio_one_and_slower_ones_more():
 def test_as_many_seeds_as_the_level_needs():
     # 1 − 0.025^{1/40} = 8.8% ≤ δ = 10%; with 35 seeds it would be 10.01%.
     assert 1 - 0.025 ** (1 / TRIALS) <= 0.1 < 1 - 0.025 ** (1 / 34)
+
+
+@pytest.mark.parametrize(("distance", "rounds", "reached"), [(0.8, None, True), (0.2, 128, False)])
+def test_a_deep_run_is_asked_for_what_the_kernel_regime_reaches_in_half_its_rounds(distance, rounds, reached):
+    made = problem(f"planted {distance:g}", 4, 0)
+    spec = width_thresholds._spec("C2", made, (0,), 4, 5, 2)
+    asked, share = width_thresholds._goal(made, spec)
+    path = prediction.local_gd(
+        kernels.infinite_deep_gram(made.inputs, 2), made.split(4), -made.dataset.targets, step_size=spec.step_size,
+        local_steps=5, num_rounds=asked // 2,
+    )  # fmt: skip
+    shares = (path**2).sum(axis=1) / (path[0] ** 2).sum()
+    assert shares[-1] <= share < shares[-2]
+    assert (share == 0.01) is reached
+    assert asked == (rounds or asked) <= spec.num_rounds
+    half = dataclasses.replace(spec, batch_size=1)
+    assert width_thresholds._goal(made, half)[0] <= spec.num_rounds
+    assert width_thresholds._goal(made, dataclasses.replace(spec, depth=0))[0] == spec.num_rounds
