@@ -148,4 +148,14 @@ MUTATIONS = (
         "no stable step size passes for an infinite one",
         (f"{_THRESHOLDS}::test_no_stable_step_size_is_none_and_not_an_infinite_one",),
     ),
+    Mutation(
+        "verification/width_thresholds.py",
+        "return patience * int(np.flatnonzero(shares <= share)[0]), share",
+        "return int(np.flatnonzero(shares <= share)[0]), share",
+        "a deep run gets no more rounds than an infinitely wide one",
+        (
+            "tests/verification/test_thresholds.py"
+            "::test_a_deep_run_is_asked_for_what_the_kernel_regime_reaches_in_half_its_rounds",
+        ),
+    ),
 )
