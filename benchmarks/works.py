@@ -193,7 +193,13 @@ def tracking(smoke: bool) -> Work:
         for m, depth, held, rounds in sizes
     )  # fmt: skip
     targets = tuple(Target(case.label, "slowdown", 1.2, "every round end") for case in cases)
-    return Work("tracking", "Tracked against untracked Local GD, K = 4, τ = 5", cases, targets, because="the same run")
+    return Work(
+        "tracking",
+        "Tracked against untracked Local GD, K = 4, τ = 5",
+        cases,
+        targets,
+        because="the same run, which takes another way through where something looks at clients' weights; " + FLIPS,
+    )
 
 
 def seeds(smoke: bool) -> Work:

@@ -97,15 +97,16 @@ def chunk_of_rounds(
         stacked, (seen, taken) = jax.lax.scan(body, stacked, jnp.arange(local_steps))
         at_end = _observe_clients(net, start, stacked, data, at_steps)
         seen = {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
-        return _mean(jax.tree.map(lambda all_w, w: all_w - w, stacked, start)), seen
+        return _mean(difference(stacked, start)), seen
 
     def shared_round(start: Any, _: Any, t: Array) -> Any:
         """All clients at once, none with weights of its own."""
         batches = None
         if key is not None and batch_size is not None:
             of_client = lambda k, c, mask: _chosen(_stream(key, t, k, c), mask, batch_size)  # noqa: E731
-            of_step = jax.vmap(of_client, (None, 0, 0))
-            batches = jnp.stack([of_step(k, numbers, data.mask) for k in range(local_steps)])
+            batches = jax.vmap(jax.vmap(of_client, (None, 0, 0)), (0, None, None))(
+                jnp.arange(local_steps), numbers, data.mask
+            )
         return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps, batches), {}
 
     movement = shared_round if shared else lockstep_round if at_steps else client_round

@@ -68,7 +68,19 @@ def test_a_run_draws_the_same_batches_this_way(batch_size):
         np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
 
 
-def test_a_run_takes_this_way_when_nobody_looks_at_its_clients():
+@pytest.mark.parametrize(
+    ("observe", "taken"),
+    [((), True), (("neuron_movement",), True), (("client_drift",), False), (("distance_from_start",), False)],
+)
+def test_clients_have_weights_where_something_looks_at_them(monkeypatch, observe, taken):
+    calls, movement = [], shared_weights.mean_movement
+    monkeypatch.setattr(shared_weights, "mean_movement", lambda *args: calls.append(args) or movement(*args))
+    net, data, split = _problem(2, 1, width=23)  # a width of its own: nothing is compiled yet
+    local_sgd.run(net, data, split, local_sgd.LocalSGD(0.05, 3, 1), observe=observe)
+    assert bool(calls) is taken
+
+
+def test_a_run_adds_the_mean_movement_times_the_server_s_step_size():
     net, data, split = _problem(2, 1)
     config = local_sgd.LocalSGD(0.05, 3, 4, server_step_size=0.7)
     stacked, weights = ClientData.of(data, split, np.float64), net
@@ -84,9 +96,10 @@ def test_a_run_takes_this_way_when_nobody_looks_at_its_clients():
 def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round():
     net, data, split = _problem(2, 1)
     stacked = ClientData.of(data, split, np.float64)
-    assert shared_weights.pays(net, stacked, 5)
-    assert not shared_weights.pays(_problem(2, 1, width=8)[0], stacked, 5)
-    assert not shared_weights.pays(net, stacked, 17)
+    assert shared_weights.pays(net, stacked, 3)
+    assert shared_weights.pays(_problem(2, 1, width=20)[0], stacked, 3)
+    assert not shared_weights.pays(_problem(2, 1, width=19)[0], stacked, 3)
+    assert not shared_weights.pays(_problem(2, 1, width=400)[0], stacked, 17)
     assert shared_weights.pays(net, stacked, 3, 1)
     assert not shared_weights.pays(net, stacked, 2, 1)  # five samples meet the first layer for two that are used
     assert not shared_weights.pays(TwoLayerReLU.init(jax.random.key(0), width=24, input_dim=6), stacked, 5)

@@ -60,6 +60,7 @@ def test_a_preset_may_name_its_claims(tmp_path, monkeypatch):
 
 
 def test_the_gpu_preset_is_the_quick_one_at_sixteen_times_the_width():
+    claims.load_families()
     quick, wide = PRESETS["quick"], PRESETS["gpu"]
     for narrow, large in ((quick.sweep_widths, wide.sweep_widths), (quick.deep.widths, wide.deep.widths)):
         assert tuple(16 * width for width in narrow) == large

@@ -39,6 +39,13 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/shared_weights.py",
+        "return 2 * (local_steps - 1) * rows <= net.width",
+        "return (local_steps - 1) * rows <= net.width",
+        "low-rank terms where they are the slower way",
+        ("tests/test_shared_weights.py::test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",),
+    ),
+    Mutation(
+        "ntk_localsgd/shared_weights.py",
         "eta * matmul(_at(inner, at), pushes)",
         "matmul(_at(inner, at), pushes)",
         "the first layer's steps without their size",
