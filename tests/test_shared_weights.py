@@ -12,6 +12,9 @@ from ntk_localsgd.trajectory import ClientData, gradient
 # A few float64 steps, summed in another order.
 CLOSE = 1e-11
 
+# In place of a depth.
+TWO_LAYERS = 0
+
 
 def _problem(depth, output_dim, width=24):
     key = jax.random.key(depth)
@@ -19,8 +22,9 @@ def _problem(depth, output_dim, width=24):
     if output_dim > 1:
         data = datasets.from_arrays(data.inputs, np.random.default_rng(0).standard_normal((9, output_dim)))
     split = clients.Clients((np.array([0, 4, 5]), np.array([1, 2, 3, 6, 7]), np.array([8])))
-    net = DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim)
-    return net, data, split
+    if depth == TWO_LAYERS:
+        return TwoLayerReLU.init(key, width=width, input_dim=6), data, split
+    return DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim), data, split
 
 
 def _one_by_one(net, data, eta, local_steps, batches=None):
@@ -36,7 +40,7 @@ def _one_by_one(net, data, eta, local_steps, batches=None):
 
 
 @pytest.mark.parametrize("local_steps", [1, 2, 5])
-@pytest.mark.parametrize(("depth", "output_dim"), [(1, 1), (2, 3), (4, 1)])
+@pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 1), (2, 3), (4, 1)])
 def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
@@ -47,7 +51,7 @@ def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, o
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
 
 
-@pytest.mark.parametrize(("depth", "output_dim"), [(1, 3), (3, 1)])
+@pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 3), (3, 1)])
 def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
@@ -57,9 +61,10 @@ def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
 
 
-@pytest.mark.parametrize("batch_size", [None, 1])
-def test_a_run_draws_the_same_batches_this_way(batch_size):
-    net, data, split = _problem(2, 1)
+@pytest.mark.parametrize(("depth", "batch_size"), [(2, None), (2, 1), (TWO_LAYERS, None), (TWO_LAYERS, 2)])
+def test_a_run_draws_the_same_batches_this_way(depth, batch_size):
+    net, data, split = _problem(depth, 1)
+    split = clients.Clients((np.array([0, 4, 5]), np.array([1, 2, 3, 6]), np.array([8, 7])))
     config, key = local_sgd.LocalSGD(0.05, 3, 4, batch_size), None if batch_size is None else jax.random.key(5)
     alone = local_sgd.run(net, data, split, config, key=key)
     watched = local_sgd.run(net, data, split, config, key=key, observe=("client_drift",))
@@ -68,14 +73,15 @@ def test_a_run_draws_the_same_batches_this_way(batch_size):
         np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize("depth", [TWO_LAYERS, 2])
 @pytest.mark.parametrize(
     ("observe", "taken"),
     [((), True), (("neuron_movement",), True), (("client_drift",), False), (("distance_from_start",), False)],
 )
-def test_clients_have_weights_where_something_looks_at_them(monkeypatch, observe, taken):
+def test_clients_have_weights_where_something_looks_at_them(monkeypatch, observe, taken, depth):
     calls, movement = [], shared_weights.mean_movement
     monkeypatch.setattr(shared_weights, "mean_movement", lambda *args: calls.append(args) or movement(*args))
-    net, data, split = _problem(2, 1, width=23)  # a width of its own: nothing is compiled yet
+    net, data, split = _problem(depth, 1, width=23)  # a width of its own: nothing is compiled yet
     local_sgd.run(net, data, split, local_sgd.LocalSGD(0.05, 3, 1), observe=observe)
     assert bool(calls) is taken
 
@@ -102,4 +108,15 @@ def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round()
     assert not shared_weights.pays(_problem(2, 1, width=400)[0], stacked, 17)
     assert shared_weights.pays(net, stacked, 3, 1)
     assert not shared_weights.pays(net, stacked, 2, 1)  # five samples meet the first layer for two that are used
-    assert not shared_weights.pays(TwoLayerReLU.init(jax.random.key(0), width=24, input_dim=6), stacked, 5)
+
+
+def test_with_two_layers_it_pays_where_it_needs_fewer_operations():
+    net, data, split = _problem(TWO_LAYERS, 1)
+    stacked = ClientData.of(data, split, np.float64)  # n_c = 5, d = 6
+    assert shared_weights.pays(net, stacked, 1)
+    assert shared_weights.pays(net, stacked, 16)
+    assert not shared_weights.pays(net, stacked, 17)
+    assert shared_weights.pays(net, stacked, 9, 1)  # 60 + 40 of 108
+    assert not shared_weights.pays(net, stacked, 7, 1)  # 60 + 30 of 84
+    many = ClientData.of(datasets.sphere(jax.random.key(1), 26, 6), clients.Clients((np.arange(26),)), np.float64)
+    assert not shared_weights.pays(net, many, 2)  # more than twice as many samples as inputs

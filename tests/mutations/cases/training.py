@@ -46,6 +46,20 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/shared_weights.py",
+        "(local_steps - 1) * rows * held <= 2 * local_steps * rows",
+        "(local_steps - 1) * rows * held <= 4 * local_steps * rows",
+        "two layers: inner products where they are the slower way",
+        ("tests/test_shared_weights.py::test_with_two_layers_it_pays_where_it_needs_fewer_operations",),
+    ),
+    Mutation(
+        "ntk_localsgd/shared_weights.py",
+        "net.signs[None] / jnp.sqrt(",
+        "net.signs[None] * jnp.sqrt(",
+        "two layers without their scaling",
+        (_SHARED,),
+    ),
+    Mutation(
+        "ntk_localsgd/shared_weights.py",
         "eta * matmul(_at(inner, at), pushes)",
         "matmul(_at(inner, at), pushes)",
         "the first layer's steps without their size",
