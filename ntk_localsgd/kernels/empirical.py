@@ -1,5 +1,6 @@
 """Gram matrices of a network at its weights, layer by layer and in tiles, never through a Jacobian."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,12 @@ from ntk_localsgd.networks import Network, TwoLayerReLU, matmul
 __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 
 # Neurons per tile. Patterns are float32 zeros and ones, counted by a matrix product that is exact below 2^24 neurons
-# a tile; a tile of 4,096 keeps the patterns of 2,000 samples within 32 MiB.
-_TILE = 4096
+# a tile; a tile of 2,048 keeps the patterns of 2,000 samples within 16 MiB.
+_TILE = 2048
+
+# From so many samples on, the symmetric matrix of counts is taken in so many groups of rows, its lower half from the
+# upper: 10 of 16 blocks.
+_MANY, _GROUPS = 256, 4
 
 
 def empirical_gram(net: Network, x: Any, y: Any = None) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
@@ -65,21 +70,39 @@ def _pattern_counts(
     weights: Float[Array, "m d"], x: Float[Array, "n d"], y: Float[Array, "k d"] | None
 ) -> Int[Array, "n k"]:
     full = len(weights) // _TILE * _TILE
-    columns = len(x) if y is None else len(y)
-    counts = jnp.zeros((len(x), columns), jnp.int32)
+    last = _tile_counts(weights[full:], x, y)
     if full:
         tiles = weights[:full].reshape(-1, _TILE, weights.shape[1])
-        counts, _ = jax.lax.scan(lambda total, tile: (total + _tile_counts(tile, x, y), None), counts, tiles)
-    return counts + _tile_counts(weights[full:], x, y) if full < len(weights) else counts
+        add = lambda total, tile: (jax.tree.map(jnp.add, total, _tile_counts(tile, x, y)), None)  # noqa: E731
+        last, _ = jax.lax.scan(add, last, tiles)
+    return _assembled(last) if len(last) > 1 else last[0]
 
 
 def _tile_counts(
     weights: Float[Array, "b d"], x: Float[Array, "n d"], y: Float[Array, "k d"] | None
-) -> Int[Array, "n k"]:
+) -> tuple[Int[Array, "..."], ...]:
+    """One block; for y = None and many samples on one device the blocks (i, j) of the matrix with i ≤ j, row by row."""
     pattern = partial(_pattern, weights)
     active = pattern(x)
+    if y is not None:
+        return (_product(active, pattern(y)),)
+    # Several devices may each hold some of the rows, which must not travel.
+    groups = _GROUPS if len(x) >= _MANY and jax.device_count() == 1 else 1
+    parts = jnp.array_split(active, groups)
+    return tuple(_product(part, other) for i, part in enumerate(parts) for other in parts[i:])
+
+
+def _product(active: Float[Array, "n b"], other: Float[Array, "k b"]) -> Int[Array, "n k"]:
     # Zeros and ones are exact at every precision that a device may choose for this product.
-    return (active @ (active if y is None else pattern(y)).T).astype(jnp.int32)
+    return (active @ other.T).astype(jnp.int32)
+
+
+def _assembled(blocks: tuple[Int[Array, "..."], ...]) -> Int[Array, "n n"]:
+    """The symmetric matrix whose blocks (i, j), i ≤ j, these are."""
+    places = itertools.combinations_with_replacement(range(_GROUPS), 2)
+    upper = dict(zip(places, blocks, strict=True))
+    at = lambda i, j: upper[i, j] if i <= j else upper[j, i].T  # noqa: E731
+    return jnp.block([[at(i, j) for j in range(_GROUPS)] for i in range(_GROUPS)])
 
 
 def _pattern(weights: Float[Array, "b d"], x: Float[Array, "n d"]) -> Float[Array, "n b"]:

@@ -65,6 +65,15 @@ def test_counts_are_exact_integers_and_the_gram_is_exactly_symmetric():
     np.testing.assert_array_equal(gram, gram.T)
 
 
+@pytest.mark.parametrize("width", [100, 4096, 5000])
+def test_the_counts_of_many_samples_come_from_half_of_the_blocks(width):
+    # 301 samples: groups of unequal sizes; widths below, at and above whole tiles.
+    x = datasets.sphere(jax.random.key(4), 301, 8).inputs
+    net = TwoLayerReLU.init(jax.random.key(5), width=width, input_dim=8, dtype=np.float64)
+    active = np.asarray(net.activation_patterns(x)[0]).astype(np.int64)
+    np.testing.assert_array_equal(kernels.pattern_counts(net, x), active @ active.T)
+
+
 def test_a_neuron_on_the_kink_is_active_as_in_the_derivative():
     x = np.eye(3)
     net = TwoLayerReLU.from_arrays(np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 0.0]]), np.ones(2))

@@ -57,10 +57,17 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/kernels/empirical.py",
-        "return counts + _tile_counts(weights[full:], x, y) if full < len(weights) else counts",
-        "return counts if full else _tile_counts(weights, x, y)",
+        "last = _tile_counts(weights[full:], x, y)",
+        "last = _tile_counts(weights[full:][:0] if full else weights, x, y)",
         "the last, partial tile of neurons is not counted",
         (f"{_EMPIRICAL}::test_tiles_of_neurons_make_no_difference[4097]",),
+    ),
+    Mutation(
+        "ntk_localsgd/kernels/empirical.py",
+        "upper[i, j] if i <= j else upper[j, i].T",
+        "upper[min(i, j), max(i, j)]",
+        "lower blocks of the counts not transposed",
+        (f"{_EMPIRICAL}::test_the_counts_of_many_samples_come_from_half_of_the_blocks[100]",),
     ),
     Mutation(
         "ntk_localsgd/kernels/layerwise.py",
