@@ -48,7 +48,7 @@ class Bench:
         failed: list[str] = []
         if not self.render:
             chosen = [name for name in names if not self.only or name in self.only]
-            failed = _measure_all(chosen, every, folder, self.smoke)
+            failed = _measure_all(chosen, every, report.here(folder), self.smoke)
         tables = report.render(folder, names)
         if self.smoke:
             (folder / "tables.md").write_text(tables + "\n", encoding="utf-8")

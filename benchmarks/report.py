@@ -6,6 +6,8 @@ import pathlib
 import re
 from typing import Any
 
+import jax
+
 from benchmarks.cases import OURS, Work
 from benchmarks.environments import REQUIREMENTS, NotInstalledError, versions_of
 from ntk_localsgd import results
@@ -66,15 +68,42 @@ def write(name: str, stored: dict[str, Any], folder: pathlib.Path) -> None:
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def here(folder: pathlib.Path) -> pathlib.Path:
+    """Where results of this device go: those of an accelerator beside the processor's, in a folder of its name."""
+    if jax.default_backend() == "cpu":
+        return folder
+    return folder / re.sub(r"\W+", "-", results.device_name().lower()).strip("-")
+
+
 def render(folder: pathlib.Path, order: list[str]) -> str:
-    """The tables of all stored results, in Markdown."""
-    stored = [json.loads(p.read_text(encoding="utf-8")) for p in (folder / f"{n}.json" for n in order) if p.exists()]
-    return "\n\n".join(_growth_table(one) if "growth" in one else _table(one) for one in stored)
+    """The tables of all stored results, in Markdown: of each work the processor's, then every other device's."""
+    tables, devices = [], sorted(place for place in folder.glob("*") if place.is_dir())
+    for name in order:
+        found = [_read(place / f"{name}.json") for place in (folder, *devices)]
+        tables += [_growth_table(one) if "growth" in one else _table(one, found[0]) for one in found if one]
+    return "\n\n".join(tables)
 
 
-def _table(stored: dict[str, Any]) -> str:
-    lines = [f"### {stored['title']}", ""]
-    lines += [f"- {verdict}" for verdict in stored["verdicts"]] + [""] * bool(stored["verdicts"])
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _beside(stored: dict[str, Any], processor: dict[str, Any]) -> list[str]:
+    """This project's times on a device beside those on the processor, where both did the same."""
+    seconds = lambda rows: {r["case"]: r["seconds"] for r in rows if r["route"] == OURS and "seconds" in r}  # noqa: E731
+    device, there = stored["environment"]["device"], seconds(processor.get("rows", []))
+    return [
+        f"- {case}: {there[case] / time:.3g} times as fast as on {processor['environment']['device']}"
+        for case, time in seconds(stored["rows"]).items() if case in there
+        and device != processor["environment"]["device"]
+    ]  # fmt: skip
+
+
+def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
+    beside = _beside(stored, processor)
+    device = "" if stored is processor else f", {stored['environment']['device']}"
+    lines = [f"### {stored['title']}{device}", ""]
+    lines += [f"- {verdict}" for verdict in stored["verdicts"]] + beside + [""] * bool(stored["verdicts"] or beside)
     lines += [
         "| size | route | seconds | times ours | rate | share | peak | agreement |",
         "|---|---|---|---|---|---|---|---|",

@@ -106,6 +106,23 @@ def test_results_become_tables_that_name_what_is_missing(tmp_path):
     assert "old" not in readme.read_text()
 
 
+def test_another_device_has_its_own_folder_and_is_compared_with_the_processor(tmp_path, monkeypatch):
+    assert report.here(tmp_path) == tmp_path
+    monkeypatch.setattr(report.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(report.results, "device_name", lambda: "Maker H1 (80 GB)")
+    folder = report.here(tmp_path)
+    assert folder == tmp_path / "maker-h1-80-gb"
+    work = Work("w", "A work", (), (), "", because="a reason")
+    faster = [{**row, "seconds": row["seconds"] / 8} for row in ROWS if "seconds" in row]
+    on_device = report.of_work(work, faster, report.environment(set()))
+    monkeypatch.undo()
+    report.write("w", report.of_work(work, ROWS, report.environment(set())), tmp_path)
+    report.write("w", on_device, folder)
+    text = report.render(tmp_path, ["w"])
+    assert text.index("### A work\n") < text.index("### A work, Maker H1 (80 GB)")
+    assert text.count("- c: 8 times as fast as on ") == 1
+
+
 def test_distances_and_exponents():
     assert distance(np.array([3.0, 4.0]), np.array([3.0, 5.0])) == pytest.approx(1 / 34**0.5)
     assert outside(np.array([0.5]), np.array([0.4, 0.6])) == 0
