@@ -52,7 +52,7 @@ class Run:
     """Check claims and write evidence.json and paper_checks.md."""
 
     ids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all, or with --preset gpu the sweeps over widths."""
+    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all, or with --preset gpu those made for one."""
     preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
     """Sizes: smoke takes a minute, quick less than five on two cores, full hours; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")

@@ -18,12 +18,13 @@ from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, slope
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.claims import claim
 from verification.context import Context
-from verification.runs import gram_of
+from verification.runs import largest_step
 from verification.sampling import DELTA
 
 __all__ = ["stored_widths"]
 
-_CLIENTS, _STEPS = 4, 5
+# Step sizes are this share of the largest that the certificate allows.
+_CLIENTS, _STEPS, _SHARE_OF_STEP = 4, 5, 0.9
 
 # A run converges if its loss falls to this share of its start within these rounds.
 _SHARE, _ROUNDS = 1e-6, 400
@@ -138,20 +139,13 @@ def _smallest(holds: Callable[[int], bool], start: int) -> int:
     return at(k - 1) if at(k - 1) >= start and holds(at(k - 1)) else at(k)
 
 
-def _step_size(net: TwoLayerReLU, data: Dataset, split: Clients) -> float:
-    """0.9/max_c λ_max(Θ_cc); infinite where no neuron is active on any sample."""
-    gram = gram_of(net, data)
-    largest = max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
-    return 0.9 / largest if largest > 0 else math.inf
-
-
 def _network(key: jax.Array, data: Dataset, width: int) -> TwoLayerReLU:
     return TwoLayerReLU.init(key, width=width, input_dim=data.input_dim, dtype=np.float64)
 
 
 def _converges(key: jax.Array, data: Dataset, split: Clients, width: int) -> bool:
     net = _network(key, data, width)
-    step = _step_size(net, data, split)
+    step = _SHARE_OF_STEP * largest_step(net, data, split)
     if not math.isfinite(step):
         return False
     losses = local_sgd.run(net, data, split, local_sgd.LocalSGD(step, _STEPS, _ROUNDS)).trajectory.loss.values
@@ -161,7 +155,7 @@ def _converges(key: jax.Array, data: Dataset, split: Clients, width: int) -> boo
 def _certified(key: jax.Array, data: Dataset, split: Clients, width: int) -> bool:
     net = _network(key, data, width)
     try:
-        step = _step_size(net, data, split)
+        step = _SHARE_OF_STEP * largest_step(net, data, split)
         return certificate.certify(
             net, data, split, step_size=step, local_steps=_STEPS, method="path", estimate=False
         ).certified

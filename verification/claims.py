@@ -91,6 +91,7 @@ def load_families() -> None:
     """Import this project's scripts, one a family, in the order of the theory, which is the order of the report."""
     for family in (
         "kernel_at_init",
+        "many_samples",
         "concentration_threshold",
         "kernel_stability",
         "gradients",
@@ -110,6 +111,7 @@ def load_families() -> None:
         "certificates",
         "certificate_traps",
         "certified_widths",
+        "certified_run",
     ):
         importlib.import_module(f"verification.{family}")
 

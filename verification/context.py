@@ -81,7 +81,7 @@ _DEEP = {
         (4, 1, 2, 8), 20, 80, 30, 12, ("digits", "planted", "digits10", "pairs 0.2"),
     ),
 }  # fmt: skip
-_DEEP["gpu"] = dataclasses.replace(_DEEP["quick"], widths=(2**11, 2**12, 2**13), seeds=64)
+_DEEP["gpu"] = dataclasses.replace(_DEEP["quick"], widths=(2**11, 2**12, 2**13), seeds=960)
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -90,10 +90,10 @@ PRESETS: dict[str, Preset] = {
         Preset("quick", 100, 8, 16, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 6, 20, 100, 60, _DEEP["quick"]),
         Preset("full", 100, 16, 32, (2**11, 2**13, 2**15), 26, (2**8, 2**10, 2**12), 12, 40, 500, 1200,
                _DEEP["full"], ("digits", "sphere", "pairs 0.2")),
-        # For one GPU: the sweeps of quick at 16 times the width, with 8 times the seeds; sized by the bytes that rounds
-        # move, not by the clock.
-        Preset("gpu", 100, 8, 16, (2**15, 2**17, 2**19), 208, (2**12, 2**14, 2**16), 48, 20, 100, 60, _DEEP["gpu"],
-               claims=("S4-slope", "S5", "S6-slope", "S4-deep", "S5-deep", "D2-run")),
+        # For one GPU: the sweeps of quick at 16 times the width with 32 times the seeds, a long run inside a certified
+        # regime and Gram matrices of many samples.
+        Preset("gpu", 100, 8, 16, (2**15, 2**17, 2**19), 832, (2**12, 2**14, 2**16), 192, 20, 100, 60, _DEEP["gpu"],
+               claims=("K4a-many", "K4b-many", "C8-run", "S4-slope", "S5", "S6-slope", "S4-deep", "S5-deep", "D2-run")),
     )
 }  # fmt: skip
 
@@ -152,9 +152,10 @@ class Problem:
 
 @functools.cache
 def problem(kind: str, num_samples: int, seed: int) -> Problem:
-    """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"``, ``"planted 0.4"`` or ``"pairs 0.2"``.
+    """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"``, ``"sphere 256"``, ``"planted 0.4"`` or ``"pairs 0.2"``.
 
-    Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³²; planted data lie on the sphere
+    Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³², or of
+    the dimension that the name gives; planted data lie on the sphere
     of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at the distance that the name gives, and
     pairs are there as well, every point with a partner of opposite target at that distance: nearly parallel, at 0.2 an
     angle of 11° and λ0 near 0.04.
@@ -167,7 +168,7 @@ def problem(kind: str, num_samples: int, seed: int) -> Problem:
         plant = _planted if name == "planted" else _nearly_parallel
         dataset = plant(datasets.sphere(key, num_samples, 64), float(distance))
     else:
-        dataset = datasets.sphere(key, num_samples, 32)
+        dataset = datasets.sphere(key, num_samples, int(kind.removeprefix("sphere") or 32))
     gram = kernels.infinite_gram(dataset.inputs)
     lambda0 = kernels.smallest_eigenvalue(gram, error=kernels.infinite_gram_error(*dataset.inputs.shape))
     return Problem(kind, num_samples, seed, dataset, gram, lambda0)

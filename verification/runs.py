@@ -1,6 +1,7 @@
 """Runs of Local SGD that claims declare: one specification, computed once, read by all who want it."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU
 
-__all__ = ["RunSpec", "gram_of", "residual_of"]
+__all__ = ["RunSpec", "gram_of", "largest_step", "residual_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,13 @@ class RunSpec:
 def gram_of(net: Network, dataset: Dataset) -> Float[np.ndarray, "n n"]:
     """Θ(W) of a network with one output, in float64."""
     return np.asarray(kernels.empirical_gram(net, dataset.inputs), np.float64)
+
+
+def largest_step(net: Network, dataset: Dataset, split: Clients) -> float:
+    """1/max_c λ_max(Θ_cc); infinite where no neuron is active on any sample."""
+    gram = gram_of(net, dataset)
+    largest = max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
+    return 1 / largest if largest > 0 else math.inf
 
 
 def residual_of(net: Network, dataset: Dataset) -> Float[np.ndarray, " n"]:

@@ -57,6 +57,7 @@ def with_probability(
     control: np.ndarray,
     control_setting: str,
     at_least: bool = False,
+    delta: float = DELTA,
 ) -> Evidence:
     """Evidence for "value ≤ bound (or ≥, with ``at_least``) with probability ≥ 1 − δ", one independent value a seed.
 
@@ -65,13 +66,13 @@ def with_probability(
     failures, broken = (int((~(v >= bound if at_least else v <= bound)).sum()) for v in (values, control))
     worst = np.min if at_least else np.max
     rate = failure_interval(failures, len(values))
-    holds = holds_with_probability(failures, len(values), DELTA)
-    control_fails = holds_with_probability(broken, len(control), DELTA) is False
+    holds = holds_with_probability(failures, len(values), delta)
+    control_fails = holds_with_probability(broken, len(control), delta) is False
     return Evidence(
         claim,
         setting,
         premise,
-        Condition(f"{text}, with probability ≥ {1 - DELTA:g}", holds),
+        Condition(f"{text}, with probability ≥ {1 - delta:g}", holds),
         float(worst(values)),
         bound,
         Control(control_setting, control_fails, float(worst(control))),

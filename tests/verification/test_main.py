@@ -20,7 +20,7 @@ WANTED = (
 )  # fmt: skip
 WANTED += (
     "D1", "D2-upper", "D2-lower", "D2-sharper", "D3", "D4", "D5", "D6", "S1b", "S4-deep", "S5-deep", "C2", "C3", "C5",
-    "C4", "C6-width", "C6-stability", "C6-step",
+    "C4", "C6-width", "C6-stability", "C6-step", "K4a-many", "K4b-many", "C8-run",
 )  # fmt: skip
 
 
@@ -59,11 +59,13 @@ def test_a_preset_may_name_its_claims(tmp_path, monkeypatch):
     assert {row.claim for row in _rows(tmp_path)} == {"K2", "K2-sharp", "K5"}
 
 
-def test_the_gpu_preset_is_the_quick_one_at_sixteen_times_the_width():
+def test_the_gpu_preset_is_the_quick_one_at_sixteen_times_the_width_with_more_seeds():
     claims.load_families()
     quick, wide = PRESETS["quick"], PRESETS["gpu"]
     for narrow, large in ((quick.sweep_widths, wide.sweep_widths), (quick.deep.widths, wide.deep.widths)):
         assert tuple(16 * width for width in narrow) == large
+    assert wide.sweep_seeds == 32 * quick.sweep_seeds
+    assert wide.deep.seeds == 32 * quick.deep.seeds
     assert set(wide.claims) <= set(claims.CLAIMS)
 
 
