@@ -19,7 +19,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network
 from ntk_localsgd.placement import everywhere, spread
 from ntk_localsgd.recording import GramRecorder, Record
-from ntk_localsgd.rounds import at_start, chunk_of_rounds
+from ntk_localsgd.rounds import Plan, at_start, chunk_of_rounds
 from ntk_localsgd.trajectory import ClientData, Observable, select
 
 __all__ = ["Checkpoint", "LocalSGD", "Run", "run"]
@@ -163,27 +163,25 @@ def run(
     data = spread(ClientData.of(dataset, clients, net.trained[0].dtype), mesh, "clients")
     net = everywhere(net, mesh)
     grams = GramRecorder(net, dataset, at_grams, gram_every)
-    at_round, at_step = at_start(net, data, at_rounds=at_rounds, at_steps=at_steps)
+    plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
+    state, at_round, at_step = at_start(net, data, plan=plan)
     record = first_record(at_round, at_step, at_taken, clients, config, grams)
     about = attributes(net, dataset, clients, config)
-    chunk = partial(
-        chunk_of_rounds, net, data, key, local_steps=config.local_steps, batch_size=config.batch_size,
-        at_rounds=at_rounds, at_taken=at_taken, at_steps=at_steps, step_size=config.step_size,
-        server_step_size=config.server_step_size,
-    )  # fmt: skip
+    sizes = {"step_size": config.step_size, "server_step_size": config.server_step_size}
+    chunk = partial(chunk_of_rounds, net, data, key, plan=plan, **sizes)
     network, stop_every = net, getattr(stop, "every", 1)
     stopped_at = 0 if stop and stop(Checkpoint(net, 0, dataset, clients, config)) else None
     cadences = ([gram_every] if at_grams else []) + ([stop_every] if stop else [])
     for first, rounds in chunks(config.num_rounds if stopped_at is None else 0, cadences, progress):
-        after, observed = chunk(network.trained, first, rounds=rounds)
+        after, observed = chunk(state, first, rounds=rounds)
         if (diverged := record.diverges(observed["loss"])).size:
             kept = int(diverged[0])
             if kept:  # the same rounds again, up to the last good one, so that network and trajectory agree
-                after, observed = chunk(network.trained, first, rounds=kept)
-                network = net.with_trained(after)
+                after, observed = chunk(state, first, rounds=kept)
+                network = net.with_trained(after.trained)
                 record.append(observed)
             return Run(network, record.labelled(about), diverged_at=first + kept + 1)
-        network, done = net.with_trained(after), first + rounds
+        state, network, done = after, net.with_trained(after.trained), first + rounds
         record.append(observed)
         grams.take(network, done)
         if stop and done % stop_every == 0 and stop(Checkpoint(network, done, dataset, clients, config)):

@@ -1,7 +1,8 @@
 """Rounds of Local SGD as one compiled chunk, and what is observed in them."""
 
+import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,62 +15,97 @@ from ntk_localsgd.trajectory import (
     DataPass,
     Observable,
     RoundState,
+    Stacked,
     StepState,
     TakenState,
     data_pass,
     difference,
     for_each,
     gradient,
+    layer_flips,
     sum_for_each,
     sum_over_clients,
 )
 
-__all__ = ["at_start", "chunk_of_rounds"]
+__all__ = ["Plan", "State", "at_start", "chunk_of_rounds"]
 
 
-@partial(jax.jit, static_argnames=("rounds", "local_steps", "batch_size", "at_rounds", "at_taken", "at_steps"))
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What rounds are compiled for: τ, b (None: all samples at every step), and what is observed when."""
+
+    local_steps: int
+    batch_size: int | None
+    at_rounds: tuple[Observable, ...] = ()
+    at_taken: tuple[Observable, ...] = ()
+    at_steps: tuple[Observable, ...] = ()
+
+    @property
+    def full(self) -> bool:
+        """Whether every step takes all samples."""
+        return self.batch_size is None
+
+    @property
+    def gradients(self) -> bool:
+        """Whether gradients at a round's end are observed."""
+        return any("gradient" in entry.name for entry in self.at_rounds)
+
+    @property
+    def flips(self) -> bool:
+        """Whether patterns are compared with those at initialization."""
+        return any("flip_fraction" in entry.name for entry in self.at_rounds)
+
+    def shares_weights(self, net: Network, data: ClientData) -> bool:
+        """Whether clients need no weights of their own, and are faster without."""
+        return not (self.at_steps or self.at_taken) and shared_weights.pays(
+            net, data, self.local_steps, self.batch_size
+        )
+
+
+class State(NamedTuple):
+    """What one round hands to the next."""
+
+    trained: tuple[Array, ...]
+    patterns: Any  # activation patterns at initialization, [K n_max m] a layer; () if nothing is compared with them
+    known: Any  # what was found at ``trained`` when it was observed, of use to the next round's steps
+
+
+@partial(jax.jit, static_argnames=("plan", "rounds"))
 def chunk_of_rounds(
     net: Network,
     data: ClientData,
     key: Array | None,
-    trained: tuple[Array, ...],
+    state: State,
     first_round: int,
     *,
+    plan: Plan,
     step_size: float,
     server_step_size: float,
     rounds: int,
-    local_steps: int,
-    batch_size: int | None,
-    at_rounds: tuple[Observable, ...],
-    at_taken: tuple[Observable, ...],
-    at_steps: tuple[Observable, ...],
-) -> tuple[tuple[Array, ...], dict[str, Array]]:
-    """``rounds`` rounds from ``trained`` on; ``net`` is the initial network. Returns weights and observations."""
-    num_clients, dtype = len(data.mask), trained[0].dtype
+) -> tuple[State, dict[str, Array]]:
+    """``rounds`` rounds from a state on; ``net`` is the initial network. Returns the state after them, observations."""
+    num_clients, dtype = len(data.mask), state.trained[0].dtype
     eta, server_eta = jnp.asarray(step_size, dtype), jnp.asarray(server_step_size, dtype)
-    patterns, numbers = _initial_patterns(net, data, at_rounds), jnp.arange(num_clients)
-    full = batch_size is None
-    shared = not (at_steps or at_taken) and shared_weights.pays(net, data, local_steps, batch_size)
-    # Gradients at a round's end, where something observes them, are those of the next round's first steps.
-    handed_on = full and _observes_gradients(at_rounds) and not (at_steps or shared)
+    numbers, local_steps, batch_size = jnp.arange(num_clients), plan.local_steps, plan.batch_size
+    shared = plan.shares_weights(net, data)
 
     def step(start: Any, client: Array, samples: Any, origin: Any, t: Array, weights: Any, k: Array) -> Any:
         """One local step, and its observables beside the gradient at the round's start (None: compute it)."""
         if key is not None and batch_size is not None:
             samples = _batch(_stream(key, t, k, client), samples, batch_size)
         slope = gradient(net.with_trained(weights), *samples)
-        if at_taken and origin is None:
+        if plan.at_taken and origin is None:
             origin = gradient(net.with_trained(start), *samples)
-        return _descend(weights, slope, eta), _observe_taken(TakenState(weights, slope, start, origin), at_taken)
+        return _descend(weights, slope, eta), _observe_taken(TakenState(weights, slope, start, origin), plan.at_taken)
 
     def client_round(start: Any, known: Any, t: Array) -> Any:
         """Client by client, all its steps: one client's weights at a time, besides the running sum of movements."""
 
         def local(client: Array, known: Any, *samples: Any) -> Any:
-            if not (full and (at_taken or handed_on)):
+            if not (known or (plan.full and plan.at_taken)):
                 return jax.lax.scan(partial(step, start, client, samples, None, t), start, jnp.arange(local_steps))
-            origin = known if handed_on else gradient(net.with_trained(start), *samples)
-            seen = _observe_taken(TakenState(start, origin, start, origin), at_taken)
+            origin = known or gradient(net.with_trained(start), *samples)
+            seen = _observe_taken(TakenState(start, origin, start, origin), plan.at_taken)
             later = partial(step, start, client, samples, origin, t)
             last, rest = jax.lax.scan(later, _descend(start, origin, eta), jnp.arange(1, local_steps))
             return last, {name: jnp.concatenate([seen[name][None], rest[name]]) for name in seen}
@@ -89,17 +125,17 @@ def chunk_of_rounds(
 
             def of_client(weights: Any, client: Array, *samples: Any) -> Any:
                 moved, taken = step(start, client, samples, None, t, weights, k)
-                return moved, (_observe_step(net, start, average, weights, samples, at_steps), taken)
+                return moved, (_observe_step(net, start, average, weights, samples, plan.at_steps), taken)
 
             return for_each(of_client, stacked, numbers, *data)
 
         stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (num_clients, *w.shape)), start)
         stacked, (seen, taken) = jax.lax.scan(body, stacked, jnp.arange(local_steps))
-        at_end = _observe_clients(net, start, stacked, data, at_steps)
+        at_end = _observe_clients(net, start, stacked, data, plan.at_steps)
         seen = {name: jnp.concatenate([seen[name], at_end[name][None]]) for name in seen} | taken
         return _mean(difference(stacked, start)), seen
 
-    def shared_round(start: Any, _: Any, t: Array) -> Any:
+    def shared_round(start: Any, known: Any, t: Array) -> Any:
         """All clients at once, none with weights of its own."""
         batches = None
         if key is not None and batch_size is not None:
@@ -107,28 +143,22 @@ def chunk_of_rounds(
             batches = jax.vmap(jax.vmap(of_client, (None, 0, 0)), (0, None, None))(
                 jnp.arange(local_steps), numbers, data.mask
             )
-        return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps, batches), {}
+        return shared_weights.mean_movement(net.with_trained(start), data, eta, local_steps, known, batches), {}
 
-    movement = shared_round if shared else lockstep_round if at_steps else client_round
+    movement = shared_round if shared else lockstep_round if plan.at_steps else client_round
 
-    def one_round(carried: Any, t: Array) -> Any:
-        start, known = carried
-        moved, seen = movement(start, known, t)
-        weights = jax.tree.map(lambda w, step: w + server_eta * step, start, moved)
-        over_data, observed = _observe_round(net, start, weights, patterns, data, at_rounds)
-        return (weights, over_data.gradients if handed_on else ()), seen | observed
+    def one_round(state: State, t: Array) -> tuple[State, dict[str, Array]]:
+        moved, seen = movement(state.trained, state.known, t)
+        weights = jax.tree.map(lambda w, step: w + server_eta * step, state.trained, moved)
+        over_data, known = _look(net.with_trained(weights), data, state.patterns, plan)
+        observed = _observe_round(net, state.trained, weights, over_data, data, plan)
+        return State(weights, state.patterns, known), seen | observed
 
-    known = data_pass(net.with_trained(trained), data).gradients if handed_on else ()
-    (weights, _), seen = jax.lax.scan(one_round, (trained, known), first_round + jnp.arange(rounds))
-    return weights, seen
+    return jax.lax.scan(one_round, state, first_round + jnp.arange(rounds))
 
 
 def _descend(weights: Any, slope: Any, eta: Array) -> Any:
     return jax.tree.map(lambda w, g: w - eta * g, weights, slope)
-
-
-def _observes_gradients(at_rounds: tuple[Observable, ...]) -> bool:
-    return any("gradient" in entry.name for entry in at_rounds)
 
 
 def _observe_taken(state: TakenState, observables: tuple[Observable, ...]) -> dict[str, Array]:
@@ -136,14 +166,24 @@ def _observe_taken(state: TakenState, observables: tuple[Observable, ...]) -> di
     return {entry.name: entry.compute(state) for entry in observables if entry.compute}
 
 
+def _look(here: Network, data: ClientData, patterns: Any, plan: Plan) -> tuple[DataPass, Any]:
+    """The pass over the data by which a round's end is observed, and what of it is of use to the next round."""
+    if not plan.shares_weights(here, data):
+        over_data = data_pass(here, data, gradients=plan.gradients, initial_patterns=patterns)
+        # Gradients are those of the next round's first steps, unless these are taken in lockstep.
+        found = over_data.gradients
+        return over_data, found.layers if isinstance(found, Stacked) and plan.full and not plan.at_steps else ()
+    seen = shared_weights.look(here, data, back=plan.full or plan.gradients)
+    flips = jnp.moveaxis(layer_flips(seen.patterns(), patterns), 0, 1) if patterns else ()
+    return DataPass(seen.losses(), seen, flips), seen
+
+
 def _observe_round(
-    net: Network, before: Any, weights: Any, patterns: Any, data: ClientData, observables: tuple[Observable, ...]
-) -> tuple[DataPass, dict[str, Array]]:
-    """Observables of a round's end at the averaged weights, and the pass over the data that they rest on."""
-    here = net.with_trained(weights)
-    over_data = data_pass(here, data, gradients=_observes_gradients(observables), initial_patterns=patterns)
-    state = RoundState(here, net, net.with_trained(before), over_data, data.mask)
-    return over_data, {entry.name: entry.compute(state) for entry in observables if entry.compute}
+    net: Network, before: Any, weights: Any, over_data: DataPass, data: ClientData, plan: Plan
+) -> dict[str, Array]:
+    """Observables of a round's end at the averaged weights."""
+    state = RoundState(net.with_trained(weights), net, net.with_trained(before), over_data, data.mask)
+    return {entry.name: entry.compute(state) for entry in plan.at_rounds if entry.compute}
 
 
 def _observe_step(
@@ -176,13 +216,6 @@ def _over(total: tuple[Array, ...], number: int) -> tuple[Array, ...]:
     return jax.tree.map(lambda w: w / number, total)
 
 
-def _initial_patterns(net: Network, data: ClientData, at_rounds: tuple[Observable, ...]) -> Any:
-    """Activation patterns at initialization, once per chunk, if some observable compares with them."""
-    if any("flip_fraction" in entry.name for entry in at_rounds):
-        return for_each(net.activation_patterns, data.inputs)
-    return ()
-
-
 def _stream(key: Array, *numbers: Array) -> Array:
     for number in numbers:
         key = jax.random.fold_in(key, number)
@@ -205,12 +238,15 @@ def _chosen(key: Array, mask: Array, batch_size: int) -> Array:
     return jax.lax.top_k(jnp.where(mask, keys, -1), batch_size)[1]
 
 
-@partial(jax.jit, static_argnames=("at_rounds", "at_steps"))
-def at_start(
-    net: Network, data: ClientData, *, at_rounds: tuple[Observable, ...], at_steps: tuple[Observable, ...]
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Observables at round 0, where every client holds W(0)."""
+@partial(jax.jit, static_argnames=("plan",))
+def at_start(net: Network, data: ClientData, *, plan: Plan) -> tuple[State, dict[str, Array], dict[str, Array]]:
+    """The state before the first round, and observables at round 0, where every client holds W(0)."""
     stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
-    patterns = _initial_patterns(net, data, at_rounds)
-    _, at_round = _observe_round(net, net.trained, net.trained, patterns, data, at_rounds)
-    return at_round, _observe_clients(net, net.trained, stacked, data, at_steps)
+    patterns = for_each(net.activation_patterns, data.inputs) if plan.flips else ()
+    over_data, known = _look(net, data, patterns, plan)
+    at_round = _observe_round(net, net.trained, net.trained, over_data, data, plan)
+    return (
+        State(net.trained, patterns, known),
+        at_round,
+        _observe_clients(net, net.trained, stacked, data, plan.at_steps),
+    )

@@ -18,8 +18,8 @@ from ntk_localsgd.local_sgd import LocalSGD, Run
 from ntk_localsgd.networks import Network
 from ntk_localsgd.placement import everywhere, spread
 from ntk_localsgd.recording import GramRecorder
-from ntk_localsgd.rounds import at_start, chunk_of_rounds
-from ntk_localsgd.trajectory import ClientData, Observable, for_each, select
+from ntk_localsgd.rounds import Plan, State, at_start, chunk_of_rounds
+from ntk_localsgd.trajectory import ClientData, for_each, select
 
 __all__ = ["run_seeds"]
 
@@ -68,7 +68,8 @@ def run_seeds(
     data = everywhere(ClientData.of(dataset, clients, nets[0].trained[0].dtype), mesh)
     stacked = spread(jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets), mesh, "networks")
     key = spread(jnp.stack(list(keys)), mesh, "networks") if keys is not None else None
-    rounds_seen, steps_seen = _starts(stacked, data, at_rounds=at_rounds, at_steps=at_steps)
+    plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
+    states, rounds_seen, steps_seen = _starts(stacked, data, plan=plan)
     records = [
         local_sgd.first_record(
             _of(rounds_seen, k),
@@ -80,19 +81,17 @@ def run_seeds(
         )
         for k, net in enumerate(nets)
     ]
-    chunk = partial(
-        _chunk, stacked, data, key, local_steps=config.local_steps, batch_size=config.batch_size, at_rounds=at_rounds,
-        at_taken=at_taken, at_steps=at_steps, step_size=config.step_size, server_step_size=config.server_step_size,
-    )  # fmt: skip
-    trained, diverged = stacked.trained, np.zeros(len(nets), bool)
+    sizes = {"step_size": config.step_size, "server_step_size": config.server_step_size}
+    chunk = partial(_chunk, stacked, data, key, plan=plan, **sizes)
+    diverged = np.zeros(len(nets), bool)
     for first, rounds in local_sgd.chunks(config.num_rounds, [gram_every] if at_grams else [], progress=False):
-        trained, observed = chunk(trained, first, rounds=rounds)
+        states, observed = chunk(states, first, rounds=rounds)
         observed = {name: np.asarray(values) for name, values in observed.items()}
         for k, (net, record) in enumerate(zip(nets, records, strict=True)):
             diverged[k] |= record.diverges(observed["loss"][k]).size > 0
             if not diverged[k]:
                 record.append(_of(observed, k))
-                record.grams.take(net.with_trained(_of(trained, k)), first + rounds)
+                record.grams.take(net.with_trained(_of(states.trained, k)), first + rounds)
     attributes = local_sgd.attributes(nets[0], dataset, clients, config)
     # A diverged run ends at its last good round, which only a run of its own stops at.
     alone = partial(
@@ -100,7 +99,7 @@ def run_seeds(
     )
     return [
         alone(net, key=keys[k] if keys is not None else None) if diverged[k]
-        else Run(net.with_trained(_of(trained, k)), records[k].labelled(attributes))
+        else Run(net.with_trained(_of(states.trained, k)), records[k].labelled(attributes))
         for k, net in enumerate(nets)
     ]  # fmt: skip
 
@@ -121,14 +120,14 @@ def _of(tree: Any, k: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[k], tree)
 
 
-@partial(jax.jit, static_argnames=("at_rounds", "at_steps"))
-def _starts(nets: Any, data: ClientData, *, at_rounds: tuple[Observable, ...], at_steps: tuple[Observable, ...]) -> Any:
-    return for_each(lambda net: at_start(net, data, at_rounds=at_rounds, at_steps=at_steps), nets)
+@partial(jax.jit, static_argnames=("plan",))
+def _starts(nets: Any, data: ClientData, *, plan: Plan) -> Any:
+    return for_each(lambda net: at_start(net, data, plan=plan), nets)
 
 
-@partial(jax.jit, static_argnames=("rounds", "local_steps", "batch_size", "at_rounds", "at_taken", "at_steps"))
-def _chunk(nets: Any, data: ClientData, keys: Array | None, trained: Any, first: int, **settings: Any) -> Any:
+@partial(jax.jit, static_argnames=("plan", "rounds"))
+def _chunk(nets: Any, data: ClientData, keys: Array | None, states: State, first: int, **settings: Any) -> Any:
     """`chunk_of_rounds` of every network."""
     if keys is None:
-        return for_each(lambda net, at: chunk_of_rounds(net, data, None, at, first, **settings), nets, trained)
-    return for_each(lambda net, key, at: chunk_of_rounds(net, data, key, at, first, **settings), nets, keys, trained)
+        return for_each(lambda net, at: chunk_of_rounds(net, data, None, at, first, **settings), nets, states)
+    return for_each(lambda net, key, at: chunk_of_rounds(net, data, key, at, first, **settings), nets, keys, states)

@@ -11,18 +11,59 @@ that a round reads the weights once and writes them once, whatever the number of
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU, matmul, relu
-from ntk_localsgd.trajectory import ClientData
+from ntk_localsgd.trajectory import ClientData, norm
 
-__all__ = ["mean_movement", "pays"]
+__all__ = ["Pass", "look", "mean_movement", "pays"]
 
 # Steps are written out one by one, which takes compile time.
 _MOST_STEPS = 16
+
+# Two layers: a round holds a few arrays of n numbers a neuron, which has d weights; n at most this many times d.
+_MOST_ROWS = 8
+
+
+class Pass(NamedTuple):
+    """All clients' samples on their way through a network and back: the gradients of all clients, as factors.
+
+    Client c's gradient by layer l is ``slopes[l][c]ᵀ inputs[l][c]``.
+    """
+
+    inputs: tuple[Float[Array, "K n p"], ...]  # h_0 … h_{L−1}, what the trained layers are given
+    pre_activations: tuple[Float[Array, "K n m"], ...]
+    residual: Float[Array, "K n o"]  # 0 where the mask says padding
+    slopes: tuple[Float[Array, "K n m"], ...]  # of the loss by the pre-activations; () if not wanted
+
+    def patterns(self) -> tuple[Bool[Array, "K n m"], ...]:
+        """1{pre-activation ≥ 0} of every trained layer."""
+        return tuple(z >= 0 for z in self.pre_activations)
+
+    def losses(self) -> Float[Array, " K"]:
+        """L_c = ½ Σ_{i∈S_c} ‖f − y_i‖²."""
+        return jnp.sum(self.residual**2, axis=(1, 2)) / 2
+
+    def norm(self) -> Float[Array, ""]:
+        """‖Σ_c ∇L_c‖_F over all layers together."""
+        factors = zip(self.slopes, self.inputs, strict=True)
+        return norm(tuple(matmul(_rows(slope).T, _rows(given)) for slope, given in factors))
+
+    def client_norms(self) -> Float[Array, " K"]:
+        """‖∇L_c‖_F: ‖DᵀH‖_F² = Σ_ij (DDᵀ)_ij (HHᵀ)_ij, without the matrix.
+
+        The square loses twice the digits where a client's samples cancel, so that it is taken in float64 where JAX has
+        it; in float32 the error is about 10⁻⁷ times the squared condition of the client's Jacobian.
+        """
+        wide = lambda rows: rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))  # noqa: E731
+        inner = lambda rows: matmul(rows, _transposed(rows))  # noqa: E731
+        factors = zip(map(wide, self.slopes), map(wide, self.inputs), strict=True)
+        squares = [jnp.sum(inner(slope) * inner(given), axis=(1, 2)) for slope, given in factors]
+        return jnp.sqrt(jnp.maximum(sum(squares, jnp.zeros(())), 0)).astype(self.residual.dtype)
 
 
 def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | None = None) -> bool:
@@ -35,57 +76,91 @@ def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | Non
     """
     if local_steps > _MOST_STEPS:
         return False
-    held = data.mask.shape[1]
+    clients, held = data.mask.shape
     rows = batch_size or held
     if isinstance(net, TwoLayerReLU):
-        return 2 * held * net.input_dim + (local_steps - 1) * rows * held <= 2 * local_steps * rows * net.input_dim
+        fewer = 2 * held * net.input_dim + (local_steps - 1) * rows * held <= 2 * local_steps * rows * net.input_dim
+        return fewer and clients * held <= _MOST_ROWS * net.input_dim
     if not isinstance(net, DeepReLU):
         return False
     return 2 * (local_steps - 1) * rows <= net.width and held <= 2 * local_steps * rows
 
 
+def look(net: Network, data: ClientData, *, back: bool = True) -> Pass:
+    """All clients' samples through the network and, with ``back``, back again."""
+    given = relu(matmul(data.inputs, net.input_weights.T)) if isinstance(net, DeepReLU) else data.inputs
+    return _through(net, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
+
+
 def mean_movement(
-    net: Network, data: ClientData, eta: Array, local_steps: int, batches: Int[Array, "tau K b"] | None = None
+    net: Network,
+    data: ClientData,
+    eta: Array,
+    local_steps: int,
+    start: Pass,
+    batches: Int[Array, "tau K b"] | None = None,
 ) -> tuple[Array, ...]:
     """(1/K) Σ_c (W_{c,τ} − W) of every trained layer, after τ steps of every client from the network's W.
 
-    ``batches`` names the samples of every step, by their place in the client's data; None: all of them at every step.
+    Parameters
+    ----------
+    start
+        What `look` finds at W, with the way back for full batches.
+    batches
+        The samples of every step, by their place in the client's data; None: all of them at every step.
     """
-    first, output_weights = _around(net, data.inputs)
+    given, entering = start.inputs[0], start.pre_activations[0]
     # The first trained layer's inputs never change: what Σ_j D_{1,j}, sample by sample, does to its outputs is known.
-    unmoved, inner = _shared(first, net.trained[0].T), matmul(first, _transposed(first))
-    pushes = jnp.zeros_like(unmoved)
-    depth = len(net.trained)
-    inputs: list[list[Array]] = [[] for _ in net.trained]
-    slopes: list[list[Array]] = [[] for _ in net.trained]
+    inner, pushes, taken = matmul(given, _transposed(given)), jnp.zeros_like(entering), []
     for step in range(local_steps):
         at = None if batches is None else batches[step]
-        pre_activations, hidden = [_at(unmoved, at) - eta * matmul(_at(inner, at), pushes)], [first]
-        for layer in range(1, depth):
-            hidden.append(relu(pre_activations[-1]))
-            moved = _low_rank(hidden[-1], inputs[layer], slopes[layer])
-            pre_activations.append(_shared(hidden[-1], net.trained[layer].T) - eta * moved)
-        left = _residual(output_weights, relu(pre_activations[-1]), _at(data.targets, at), _at(data.mask, at))
-        slope = matmul(left, output_weights)
-        for layer in reversed(range(1, depth)):
-            slope = jnp.where(pre_activations[layer] >= 0, slope, 0)
-            moved = _low_rank(slope, slopes[layer], inputs[layer])
-            inputs[layer].append(hidden[layer])
-            slopes[layer].append(slope)
-            slope = _shared(slope, net.trained[layer]) - eta * moved
-        pushes = _add_at(pushes, at, jnp.where(pre_activations[0] >= 0, slope, 0))
-    terms = [(pushes, first)] + [
-        (jnp.concatenate(slopes[layer], axis=1), jnp.concatenate(inputs[layer], axis=1)) for layer in range(1, depth)
+        if batches is None and step == 0:
+            taken.append(start)
+        else:
+            pre_activations = _at(entering, at) - eta * matmul(_at(inner, at), pushes)
+            targets, mask = _at(data.targets, at), _at(data.mask, at)
+            taken.append(_through(net, given, pre_activations, targets, mask, eta=eta, past=taken))
+        pushes = _add_at(pushes, at, taken[-1].slopes[0])
+    terms = [(pushes, given)] + [
+        tuple(jnp.concatenate([rows[layer] for rows in side], axis=1) for side in _sides(taken))
+        for layer in range(1, len(net.trained))
     ]
     return tuple(-eta / len(data.mask) * matmul(_rows(left).T, _rows(right)) for left, right in terms)
 
 
-def _around(net: Network, inputs: Float[Array, "K n d"]) -> tuple[Float[Array, "K n p"], Float[Array, "o m"]]:
-    """What stands before and behind the trained layers: the first one's inputs, and the output's fixed weights."""
+def _through(
+    net: Network, given: Float[Array, "K n p"], entering: Float[Array, "K n m"], targets: Array, mask: Array, *,
+    eta: Array | float = 0.0, past: list[Pass] | None = None, back: bool = True,
+) -> Pass:  # fmt: skip
+    """From the first trained layer's pre-activations on, through layers that ``past`` steps have moved, and back."""
+    output_weights = _output_weights(net)
+    slopes_before, inputs_before = _sides(past or [])
+    inputs, pre_activations = [given], [entering]
+    for layer in range(1, len(net.trained)):
+        inputs.append(relu(pre_activations[-1]))
+        moved = _low_rank(inputs[-1], inputs_before, slopes_before, layer)
+        pre_activations.append(_shared(inputs[-1], net.trained[layer].T) - eta * moved)
+    residual = _residual(output_weights, relu(pre_activations[-1]), targets, mask)
+    slopes: list[Array] = []
+    if back:
+        slopes = [jnp.where(pre_activations[-1] >= 0, matmul(residual, output_weights), 0)]
+        for layer in reversed(range(1, len(net.trained))):
+            moved = _low_rank(slopes[0], slopes_before, inputs_before, layer)
+            arriving = _shared(slopes[0], net.trained[layer]) - eta * moved
+            slopes.insert(0, jnp.where(pre_activations[layer - 1] >= 0, arriving, 0))
+    return Pass(tuple(inputs), tuple(pre_activations), residual, tuple(slopes))
+
+
+def _sides(taken: list[Pass]) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
+    """Slopes and inputs of every step."""
+    return [step.slopes for step in taken], [step.inputs for step in taken]
+
+
+def _output_weights(net: Network) -> Float[Array, "o m"]:
     if isinstance(net, TwoLayerReLU):
-        return inputs, net.signs[None] / jnp.sqrt(jnp.asarray(net.width, net.signs.dtype))
+        return net.signs[None] / jnp.sqrt(jnp.asarray(net.width, net.signs.dtype))
     assert isinstance(net, DeepReLU)
-    return relu(matmul(inputs, net.input_weights.T)), net.output_weights
+    return net.output_weights
 
 
 def _at(held: Array, chosen: Int[Array, "K b"] | None) -> Array:
@@ -104,11 +179,13 @@ def _residual(weights: Float[Array, "o m"], last: Float[Array, "K b m"], targets
     return jnp.where(mask[..., None], outputs - targets.reshape(outputs.shape), 0)
 
 
-def _low_rank(rows: Float[Array, "K n m"], left: list[Array], right: list[Array]) -> Float[Array, "K n m"] | float:
-    """Rows times Σ_j left_jᵀ right_j, client by client."""
+def _low_rank(
+    rows: Float[Array, "K n m"], left: list[tuple[Array, ...]], right: list[tuple[Array, ...]], layer: int
+) -> Float[Array, "K n m"] | float:
+    """Rows times Σ_j left_jᵀ right_j of a layer, client by client."""
     if not left:
         return 0.0
-    before, after = jnp.concatenate(left, axis=1), jnp.concatenate(right, axis=1)
+    before, after = (jnp.concatenate([step[layer] for step in side], axis=1) for side in (left, right))
     return matmul(matmul(rows, _transposed(before)), after)
 
 

@@ -8,7 +8,7 @@ network beside the average of all clients at that step.
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,9 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network, matmul
 
 __all__ = [
-    "OBSERVABLES", "ClientData", "DataPass", "Observable", "RoundState", "StepState", "TakenState", "data_pass",
-    "difference", "for_each", "gradient", "layer_flips", "layer_spectral_norms", "loss", "norm", "residual",
-    "row_movement", "sample_flips", "select", "spectral_norm", "sum_for_each",
-    "sum_over_clients",
+    "OBSERVABLES", "ClientData", "DataPass", "Gradients", "Observable", "RoundState", "Stacked", "StepState",
+    "TakenState", "data_pass", "difference", "for_each", "gradient", "layer_flips", "layer_spectral_norms", "loss",
+    "norm", "residual", "row_movement", "sample_flips", "select", "spectral_norm", "sum_for_each", "sum_over_clients",
 ]  # fmt: skip
 
 
@@ -168,11 +167,37 @@ def _spectral_norm_from_below(matrix: Float[Array, "a b"]) -> Float[Array, ""]:
     return scale * jnp.sqrt(jnp.maximum(largest, 0))
 
 
+class Gradients(Protocol):
+    """∇L_c of all clients, in whatever form they were found."""
+
+    def norm(self) -> Float[Array, ""]:
+        """‖Σ_c ∇L_c‖_F over all layers together."""
+        ...
+
+    def client_norms(self) -> Float[Array, " K"]:
+        """‖∇L_c‖_F over all layers together."""
+        ...
+
+
+class Stacked(NamedTuple):
+    """The gradients themselves, [K …] a layer."""
+
+    layers: tuple[Array, ...]
+
+    def norm(self) -> Float[Array, ""]:
+        """‖Σ_c ∇L_c‖_F over all layers together."""
+        return norm(sum_over_clients(self.layers))
+
+    def client_norms(self) -> Float[Array, " K"]:
+        """‖∇L_c‖_F over all layers together."""
+        return jax.vmap(norm)(self.layers)
+
+
 class DataPass(NamedTuple):
     """What one pass over all clients' data gives at a network: losses; gradients and flips where they are wanted."""
 
     losses: Float[Array, " K"]
-    gradients: tuple[Array, ...]  # stacked by client; () if not wanted
+    gradients: Gradients | tuple[()]  # () if not wanted
     flips: Any  # neurons that differ from initialization, [K L n_max]; () if not wanted
 
 
@@ -182,7 +207,7 @@ def data_pass(
     """L_c, ∇L_c and the layers' flips of every client, in one pass that shares its forward computation."""
 
     def of_client(initial: tuple[Array, ...], *samples: Array) -> DataPass:
-        slope = gradient(net, *samples) if gradients else ()
+        slope = Stacked(gradient(net, *samples)) if gradients else ()
         flips = layer_flips(net.activation_patterns(samples[0]), initial) if initial else ()
         return DataPass(loss(net, *samples), slope, flips)
 
@@ -289,9 +314,9 @@ def _catalogue() -> dict[str, Observable]:
         by_client("client_loss", units="target²", formula="L_c(W(t)) = ½ Σ_{i∈S_c} (f − y_i)²",
                   compute=lambda s: s.over_data.losses),
         at_round("gradient_norm", units="target²/weight", formula="‖∇L(W(t))‖_F",
-                 compute=lambda s: norm(sum_over_clients(s.over_data.gradients))),
+                 compute=lambda s: s.over_data.gradients.norm()),
         by_client("client_gradient_norm", units="target²/weight", formula="‖∇L_c(W(t))‖_F",
-                  compute=lambda s: jax.vmap(norm)(s.over_data.gradients)),
+                  compute=lambda s: s.over_data.gradients.client_norms()),
         at_round("neuron_movement", units="weight", formula="max_r ‖w_r(t) − w_r(0)‖",
                  compute=lambda s: row_movement(s.network, s.initial)),
         at_round("frobenius_movement", units="weight", formula="‖W(t) − W(0)‖_F", compute=lambda s: norm(s.moved)),

@@ -21,11 +21,16 @@ CLOSE = 1e-11
 EVERYTHING = tuple(trajectory.OBSERVABLES)
 
 
+# What is observed decides how a round goes: without weights of a client's own, client by client, or in lockstep.
+WAYS = pytest.mark.parametrize("observe", [(), ("distance_from_start",), ("local_loss",)])
+
+
+@WAYS
 @pytest.mark.parametrize("server_step_size", [1.0, 0.7])
-def test_weights_and_losses_match_the_reference_with_unequal_clients(server_step_size):
+def test_weights_and_losses_match_the_reference_with_unequal_clients(server_step_size, observe):
     net, data, split = helpers.problem()
     config = LocalSGD(0.5, 4, 12, server_step_size=server_step_size)
-    run = local_sgd.run(net, data, split, config)
+    run = local_sgd.run(net, data, split, config, observe=observe)
     _, averages = helpers.local_sgd(net, data, split, config)
     np.testing.assert_allclose(run.network.weights, averages[-1], rtol=0, atol=CLOSE)
     losses = [helpers.loss(w, np.asarray(net.signs), data.inputs, data.targets) for w in averages]
@@ -39,10 +44,11 @@ def _documented_batch(key, t, k, c, size, batch_size):
     return np.argsort(uniform)[::-1][:batch_size]
 
 
-def test_minibatch_runs_match_the_reference_fed_with_the_documented_batches():
+@WAYS
+def test_minibatch_runs_match_the_reference_fed_with_the_documented_batches(observe):
     net, data, split = helpers.problem(sizes=(4, 6, 3))
     config, key = LocalSGD(0.4, 3, 4, batch_size=2), jax.random.key(5)
-    run = local_sgd.run(net, data, split, config, key=key)
+    run = local_sgd.run(net, data, split, config, key=key, observe=observe)
     batches = lambda t, k, c: _documented_batch(key, t, k, c, split.sizes[c], 2)  # noqa: E731
     _, averages = helpers.local_sgd(net, data, split, config, batches)
     np.testing.assert_allclose(run.network.weights, averages[-1], rtol=0, atol=CLOSE)

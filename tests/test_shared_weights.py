@@ -1,5 +1,7 @@
 """Rounds without weights of a client's own, against clients that have them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from ntk_localsgd import clients, datasets, local_sgd, shared_weights
 from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
-from ntk_localsgd.trajectory import ClientData, gradient
+from ntk_localsgd.trajectory import ClientData, data_pass, gradient
 
 # A few float64 steps, summed in another order.
 CLOSE = 1e-11
@@ -27,6 +29,11 @@ def _problem(depth, output_dim, width=24):
     return DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim), data, split
 
 
+def _movement(net, data, eta, local_steps, batches=None):
+    start = shared_weights.look(net, data, back=batches is None)
+    return shared_weights.mean_movement(net, data, jnp.asarray(eta), local_steps, start, batches)
+
+
 def _one_by_one(net, data, eta, local_steps, batches=None):
     """Every client's own weights, step by step by automatic differentiation."""
     moved = [np.zeros(w.shape) for w in net.trained]
@@ -44,11 +51,36 @@ def _one_by_one(net, data, eta, local_steps, batches=None):
 def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
-    found = shared_weights.mean_movement(net, stacked, jnp.asarray(eta), local_steps)
+    found = _movement(net, stacked, eta, local_steps)
     expected = _one_by_one(net, stacked, eta, local_steps)
     assert max(np.abs(w).max() for w in expected) > 1e-3
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 1), (2, 3)])
+def test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other(depth, output_dim):
+    net, data, split = _problem(depth, output_dim)
+    stacked = ClientData.of(data, split, np.float64)
+    seen, expected = shared_weights.look(net, stacked), data_pass(net, stacked)
+    np.testing.assert_allclose(seen.losses(), expected.losses, rtol=CLOSE)
+    np.testing.assert_allclose(seen.norm(), expected.gradients.norm(), rtol=CLOSE)
+    np.testing.assert_allclose(seen.client_norms(), expected.gradients.client_norms(), rtol=CLOSE)
+
+
+def test_norms_of_single_precision_gradients_lose_no_digits_to_the_square():
+    # Two samples that nearly cancel: a hundredth of each is left, a ten-thousandth of the squares.
+    x = np.array([[1.0, 0.0, 0.0], [1.0, 0.01, 0.0]])
+    data = datasets.from_arrays(x / np.linalg.norm(x, axis=1, keepdims=True), np.zeros(2))
+    made = DeepReLU.init(jax.random.key(0), width=256, depth=2, input_dim=3, dtype=np.float32)
+    data = dataclasses.replace(data, targets=np.asarray(made(data.inputs), np.float64) + np.array([1.0, -1.0]))
+    stacked = ClientData.of(data, clients.Clients((np.array([0, 1]),)), np.float32)
+    exact = ClientData(*(np.asarray(part, np.float64) for part in stacked[:2]), stacked.mask)
+    wide = jax.tree.map(lambda w: jnp.asarray(w, np.float64), made)
+    (norm,) = shared_weights.look(made, stacked).client_norms()
+    (expected,) = data_pass(wide, exact).gradients.client_norms()
+    # Roundings of the factors, 6e-8 each, times the cancellation of 100 to 300.
+    np.testing.assert_allclose(norm, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 3), (3, 1)])
@@ -56,7 +88,7 @@ def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
     batches = np.array([[[0, 2], [4, 1], [0, 1]], [[2, 1], [4, 3], [0, 2]], [[0, 1], [1, 4], [0, 3]]])
-    found = shared_weights.mean_movement(net, stacked, jnp.asarray(eta), 3, jnp.asarray(batches))
+    found = _movement(net, stacked, eta, 3, jnp.asarray(batches))
     for ours, theirs in zip(found, _one_by_one(net, stacked, eta, 3, batches), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
 
@@ -91,7 +123,7 @@ def test_a_run_adds_the_mean_movement_times_the_server_s_step_size():
     config = local_sgd.LocalSGD(0.05, 3, 4, server_step_size=0.7)
     stacked, weights = ClientData.of(data, split, np.float64), net
     for _ in range(config.num_rounds):
-        moved = shared_weights.mean_movement(weights, stacked, jnp.asarray(0.05), 3)
+        moved = _movement(weights, stacked, 0.05, 3)
         weights = weights.with_trained([w + 0.7 * m for w, m in zip(weights.trained, moved, strict=True)])
     run = local_sgd.run(net, data, split, config)
     for found, expected in zip(run.network.trained, weights.trained, strict=True):

@@ -15,7 +15,7 @@ from verification.runs import largest_step
 _CLIENTS, _STEPS, _ROUNDS = 4, 5, 30
 
 # Samples, inputs, neurons. float64 throughout: what is measured is then off by rounding errors that the certificate
-# itself bounds. The network of `gpu` takes 5 GB, its run five times that.
+# itself bounds. The network of `gpu` takes 5 GB, its run seven times that.
 _SIZES = {
     "smoke": (4, 16, 2**13),
     "quick": (8, 32, 2**16),

@@ -17,8 +17,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/sampling.py",
-        "holds_with_probability(broken, len(control), DELTA) is False",
-        "holds_with_probability(broken, len(control), DELTA) is not True",
+        "holds_with_probability(broken, len(control), delta) is False",
+        "holds_with_probability(broken, len(control), delta) is not True",
         "an undecided control counts as broken",
         (f"{_SAMPLING}::test_a_control_has_broken_only_when_its_whole_interval_lies_above",),
     ),
