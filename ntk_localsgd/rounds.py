@@ -178,6 +178,13 @@ def _look(here: Network, data: ClientData, patterns: Any, plan: Plan) -> tuple[D
     return DataPass(seen.losses(), seen, flips), seen
 
 
+def _patterns(here: Network, data: ClientData, plan: Plan) -> tuple[Array, ...]:
+    """Patterns [K n_max m] a layer, by the products that `_look` takes, so that no rounding looks like a flip."""
+    if plan.shares_weights(here, data):
+        return shared_weights.look(here, data, back=False).patterns()
+    return for_each(here.activation_patterns, data.inputs)
+
+
 def _observe_round(
     net: Network, before: Any, weights: Any, over_data: DataPass, data: ClientData, plan: Plan
 ) -> dict[str, Array]:
@@ -242,11 +249,8 @@ def _chosen(key: Array, mask: Array, batch_size: int) -> Array:
 def at_start(net: Network, data: ClientData, *, plan: Plan) -> tuple[State, dict[str, Array], dict[str, Array]]:
     """The state before the first round, and observables at round 0, where every client holds W(0)."""
     stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
-    patterns = for_each(net.activation_patterns, data.inputs) if plan.flips else ()
+    patterns = _patterns(net, data, plan) if plan.flips else ()
     over_data, known = _look(net, data, patterns, plan)
     at_round = _observe_round(net, net.trained, net.trained, over_data, data, plan)
-    return (
-        State(net.trained, patterns, known),
-        at_round,
-        _observe_clients(net, net.trained, stacked, data, plan.at_steps),
-    )
+    at_step = _observe_clients(net, net.trained, stacked, data, plan.at_steps)
+    return State(net.trained, patterns, known), at_round, at_step

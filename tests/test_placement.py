@@ -37,9 +37,11 @@ many = run_seeds(shallow, data, split, config, observe=observe, mesh=mesh)
 batches = local_sgd.run(shallow[0], data, split, local_sgd.LocalSGD(0.05, 2, 3, 2), key=key, mesh=mesh)
 ends = [local_sgd.run(net, data, split, config, observe=("gradient_norm", "client_gradient_norm"), mesh=mesh).trajectory
         for net in (deep, shallow[0])]
+found = {f"{name}_{k}": end[name] for k, end in enumerate(ends) for name in end}
+found |= {f"many_{name}": [r.trajectory[name].values for r in many] for name in observe}
 np.savez(
-    sys.argv[1], **{f"{name}_{k}": end[name] for k, end in enumerate(ends) for name in end}, deep_gram=grams[0], gram=grams[1], loss=run.trajectory.loss, drift=run.trajectory.client_drift,
-    batches=batches.trajectory.loss, **{f"many_{name}": [r.trajectory[name].values for r in many] for name in observe},
+    sys.argv[1], deep_gram=grams[0], gram=grams[1], loss=run.trajectory.loss, drift=run.trajectory.client_drift,
+    batches=batches.trajectory.loss, **found,
 )
 print(len(jax.devices()))
 """

@@ -1,5 +1,6 @@
 """One long certified run of a very wide network, on the device that trains it: C8-run."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,9 +68,9 @@ def _shares(seen: xr.Dataset, proof: certificate.Certificate, entries: int, *, b
     rounds = np.arange(len(norms))
     later = (norms > proof.rounding_floor) & (rounds > 0)
     bound = proof.constant * (proof.rate / by) ** rounds * norms[0]
-    flips = round(float(seen.flip_fraction.max()) * entries)
+    flips, pairs = round(float(seen.flip_fraction.max()) * entries), len(proof.switching)
     return {
         "residual": float(((norms - proof.rounding_floor) / bound)[later].max(initial=0.0)),
         "movement": float(seen.neuron_movement.max()) / (proof.radius / by),
-        "patterns": flips / max(len(proof.switching) / by, 1),
+        "patterns": by * flips / pairs if pairs else (math.inf if flips else 0.0),
     }

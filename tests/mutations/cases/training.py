@@ -70,7 +70,9 @@ MUTATIONS = (
         "jnp.sum(inner(slope) * inner(given), axis=(1, 2))",
         "jnp.sum(inner(slope), axis=(1, 2)) * jnp.sum(inner(given), axis=(1, 2))",
         "a product of sums for a sum of products",
-        ("tests/test_shared_weights.py::test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",),
+        (
+            "tests/test_shared_weights.py::test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",
+        ),
     ),
     Mutation(
         "ntk_localsgd/shared_weights.py",
