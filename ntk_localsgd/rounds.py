@@ -51,6 +51,11 @@ class Plan:
         return any("gradient" in entry.name for entry in self.at_rounds)
 
     @property
+    def summed_gradient(self) -> bool:
+        """Whether that is so of the sum over clients."""
+        return any(entry.name == "gradient_norm" for entry in self.at_rounds)
+
+    @property
     def flips(self) -> bool:
         """Whether patterns are compared with those at initialization."""
         return any("flip_fraction" in entry.name for entry in self.at_rounds)
@@ -173,7 +178,7 @@ def _look(here: Network, data: ClientData, patterns: Any, plan: Plan) -> tuple[D
         # Gradients are those of the next round's first steps, unless these are taken in lockstep.
         found = over_data.gradients
         return over_data, found.layers if isinstance(found, Stacked) and plan.full and not plan.at_steps else ()
-    seen = shared_weights.look(here, data, back=plan.full or plan.gradients)
+    seen = shared_weights.look(here, data, back=plan.full or plan.gradients, summed=plan.summed_gradient)
     flips = jnp.moveaxis(layer_flips(seen.patterns(), patterns), 0, 1) if patterns else ()
     return DataPass(seen.losses(), seen, flips), seen
 

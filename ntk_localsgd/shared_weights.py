@@ -39,6 +39,7 @@ class Pass(NamedTuple):
     pre_activations: tuple[Float[Array, "K n m"], ...]
     residual: Float[Array, "K n o"]  # 0 where the mask says padding
     slopes: tuple[Float[Array, "K n m"], ...]  # of the loss by the pre-activations; () if not wanted
+    gradient: tuple[Float[Array, "m p"], ...] = ()  # Σ_c ∇L_c by the trained layers; () if not wanted
 
     def patterns(self) -> tuple[Bool[Array, "K n m"], ...]:
         """1{pre-activation ≥ 0} of every trained layer."""
@@ -50,8 +51,7 @@ class Pass(NamedTuple):
 
     def norm(self) -> Float[Array, ""]:
         """‖Σ_c ∇L_c‖_F over all layers together."""
-        factors = zip(self.slopes, self.inputs, strict=True)
-        return norm(tuple(matmul(_rows(slope).T, _rows(given)) for slope, given in factors))
+        return norm(self.gradient)
 
     def client_norms(self) -> Float[Array, " K"]:
         """‖∇L_c‖_F: ‖DᵀH‖_F² = Σ_ij (DDᵀ)_ij (HHᵀ)_ij, without the matrix.
@@ -86,10 +86,11 @@ def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | Non
     return 2 * (local_steps - 1) * rows <= net.width and held <= 2 * local_steps * rows
 
 
-def look(net: Network, data: ClientData, *, back: bool = True) -> Pass:
-    """All clients' samples through the network and, with ``back``, back again."""
+def look(net: Network, data: ClientData, *, back: bool = True, summed: bool = False) -> Pass:
+    """All clients' samples through the network and, with ``back``, back again; ``summed``: with Σ_c ∇L_c."""
     given = relu(matmul(data.inputs, net.input_weights.T)) if isinstance(net, DeepReLU) else data.inputs
-    return _through(net, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
+    seen = _through(net, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
+    return seen._replace(gradient=tuple(map(_product, seen.slopes, seen.inputs))) if summed else seen
 
 
 def mean_movement(
@@ -121,11 +122,15 @@ def mean_movement(
             targets, mask = _at(data.targets, at), _at(data.mask, at)
             taken.append(_through(net, given, pre_activations, targets, mask, eta=eta, past=taken))
         pushes = _add_at(pushes, at, taken[-1].slopes[0])
-    terms = [(pushes, given)] + [
-        tuple(jnp.concatenate([rows[layer] for rows in side], axis=1) for side in _sides(taken))
-        for layer in range(1, len(net.trained))
-    ]
-    return tuple(-eta / len(data.mask) * matmul(_rows(left).T, _rows(right)) for left, right in terms)
+    # The first steps' terms add up to the gradient at the start, where that has been taken.
+    known = start.gradient if batches is None else ()
+    later, total = taken[1:] if known else taken, [_product(pushes, given)]
+    for layer in range(1, len(net.trained)):
+        terms = [known[layer]] if known else []
+        if later:
+            terms.append(_product(*(jnp.concatenate([step[layer] for step in side], axis=1) for side in _sides(later))))
+        total.append(sum(terms[1:], terms[0]))
+    return tuple(-eta / len(data.mask) * layer for layer in total)
 
 
 def _through(
@@ -192,6 +197,11 @@ def _low_rank(
 def _shared(rows: Float[Array, "K n p"], weights: Float[Array, "p m"]) -> Float[Array, "K n m"]:
     """Rows times weights that all clients share, as one product."""
     return matmul(_rows(rows), weights).reshape(*rows.shape[:2], -1)
+
+
+def _product(slopes: Float[Array, "K n m"], inputs: Float[Array, "K n p"]) -> Float[Array, "m p"]:
+    """Σ_c slopes_cᵀ inputs_c."""
+    return matmul(_rows(slopes).T, _rows(inputs))
 
 
 def _rows(stacked: Float[Array, "K n m"]) -> Float[Array, "Kn m"]:

@@ -29,8 +29,8 @@ def _problem(depth, output_dim, width=24):
     return DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim), data, split
 
 
-def _movement(net, data, eta, local_steps, batches=None):
-    start = shared_weights.look(net, data, back=batches is None)
+def _movement(net, data, eta, local_steps, batches=None, *, summed=False):
+    start = shared_weights.look(net, data, back=batches is None or summed, summed=summed)
     return shared_weights.mean_movement(net, data, jnp.asarray(eta), local_steps, start, batches)
 
 
@@ -46,12 +46,13 @@ def _one_by_one(net, data, eta, local_steps, batches=None):
     return moved
 
 
+@pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("local_steps", [1, 2, 5])
 @pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 1), (2, 3), (4, 1)])
-def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps):
+def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps, summed):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
-    found = _movement(net, stacked, eta, local_steps)
+    found = _movement(net, stacked, eta, local_steps, summed=summed)
     expected = _one_by_one(net, stacked, eta, local_steps)
     assert max(np.abs(w).max() for w in expected) > 1e-3
     for ours, theirs in zip(found, expected, strict=True):
@@ -62,7 +63,7 @@ def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, o
 def test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
     stacked = ClientData.of(data, split, np.float64)
-    seen, expected = shared_weights.look(net, stacked), data_pass(net, stacked)
+    seen, expected = shared_weights.look(net, stacked, summed=True), data_pass(net, stacked)
     np.testing.assert_allclose(seen.losses(), expected.losses, rtol=CLOSE)
     np.testing.assert_allclose(seen.norm(), expected.gradients.norm(), rtol=CLOSE)
     np.testing.assert_allclose(seen.client_norms(), expected.gradients.client_norms(), rtol=CLOSE)
@@ -88,9 +89,10 @@ def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
     stacked, eta = ClientData.of(data, split, np.float64), 0.05
     batches = np.array([[[0, 2], [4, 1], [0, 1]], [[2, 1], [4, 3], [0, 2]], [[0, 1], [1, 4], [0, 3]]])
-    found = _movement(net, stacked, eta, 3, jnp.asarray(batches))
-    for ours, theirs in zip(found, _one_by_one(net, stacked, eta, 3, batches), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
+    for summed in (False, True):
+        found = _movement(net, stacked, eta, 3, jnp.asarray(batches), summed=summed)
+        for ours, theirs in zip(found, _one_by_one(net, stacked, eta, 3, batches), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize(("depth", "batch_size"), [(2, None), (2, 1), (TWO_LAYERS, None), (TWO_LAYERS, 2)])
