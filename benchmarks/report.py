@@ -80,7 +80,7 @@ def render(folder: pathlib.Path, order: list[str]) -> str:
     tables, devices = [], sorted(place for place in folder.glob("*") if place.is_dir())
     for name in order:
         found = [_read(place / f"{name}.json") for place in (folder, *devices)]
-        tables += [_growth_table(one) if "growth" in one else _table(one, found[0]) for one in found if one]
+        tables += [(_growth_table if "growth" in one else _table)(one, found[0]) for one in found if one]
     return "\n\n".join(tables)
 
 
@@ -99,10 +99,13 @@ def _beside(stored: dict[str, Any], processor: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def _heading(stored: dict[str, Any], processor: dict[str, Any]) -> str:
+    return f"### {stored['title']}" + ("" if stored is processor else f", {stored['environment']['device']}")
+
+
 def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
     beside = _beside(stored, processor)
-    device = "" if stored is processor else f", {stored['environment']['device']}"
-    lines = [f"### {stored['title']}{device}", ""]
+    lines = [_heading(stored, processor), ""]
     lines += [f"- {verdict}" for verdict in stored["verdicts"]] + beside + [""] * bool(stored["verdicts"] or beside)
     lines += [
         "| size | route | seconds | times ours | rate | share | peak | agreement |",
@@ -128,8 +131,8 @@ def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
     return "\n".join([*lines, _about(stored["environment"])])
 
 
-def _growth_table(stored: dict[str, Any]) -> str:
-    lines = [f"### {stored['title']}", "", "| varied | sizes | seconds | fitted exponent | operation count's |"]
+def _growth_table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
+    lines = [_heading(stored, processor), "", "| varied | sizes | seconds | fitted exponent | operation count's |"]
     lines += ["|---|---|---|---|---|"]
     for name, row in stored["growth"].items():
         seconds = ", ".join(f"{value:.2g}" for value in row["seconds"])

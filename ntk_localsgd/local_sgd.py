@@ -123,8 +123,8 @@ def run(
 
     K = 1 is (stochastic) gradient descent; τ = 1 is synchronous gradient descent on the mean of the clients' losses.
     The run is compiled in chunks of rounds; eigenvalues and ``stop`` are evaluated on the host between chunks.
-    Observing local steps may change roundings, nothing else: without it, deep networks' clients need no weights of
-    their own.
+    Observing local steps may change roundings, nothing else: without it, clients need no weights of their own
+    where that is the faster way.
 
     Parameters
     ----------

@@ -25,8 +25,9 @@ __all__ = ["Pass", "look", "mean_movement", "pays"]
 # Steps are written out one by one, which takes compile time.
 _MOST_STEPS = 16
 
-# Two layers: a round holds a few arrays of n numbers a neuron, which has d weights; n at most this many times d.
-_MOST_ROWS = 8
+# Two layers: n at most this many times d. Pre-activations and slopes, n numbers a neuron each, are handed from round to
+# round, and a chunk holds them as argument, result and in between: some 6n numbers a neuron, which has d weights.
+_MOST_ROWS = 2
 
 
 class Pass(NamedTuple):
