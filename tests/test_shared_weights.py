@@ -20,13 +20,13 @@ TWO_LAYERS = 0
 
 def _problem(depth, output_dim, width=24):
     key = jax.random.key(depth)
-    data = datasets.sphere(key, 9, 6)
+    data = datasets.sphere(key, 9, 8)
     if output_dim > 1:
         data = datasets.from_arrays(data.inputs, np.random.default_rng(0).standard_normal((9, output_dim)))
     split = clients.Clients((np.array([0, 4, 5]), np.array([1, 2, 3, 6, 7]), np.array([8])))
     if depth == TWO_LAYERS:
-        return TwoLayerReLU.init(key, width=width, input_dim=6), data, split
-    return DeepReLU.init(key, width=width, depth=depth, input_dim=6, output_dim=output_dim), data, split
+        return TwoLayerReLU.init(key, width=width, input_dim=8), data, split
+    return DeepReLU.init(key, width=width, depth=depth, input_dim=8, output_dim=output_dim), data, split
 
 
 def _movement(net, data, eta, local_steps, batches=None, *, summed=False):
@@ -146,11 +146,11 @@ def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round()
 
 def test_with_two_layers_it_pays_where_it_needs_fewer_operations():
     net, data, split = _problem(TWO_LAYERS, 1)
-    stacked = ClientData.of(data, split, np.float64)  # n_c = 5, d = 6
+    stacked = ClientData.of(data, split, np.float64)  # n_c = 5, d = 8
     assert shared_weights.pays(net, stacked, 1)
     assert shared_weights.pays(net, stacked, 16)
     assert not shared_weights.pays(net, stacked, 17)
-    assert shared_weights.pays(net, stacked, 9, 1)  # 60 + 40 of 108
-    assert not shared_weights.pays(net, stacked, 7, 1)  # 60 + 30 of 84
-    many = ClientData.of(datasets.sphere(jax.random.key(1), 26, 6), clients.Clients((np.arange(26),)), np.float64)
+    assert shared_weights.pays(net, stacked, 9, 1)  # 80 + 40 of 144
+    assert not shared_weights.pays(net, stacked, 5, 1)  # 80 + 20 of 80
+    many = ClientData.of(datasets.sphere(jax.random.key(1), 26, 8), clients.Clients((np.arange(26),)), np.float64)
     assert not shared_weights.pays(net, many, 2)  # more than twice as many samples as inputs
