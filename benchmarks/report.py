@@ -90,12 +90,13 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 def _beside(stored: dict[str, Any], processor: dict[str, Any]) -> list[str]:
     """This project's times on a device beside those on the processor, where both did the same."""
+    if stored is processor:
+        return []
     seconds = lambda rows: {r["case"]: r["seconds"] for r in rows if r["route"] == OURS and "seconds" in r}  # noqa: E731
-    device, there = stored["environment"]["device"], seconds(processor.get("rows", []))
+    there = seconds(processor.get("rows", []))
     return [
         f"- {case}: {there[case] / time:.3g} times as fast as on {processor['environment']['device']}"
         for case, time in seconds(stored["rows"]).items() if case in there
-        and device != processor["environment"]["device"]
     ]  # fmt: skip
 
 

@@ -159,7 +159,12 @@ def chunk_of_rounds(
         observed = _observe_round(net, state.trained, weights, over_data, data, plan)
         return State(weights, state.patterns, known), seen | observed
 
-    return jax.lax.scan(one_round, state, first_round + jnp.arange(rounds))
+    if shared:
+        return jax.lax.scan(one_round, state, first_round + jnp.arange(rounds))
+    # Clients' gradients, as large as K networks, are handed from round to round but not from chunk to chunk.
+    state = state._replace(known=_look(net.with_trained(state.trained), data, (), plan)[1])
+    state, seen = jax.lax.scan(one_round, state, first_round + jnp.arange(rounds))
+    return state._replace(known=()), seen
 
 
 def _descend(weights: Any, slope: Any, eta: Array) -> Any:
@@ -180,7 +185,8 @@ def _look(here: Network, data: ClientData, patterns: Any, plan: Plan) -> tuple[D
         return over_data, found.layers if isinstance(found, Stacked) and plan.full and not plan.at_steps else ()
     seen = shared_weights.look(here, data, back=plan.full or plan.gradients, summed=plan.summed_gradient)
     flips = jnp.moveaxis(layer_flips(seen.patterns(), patterns), 0, 1) if patterns else ()
-    return DataPass(seen.losses(), seen, flips), seen
+    # Later layers' pre-activations are not needed again.
+    return DataPass(seen.losses(), seen, flips), seen._replace(pre_activations=seen.pre_activations[:1])
 
 
 def _patterns(here: Network, data: ClientData, plan: Plan) -> tuple[Array, ...]:
@@ -258,4 +264,4 @@ def at_start(net: Network, data: ClientData, *, plan: Plan) -> tuple[State, dict
     over_data, known = _look(net, data, patterns, plan)
     at_round = _observe_round(net, net.trained, net.trained, over_data, data, plan)
     at_step = _observe_clients(net, net.trained, stacked, data, plan.at_steps)
-    return State(net.trained, patterns, known), at_round, at_step
+    return State(net.trained, patterns, known if plan.shares_weights(net, data) else ()), at_round, at_step

@@ -7,7 +7,7 @@ import numpy as np
 
 from ntk_localsgd import certificate, clients, datasets, local_sgd
 from ntk_localsgd.evidence import Condition, Control, Evidence
-from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
+from ntk_localsgd.networks import TwoLayerReLU
 from verification.claims import claim
 from verification.context import Context
 from verification.runs import largest_step
@@ -44,23 +44,13 @@ def certified_run(context: Context) -> Iterator[Evidence]:
         estimate=False,
     )  # fmt: skip
     run = local_sgd.run(net, data, split, config, observe=("neuron_movement",))
-    yield _evidence(f"sphere, n = {n}, d = {input_dim}, {_CLIENTS} clients, {_STEPS} local steps, m = {width:,}",
-                    proof, run, _switched(net, run.network, data.inputs))  # fmt: skip
-
-
-def _switched(before: TwoLayerReLU, after: TwoLayerReLU, inputs: np.ndarray) -> np.ndarray:
-    """(sample, neuron) of all patterns that differ, [p 2], block by block."""
-    found = []
-    for first in range(0, before.width, NEURONS_PER_BLOCK):
-        block = slice(first, first + NEURONS_PER_BLOCK)
-        sides = [np.asarray(net.weights[block]) @ inputs.T >= 0 for net in (before, after)]
-        neurons, samples = np.nonzero(sides[0] != sides[1])
-        found.append(np.stack([samples, neurons + first], axis=1))
-    return np.concatenate(found)
+    (before,), (after,) = (each.activation_patterns(data.inputs) for each in (net, run.network))
+    setting = f"sphere, n = {n}, d = {input_dim}, {_CLIENTS} clients, {_STEPS} local steps, m = {width:,}"
+    yield _evidence(setting, proof, run, np.argwhere(np.asarray(before != after)))
 
 
 def _evidence(setting: str, proof: certificate.Certificate, run: local_sgd.Run, switched: np.ndarray) -> Evidence:
-    """Shares of what is certified; in the control the same run is held against a third of it."""
+    """Shares of what is certified; ``switched``: the (sample, neuron) pairs whose pattern differs at the run's end."""
     shares, broken = (_shares(run, proof, switched, by=by) for by in (1, 3))
     parts = ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
     worst = max(shares.values())
@@ -88,10 +78,9 @@ def _shares(run: local_sgd.Run, proof: certificate.Certificate, switched: np.nda
     rounds = np.arange(len(norms))
     later = (norms > proof.rounding_floor) & (rounds > 0)
     bound = proof.constant * proof.rate ** (rounds * (1 if by == 1 else 1.5)) * norms[0]
-    named = {(int(sample), int(neuron)) for sample, neuron in proof.switching[::by]}
-    astray = any((int(sample), int(neuron)) not in named for sample, neuron in switched)
+    seen, named = (set(map(tuple, pairs.tolist())) for pairs in (switched, proof.switching[::by]))
     return {
         "residual": float(((norms - proof.rounding_floor) / bound)[later].max(initial=0.0)),
         "movement": float(run.trajectory.neuron_movement.max()) / (proof.radius / by),
-        "patterns": math.inf if astray else len(switched) / max(len(named), 1),
+        "patterns": len(seen) / max(len(named), 1) if seen <= named else math.inf,
     }

@@ -154,11 +154,10 @@ class Problem:
 def problem(kind: str, num_samples: int, seed: int) -> Problem:
     """Data by name: ``"digits"``, ``"digits10"``, ``"sphere"``, ``"sphere 256"``, ``"planted 0.4"`` or ``"pairs 0.2"``.
 
-    Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³², or of
-    the dimension that the name gives; planted data lie on the sphere
-    of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at the distance that the name gives, and
-    pairs are there as well, every point with a partner of opposite target at that distance: nearly parallel, at 0.2 an
-    angle of 11° and λ0 near 0.04.
+    Digits are 3 against 8, or all ten with one-hot targets; the sphere is that of ℝ³², or of the dimension that the
+    name gives; planted data lie on the sphere of ℝ⁶⁴, where the digits are, with a closest pair of opposite targets at
+    the distance that the name gives, and pairs are there as well, every point with a partner of opposite target at that
+    distance: nearly parallel, at 0.2 an angle of 11° and λ0 near 0.04.
     """
     key = jax.random.key(seed)
     if kind.startswith("digits"):
@@ -169,6 +168,7 @@ def problem(kind: str, num_samples: int, seed: int) -> Problem:
         dataset = plant(datasets.sphere(key, num_samples, 64), float(distance))
     else:
         dataset = datasets.sphere(key, num_samples, int(kind.removeprefix("sphere") or 32))
+        dataset = dataclasses.replace(dataset, name=kind)
     gram = kernels.infinite_gram(dataset.inputs)
     lambda0 = kernels.smallest_eigenvalue(gram, error=kernels.infinite_gram_error(*dataset.inputs.shape))
     return Problem(kind, num_samples, seed, dataset, gram, lambda0)

@@ -10,8 +10,7 @@ import xarray as xr
 from ntk_localsgd.certificate.outcome import failure
 from ntk_localsgd.evidence import Verdict
 from ntk_localsgd.local_sgd import Run
-from ntk_localsgd.networks import TwoLayerReLU
-from verification.certified_run import _evidence, _switched
+from verification.certified_run import _evidence
 
 PROOF = dataclasses.replace(
     failure("path", ""), certified=True, rate=0.8, constant=1.0, radius=0.1, rounding_floor=0.0,
@@ -52,9 +51,3 @@ def test_without_a_certificate_nothing_is_decided():
     found = _evidence("s", dataclasses.replace(PROOF, certified=False), _run(), KEPT)
     assert found.conclusion.holds is None
     assert math.isfinite(found.measured)
-
-
-def test_switched_names_sample_and_neuron():
-    before = TwoLayerReLU.from_arrays(np.array([[1.0, 1.0], [1.0, -1.0]]), np.ones(2))
-    after = TwoLayerReLU.from_arrays(np.array([[1.0, 1.0], [1.0, 1.0]]), np.ones(2))
-    np.testing.assert_array_equal(_switched(before, after, np.eye(2)), [[1, 1]])

@@ -37,6 +37,19 @@ def test_a_control_has_broken_only_when_its_whole_interval_lies_above(broken, br
     assert _row(0, broken, at_least=False).control.broke is broke
 
 
+def test_fewer_seeds_decide_a_probability_of_one_half():
+    values = np.ones(7)
+    rows = [
+        with_probability(
+            "X", "s", Condition("p", True), "q", values, 2.0, control=3 * values, control_setting="c", **more
+        )
+        for more in ({}, {"delta": 0.5})
+    ]
+    assert [row.verdict for row in rows] == [Verdict.INCONCLUSIVE, Verdict.VERIFIED]
+    assert "with probability ≥ 0.5" in rows[1].conclusion.text
+    assert rows[1].control.broke
+
+
 def test_gram_of_a_check_is_the_mean_over_neurons():
     made = problem("sphere", 5, 0)
     net = TwoLayerReLU.init(jax.random.key(0), width=50, input_dim=made.dataset.input_dim)

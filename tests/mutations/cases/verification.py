@@ -10,6 +10,27 @@ _PREDICTION, _THRESHOLDS = f"{_TESTS}/test_prediction.py", f"{_TESTS}/test_thres
 MUTATIONS = (
     Mutation(
         f"{_DIR}/sampling.py",
+        "holds_with_probability(failures, len(values), delta)",
+        "holds_with_probability(failures, len(values), DELTA)",
+        "another failure probability judged than is stated",
+        (f"{_SAMPLING}::test_fewer_seeds_decide_a_probability_of_one_half",),
+    ),
+    Mutation(
+        f"{_DIR}/certified_run.py",
+        "if run.diverged_at is not None:",
+        "if run.diverged_at == 0:",
+        "a run that diverges keeps its certificate",
+        (f"{_TESTS}/test_certified_run.py::test_one_that_does_not_refutes_it",),
+    ),
+    Mutation(
+        f"{_DIR}/certified_run.py",
+        "if seen <= named else math.inf",
+        "if len(seen) <= len(named) else math.inf",
+        "patterns counted, not compared",
+        (f"{_TESTS}/test_certified_run.py::test_one_that_does_not_refutes_it",),
+    ),
+    Mutation(
+        f"{_DIR}/sampling.py",
         "(~(v >= bound if at_least else v <= bound)).sum()",
         "(~(v <= bound if at_least else v >= bound)).sum()",
         "values on the right side of the bound count as failures",
