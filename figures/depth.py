@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 from figures.data_sets import data_name, deep_problems
 from figures.style import DATA_COLOURS, at_least_a_decade, draw_seeds, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import implied_constant
+from ntk_localsgd.statistics import implied_constant
 from verification.context import Context, Problem
 from verification.depth_runs import KINDS, DepthRun
 from verification.sampling import DELTA

@@ -13,7 +13,7 @@ from numpy import ndarray
 from figures.data_sets import data_name, deep_problems, problems
 from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import slope
+from ntk_localsgd.statistics import slope
 from verification import deep_training, lazy_training
 from verification.context import Context
 from verification.exponents import powers

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, new_figure, power
-from ntk_localsgd.evidence import slope
+from ntk_localsgd.statistics import slope
 from verification.context import Context
 from verification.predicted_runs import PredictedRun
 from verification.prediction import SIZES, Sizes, sweep

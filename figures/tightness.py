@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.style import DATA_COLOURS, new_figure
-from ntk_localsgd.evidence import Interval
+from ntk_localsgd.statistics import Interval
 from verification import concentration_threshold, step_thresholds, width_thresholds
 from verification.context import Context
 from verification.runs import RunSpec

@@ -14,8 +14,9 @@ from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.statistics import Interval, slope
 from verification.claims import claim
 from verification.context import Context
 from verification.runs import largest_step

@@ -9,7 +9,8 @@ import xarray as xr
 
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import Interval, failure_interval, mean_interval
 from verification.claims import claim
 from verification.context import Context, with_close_pair
 from verification.sampling import DELTA

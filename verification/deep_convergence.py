@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, mean_interval
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import mean_interval
 from verification.claims import claim
 from verification.context import Context, Problem, problem
 from verification.deep_training import spec_of

@@ -9,8 +9,9 @@ import numpy as np
 
 from ntk_localsgd import kernels
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, holds_as_exponent, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.networks import DeepReLU
+from ntk_localsgd.statistics import holds_as_exponent, slope
 from verification.claims import claim
 from verification.context import Context, Problem, problem
 from verification.growth import TOLERANCE, stays_bounded

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, holds_as_exponent, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import holds_as_exponent, slope
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.growth import TOLERANCE

@@ -2,15 +2,8 @@
 
 import numpy as np
 
-from ntk_localsgd.evidence import (
-    Condition,
-    Control,
-    Evidence,
-    Interval,
-    holds_as_exponent,
-    implied_constant,
-    slope,
-)
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import Interval, holds_as_exponent, implied_constant, slope
 
 __all__ = ["TOLERANCE", "stays_bounded"]
 

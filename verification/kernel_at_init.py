@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.bounds import BOUNDS, Bound
 from ntk_localsgd.bounds.gaussian import anti_concentration_exact
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, failure_interval, mean_interval
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.separation import SAME_ROW, closest_pair
+from ntk_localsgd.statistics import Interval, failure_interval, mean_interval
 from verification.claims import claim
 from verification.context import Context, Problem, with_close_pair
 from verification.sampling import DELTA, gram_at, initial_networks, smallest_lower, with_probability

@@ -14,8 +14,9 @@ import scipy.optimize
 import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, holds_as_exponent, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.networks import DeepReLU
+from ntk_localsgd.statistics import Interval, holds_as_exponent, slope
 from ntk_localsgd.trajectory import difference, gradient, norm
 from verification.claims import claim
 from verification.context import Context, Problem, problem

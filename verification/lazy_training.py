@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, holds_as_exponent, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import Interval, holds_as_exponent, slope
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.runs import RunSpec

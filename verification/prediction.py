@@ -9,7 +9,8 @@ import scipy.stats
 
 from ntk_localsgd import prediction
 from ntk_localsgd.clients import Clients
-from ntk_localsgd.evidence import Condition, Control, Evidence, Interval, holds_as_exponent, slope
+from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.statistics import Interval, holds_as_exponent, slope
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.lazy_training import TOLERANCE

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from ntk_localsgd.evidence import LEVEL, Evidence, Verdict
+from ntk_localsgd.evidence import Evidence, Verdict
+from ntk_localsgd.statistics import LEVEL
 from verification.claims import CLAIMS, Claim
 from verification.context import PRESETS
 from verification.papers import OTHER, PAPERS, Paper, paper_of

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 
 from ntk_localsgd import kernels
-from ntk_localsgd.evidence import Condition, Control, Evidence, failure_interval, holds_with_probability
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.statistics import failure_interval, holds_with_probability
 from verification.context import Context, Problem
 
 __all__ = ["DELTA", "gram_at", "initial_networks", "smallest_lower", "with_probability", "worst_over_decay"]

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_localsgd import local_sgd
-from ntk_localsgd.evidence import Interval, failure_interval, slope
+from ntk_localsgd.statistics import Interval, failure_interval, slope
 from verification.context import Context, Problem
 from verification.runs import RunSpec
 

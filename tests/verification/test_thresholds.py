@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_localsgd import kernels, prediction
-from ntk_localsgd.evidence import Interval
+from ntk_localsgd.statistics import Interval
 from verification import certified_widths, federated_convergence, step_thresholds, width_thresholds
 from verification.context import problem
 from verification.runs import RunSpec

@@ -1,16 +1,10 @@
-"""All mutations, by the part of the project that they break."""
+"""All mutations, by the part of the project that they break: every module of this folder is read."""
 
-from tests.mutations.cases import bounds, certificate, commands, evidence, ground, kernels, training, verification
+import importlib
+import pkgutil
 
 __all__ = ["MUTATIONS"]
 
-MUTATIONS = (
-    *bounds.MUTATIONS,
-    *ground.MUTATIONS,
-    *kernels.MUTATIONS,
-    *training.MUTATIONS,
-    *certificate.MUTATIONS,
-    *evidence.MUTATIONS,
-    *commands.MUTATIONS,
-    *verification.MUTATIONS,
-)
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+
+MUTATIONS = tuple(mutation for module in _MODULES for mutation in module.MUTATIONS)
