@@ -13,7 +13,7 @@ from numpy import ndarray
 from ntk_localsgd.certificate.model import Problem, RoundModel, split_norms
 from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of
 from ntk_localsgd.certificate.outcome import Certificate, failure
-from ntk_localsgd.certificate.rounding import SLACK
+from ntk_localsgd.rounding import SLACK
 
 __all__ = ["certify_ball", "least_radius"]
 

@@ -15,12 +15,13 @@ from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks, Neurons, near_kinks, survey
 from ntk_localsgd.certificate.outcome import Certificate, failure
 from ntk_localsgd.certificate.path import BEYOND_KEPT, certify_path, predicted_reach
-from ntk_localsgd.certificate.rounding import UNIT, largest_eigenvalue
+from ntk_localsgd.certificate.rounding import largest_eigenvalue
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import Checkpoint
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
+from ntk_localsgd.rounding import UNIT
 
 __all__ = ["Method", "UntilCertified", "certify", "certify_at_init", "until_certified"]
 

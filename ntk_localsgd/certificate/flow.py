@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd.certificate.model import RoundModel, split_norms
-from ntk_localsgd.certificate.rounding import SLACK, UNIT
+from ntk_localsgd.rounding import SLACK, UNIT
 
 __all__ = ["Flow", "Predicted", "flow", "predict"]
 

@@ -8,8 +8,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from ntk_localsgd import kernels
-from ntk_localsgd.certificate.rounding import SLACK, UNIT, largest_eigenvalue, spectral_norm
+from ntk_localsgd.certificate.rounding import largest_eigenvalue, spectral_norm
 from ntk_localsgd.clients import Clients
+from ntk_localsgd.rounding import SLACK, UNIT
 
 __all__ = ["LocalChain", "Problem", "RoundModel", "Unsuitable", "split_norms"]
 

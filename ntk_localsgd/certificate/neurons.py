@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from ntk_localsgd.certificate.rounding import SLACK, UNIT, gamma
+from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
 __all__ = [
     "NearKinks",

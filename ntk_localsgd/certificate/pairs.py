@@ -14,7 +14,8 @@ from numpy import ndarray
 from ntk_localsgd.certificate.flow import Flow, Predicted
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks
-from ntk_localsgd.certificate.rounding import SLACK, UNIT, spectral_norm
+from ntk_localsgd.certificate.rounding import spectral_norm
+from ntk_localsgd.rounding import SLACK, UNIT
 
 __all__ = ["PairBounds", "Reach"]
 

@@ -16,7 +16,8 @@ from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of, pattern_products
 from ntk_localsgd.certificate.outcome import Certificate, failure
 from ntk_localsgd.certificate.pairs import PairBounds, Reach
-from ntk_localsgd.certificate.rounding import SLACK, spectral_norm
+from ntk_localsgd.certificate.rounding import spectral_norm
+from ntk_localsgd.rounding import SLACK
 
 __all__ = ["BEYOND_KEPT", "certify_path", "predicted_reach"]
 

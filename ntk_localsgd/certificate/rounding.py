@@ -5,19 +5,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd import kernels
+from ntk_localsgd.rounding import SLACK, gamma
 
-__all__ = ["SLACK", "UNIT", "gamma", "largest_eigenvalue", "spectral_norm"]
-
-UNIT = float(np.finfo(np.float64).eps) / 2
-
-#: Relative slack of every bound that is a sum of nonnegative numbers: fewer than 2^22 roundings one after the other
-#: change such a sum by less than γ_{2^22} < 5·10^-10 of itself, in any order.
-SLACK = 1 + 1e-9
-
-
-def gamma(roundings: float) -> float:
-    """γ_k = k·u/(1 − k·u), Higham's bound on the relative error of k roundings."""
-    return roundings * UNIT / (1 - roundings * UNIT)
+__all__ = ["largest_eigenvalue", "spectral_norm"]
 
 
 def largest_eigenvalue(matrix: Float[ndarray, "n n"]) -> float:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from ntk_localsgd.kernels.layerwise import layerwise_error, layerwise_gram
 from ntk_localsgd.networks import Network, TwoLayerReLU, matmul
+from ntk_localsgd.rounding import unit
 
 __all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
 
@@ -119,4 +120,4 @@ def empirical_gram_error(net: Network, x: Any) -> float:
     if not isinstance(net, TwoLayerReLU):
         return layerwise_error(net, x)
     n, d = x.shape
-    return n * (d + 6) * float(jnp.finfo(net.weights.dtype).eps) / 2
+    return n * (d + 6) * unit(net.weights.dtype)

@@ -8,6 +8,7 @@ from numpy import ndarray
 from scipy.spatial.distance import cdist
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.rounding import UNIT
 
 __all__ = [
     "infinite_deep_gram",
@@ -16,8 +17,6 @@ __all__ = [
     "infinite_gram_error",
     "infinite_gram_neural_tangents",
 ]
-
-_UNIT_ROUNDOFF = np.finfo(np.float64).eps / 2
 
 
 def infinite_gram(inputs: Any) -> Float[ndarray, "n n"]:
@@ -71,7 +70,7 @@ def infinite_gram_error(num_samples: int, input_dim: int) -> float:
     -------
     The bound, to be passed to `smallest_eigenvalue` as ``error``.
     """
-    return num_samples * (input_dim + 12) * _UNIT_ROUNDOFF
+    return num_samples * (input_dim + 12) * UNIT
 
 
 def infinite_gram_neural_tangents(inputs: Any) -> Float[ndarray, "n n"]:

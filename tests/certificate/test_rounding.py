@@ -4,7 +4,7 @@ import flint
 import numpy as np
 import pytest
 
-from ntk_localsgd.certificate.rounding import gamma, largest_eigenvalue, spectral_norm
+from ntk_localsgd.certificate.rounding import largest_eigenvalue, spectral_norm
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (8, 5), (40, 40)])
@@ -31,8 +31,3 @@ def test_largest_eigenvalue_against_ball_arithmetic():
         largest = max(values, key=lambda v: float(v.real)).real
         assert largest < largest_eigenvalue(a) + 1e-300
         assert largest_eigenvalue(a) - float(largest) < 1e-11
-
-
-def test_gamma_is_higham():
-    assert gamma(4) == pytest.approx(4 * 2.0**-53, rel=1e-12)
-    assert gamma(2**51) == pytest.approx(1 / 3, rel=1e-15)  # ¼/(1 − ¼)

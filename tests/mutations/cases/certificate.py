@@ -221,13 +221,6 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/rounding.py",
-        "return roundings * UNIT / (1 - roundings * UNIT)",
-        "return roundings * UNIT / (1 + roundings * UNIT)",
-        "γ_k rounded the wrong way",
-        (_ROUNDING,),
-    ),
-    Mutation(
-        f"{_DIR}/rounding.py",
         "return -kernels.smallest_eigenvalue(-matrix).lower",
         "return -kernels.smallest_eigenvalue(-matrix).upper",
         "λ_max from below",

@@ -29,8 +29,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/kernels/infinite.py",
-        "return num_samples * (input_dim + 12) * _UNIT_ROUNDOFF",
-        "return (input_dim + 12) * _UNIT_ROUNDOFF",
+        "return num_samples * (input_dim + 12) * UNIT",
+        "return (input_dim + 12) * UNIT",
         "rounding of H^∞: an entry's bound for the matrix norm's",
         (f"{_INFINITE}::test_stated_error_of_the_matrix_covers_every_pattern_of_errors_of_entries",),
     ),
