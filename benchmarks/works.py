@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from benchmarks.cases import OURS, Case, Route, Target, Work
-from ntk_localsgd import datasets, kernels, networks, trajectory
+from ntk_localsgd import datasets, kernels, local_sgd, networks
 
 INPUT_DIM = 64
 FLIPS = "float32 sums in different orders; a pre-activation that rounding moves across 0 changes one neuron of one row"
@@ -138,7 +138,7 @@ def local_gd_settings(width: int, num_clients: int, local_steps: int, num_rounds
 def local_gd_operations(n: int, m: int, depth: int, steps: int) -> float:
     """Gradient steps on n samples: forward through the input layer and L others, L weight gradients, backward L − 1.
 
-    Of clients with weights of their own, as all peers have them; `ntk_localsgd.shared_weights` needs fewer.
+    Of clients with weights of their own, as all peers have them; `ntk_localsgd.local_sgd.ways.shared` needs fewer.
     """
     return 2.0 * steps * n * (INPUT_DIM * m + (3 * depth - 1) * m**2)
 
@@ -188,7 +188,7 @@ def local_gd(products: tuple[Route, ...], smoke: bool) -> Work:
 
 def tracking(smoke: bool) -> Work:
     """The same run, with more and more observed: an untracked run is what others are compared with."""
-    by_time = {when: [name for name, entry in trajectory.OBSERVABLES.items() if entry.when == when]
+    by_time = {when: [name for name, entry in local_sgd.OBSERVABLES.items() if entry.when == when]
                for when in ("round", "taken")}  # fmt: skip
     observed = {
         "every round end": by_time["round"],

@@ -1,6 +1,6 @@
 """Checks the theory of Local SGD (FedAvg) on ReLU networks through the Neural Tangent Kernel.
 
->>> from ntk_localsgd import clients, datasets, evidence, kernels, local_sgd, networks, trajectory
+>>> from ntk_localsgd import clients, datasets, evidence, kernels, local_sgd, networks
 """
 
 import importlib.metadata

@@ -11,8 +11,9 @@ from jaxtyping import Array
 
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.local_sgd.gradients import gradient, layer_flips, loss
+from ntk_localsgd.local_sgd.lanczos import layer_spectral_norms
 from ntk_localsgd.networks import DeepReLU
-from ntk_localsgd.trajectory import gradient, layer_flips, layer_spectral_norms, loss
 from verification.claims import claim
 from verification.context import Context, Problem, problem
 from verification.growth import stays_bounded

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.local_sgd.gradients import difference, gradient, norm, residual, sample_flips
 from ntk_localsgd.networks import TwoLayerReLU
-from ntk_localsgd.trajectory import difference, gradient, norm, residual, sample_flips
 from verification.claims import claim
 from verification.context import Context, Problem
 from verification.runs import RunSpec

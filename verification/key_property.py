@@ -15,9 +15,9 @@ import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.local_sgd.gradients import difference, gradient, norm
 from ntk_localsgd.networks import DeepReLU
 from ntk_localsgd.statistics import Interval, holds_as_exponent, slope
-from ntk_localsgd.trajectory import difference, gradient, norm
 from verification.claims import claim
 from verification.context import Context, Problem, problem
 from verification.deep_training import spec_of

@@ -7,7 +7,6 @@ import numpy as np
 from serving import Moved, serve
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction
-from ntk_localsgd.seeds import run_seeds
 
 
 def network(arrays):
@@ -52,7 +51,10 @@ def seeds(arrays, settings):
     problem = data_of(arrays, settings)
 
     def route():
-        runs = run_seeds(nets, *problem) if settings["at_once"] else [local_sgd.run(net, *problem) for net in nets]
+        if settings["at_once"]:
+            runs = local_sgd.run_seeds(nets, *problem)
+        else:
+            runs = [local_sgd.run(net, *problem) for net in nets]
         return Moved(jax.block_until_ready([run.network.weights for run in runs]), arrays["weights"])
 
     return route

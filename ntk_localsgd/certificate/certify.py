@@ -19,7 +19,7 @@ from ntk_localsgd.certificate.rounding import largest_eigenvalue
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
-from ntk_localsgd.local_sgd import Checkpoint
+from ntk_localsgd.local_sgd.config import Checkpoint
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
 from ntk_localsgd.rounding import UNIT
 

@@ -22,7 +22,7 @@ from ntk_localsgd.commands.problem import (
     read_network,
     read_split,
 )
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd.config import LocalSGD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,8 @@ import pytest
 import scipy.stats
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd.gradients import gradient
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU, relu
-from ntk_localsgd.trajectory import gradient
 
 KEY = jax.random.key(0)
 

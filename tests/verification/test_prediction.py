@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import kernels, local_sgd, prediction
+from ntk_localsgd.local_sgd.gradients import ClientData, gradient
 from ntk_localsgd.networks import TwoLayerReLU
-from ntk_localsgd.trajectory import ClientData, gradient
 from tests import helpers
 from verification import prediction as script
 from verification.predicted_runs import PREDICTORS, FrozenPatterns, MinibatchRuns, PredictedRun

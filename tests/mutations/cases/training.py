@@ -2,196 +2,205 @@
 
 from tests.mutations.mutation import Mutation
 
-_PLACEMENT, _SEEDS = "tests/test_placement.py", "tests/test_seeds.py"
-_LOCAL, _SEEN = "tests/test_local_sgd.py", "tests/test_trajectory.py"
-_DEEP, _PREDICTED, _STORED = "tests/test_deep_local_sgd.py", "tests/test_prediction.py", "tests/test_results.py"
+_PLACEMENT, _SEEDS = "tests/local_sgd/test_placement.py", "tests/local_sgd/test_seeds.py"
+_LOCAL, _SEEN = "tests/local_sgd/test_running.py", "tests/local_sgd/test_observables.py"
+_DEEP, _PREDICTED, _STORED = "tests/local_sgd/test_deep.py", "tests/test_prediction.py", "tests/test_results.py"
 _REFERENCE = f"{_LOCAL}::test_weights_and_losses_match_the_reference_with_unequal_clients"
 _ROUNDS, _STEPS = (
     f"{_SEEN}::test_round_observables_match_the_reference",
     f"{_SEEN}::test_local_step_observables_match_the_reference",
 )
-_SHARED = "tests/test_shared_weights.py::test_the_mean_movement_is_that_of_clients_with_weights_of_their_own"
+_SHARED = "tests/local_sgd/ways/test_shared.py::test_the_mean_movement_is_that_of_clients_with_weights_of_their_own"
 _RECURSION = f"{_PREDICTED}::test_local_gd_is_the_recursion_step_by_step_for_unequal_clients"
 _ALL_BATCHES = f"{_PREDICTED}::test_second_moment_and_mean_are_those_over_all_batches"
 _CONTRACTION = f"{_PREDICTED}::test_contraction_is_the_norm_of_the_operator_and_bounds_every_round"
 
 MUTATIONS = (
     Mutation(
-        "ntk_localsgd/local_sgd.py",
+        "ntk_localsgd/local_sgd/config.py",
+        '("local_steps", 1)',
+        '("local_steps", 0)',
+        "rounds without a step",
+        (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/running.py",
         "diverged_at=first + kept + 1)",
         "diverged_at=first + kept)",
         "divergence dated one round too early",
         (f"{_LOCAL}::test_a_diverging_run_is_recorded_with_its_round_and_ends_finite",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd.py",
+        "ntk_localsgd/local_sgd/running.py",
         "length = math.gcd(*cadences) if cadences",
         "length = max(cadences) if cadences",
         "chunks miss the shorter cadence",
         (f"{_LOCAL}::test_stop_and_gram_keep_their_own_cadence",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd.py",
+        "ntk_localsgd/local_sgd/running.py",
         "config.batch_size > min(clients.sizes)",
         "config.batch_size > max(clients.sizes)",
         "batches larger than the smallest client",
         (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "return 2 * (local_steps - 1) * rows <= net.width",
         "return (local_steps - 1) * rows <= net.width",
         "low-rank terms where they are the slower way",
-        ("tests/test_shared_weights.py::test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",),
+        (
+            "tests/local_sgd/ways/test_shared.py::test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",
+        ),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "(local_steps - 1) * rows * held <= 2 * local_steps * rows",
         "(local_steps - 1) * rows * held <= 4 * local_steps * rows",
         "two layers: inner products where they are the slower way",
-        ("tests/test_shared_weights.py::test_with_two_layers_it_pays_where_it_needs_fewer_operations",),
+        ("tests/local_sgd/ways/test_shared.py::test_with_two_layers_it_pays_where_it_needs_fewer_operations",),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "net.signs[None] / jnp.sqrt(",
         "net.signs[None] * jnp.sqrt(",
         "two layers without their scaling",
         (_SHARED,),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))",
         "rows",
         "squares of gradients in single precision",
-        ("tests/test_shared_weights.py::test_norms_of_single_precision_gradients_lose_no_digits_to_the_square",),
+        ("tests/local_sgd/ways/test_shared.py::test_norms_of_single_precision_gradients_lose_no_digits_to_the_square",),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "jnp.sum(inner(slope) * inner(given), axis=(1, 2))",
         "jnp.sum(inner(slope), axis=(1, 2)) * jnp.sum(inner(given), axis=(1, 2))",
         "a product of sums for a sum of products",
         (
-            "tests/test_shared_weights.py::test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",
+            "tests/local_sgd/ways/test_shared.py::test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",
         ),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "eta * matmul(_at(inner, at), pushes)",
         "matmul(_at(inner, at), pushes)",
         "the first layer's steps without their size",
         (_SHARED,),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "moved = _low_rank(slopes[0], slopes_before, inputs_before, layer)",
         "moved = _low_rank(slopes[0], inputs_before, slopes_before, layer)",
         "a transposed step in the way back",
         (_SHARED,),
     ),
     Mutation(
-        "ntk_localsgd/shared_weights.py",
+        "ntk_localsgd/local_sgd/ways/shared.py",
         "jnp.where(mask[..., None], outputs - targets.reshape(outputs.shape), 0)",
         "outputs - targets.reshape(outputs.shape)",
         "a mask dropped",
         (_SHARED,),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/gradients.py",
         "return jax.tree.map(jnp.add, total, term), other",
         "return term, other",
         "only the last client's movement",
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/rounds.py",
+        "ntk_localsgd/local_sgd/rounds.py",
         "return jax.tree.map(lambda w: w / number, total)",
         "return total",
         "η_g for η_g/K",
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/rounds.py",
+        "ntk_localsgd/local_sgd/rounds.py",
         "lambda w, step: w + server_eta * step, state.trained, moved",
         "lambda w, step: w + step, state.trained, moved",
         "server step size ignored",
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/rounds.py",
+        "ntk_localsgd/local_sgd/rounds.py",
         "jnp.where(mask, keys, -1)",
         "keys",
         "padding drawn into batches",
         (f"{_LOCAL}::test_batches_are_uniform_and_without_replacement",),
     ),
     Mutation(
-        "ntk_localsgd/rounds.py",
+        "ntk_localsgd/local_sgd/rounds.py",
         "_stream(key, t, k, client)",
         "_stream(key, t, client)",
         "the same batch at every local step",
         (f"{_LOCAL}::test_minibatch_runs_match_the_reference_fed_with_the_documented_batches",),
     ),
     Mutation(
-        "ntk_localsgd/rounds.py",
+        "ntk_localsgd/local_sgd/rounds.py",
         "isinstance(found, Stacked) and plan.full and not plan.at_steps",
         "isinstance(found, Stacked) and not plan.at_steps",
         "full gradients handed on to minibatch steps",
         (f"{_SEEN}::test_rounds_alone_give_the_same_as_rounds_and_steps_together[1]",),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/gradients.py",
         "return jnp.where(mask if left.ndim == 1 else mask[:, None], left, 0)",
         "return left",
         "padding counts as samples",
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/observables.py",
         "compute=lambda s: norm(difference(s.network.trained, s.previous.trained))",
         "compute=lambda s: norm(difference(s.network.trained, s.initial.trained))",
         "path length sums distances from the start",
         (_ROUNDS,),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/gradients.py",
         "jnp.max(jnp.linalg.norm(w, axis=1)) for w in moved",
         "jnp.max(jnp.linalg.norm(w, axis=0)) for w in moved",
         "movement of inputs for movement of neurons",
         (f"{_SEEN}::test_row_movement_is_the_largest_row",),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/observables.py",
         "(residual(self.average, *self.samples))",
         "(residual(self.network, *self.samples))",
         "Jacobians' difference at the client's residual",
         (_STEPS,),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/observables.py",
         "return jnp.where(self.mask, layer_flips(now, average), 0)",
         "return layer_flips(now, average)",
         "flips of padding counted",
         (f"{_SEEN}::test_padding_flips_nothing",),
     ),
     Mutation(
-        "ntk_localsgd/trajectory.py",
+        "ntk_localsgd/local_sgd/lanczos.py",
         "for _ in range(2):  # once leaves",
         "for _ in range(0):  # once leaves",
         "Lanczos without reorthogonalization",
         (f"{_DEEP}::test_lanczos_never_exceeds_the_norm_and_comes_close",),
     ),
     Mutation(
-        "ntk_localsgd/recording.py",
+        "ntk_localsgd/local_sgd/recording.py",
         "gram.transpose(0, 2, 1, 3).reshape(size, size)",
         "gram.reshape(size, size)",
         "Gram matrix of several outputs reshaped in the wrong order",
         (f"{_DEEP}::test_gram_of_all_outputs_is_one_matrix",),
     ),
     Mutation(
-        "ntk_localsgd/recording.py",
+        "ntk_localsgd/local_sgd/recording.py",
         "np.cumsum(v, axis=0, dtype=np.float64)",
         "np.cumsum(v, axis=0)",
         "path length summed in float32",
-        ("tests/test_recording.py",),
+        ("tests/local_sgd/test_recording.py",),
     ),
     Mutation(
         "ntk_localsgd/results.py",
@@ -264,21 +273,21 @@ MUTATIONS = (
         (_ALL_BATCHES,),
     ),
     Mutation(
-        "ntk_localsgd/placement.py",
+        "ntk_localsgd/local_sgd/placement.py",
         "if number % devices:",
         "if number < devices:",
         "devices that do not divide the clients go unnoticed",
         (f"{_PLACEMENT}::test_devices_that_do_not_divide_get_one_sentence",),
     ),
     Mutation(
-        "ntk_localsgd/seeds.py",
+        "ntk_localsgd/local_sgd/running.py",
         "diverged[k] |= record",
         "diverged[0] |= record",
         "divergence laid to the first network",
         (f"{_SEEDS}::test_a_network_that_diverges_does_so_alone",),
     ),
     Mutation(
-        "ntk_localsgd/seeds.py",
+        "ntk_localsgd/local_sgd/running.py",
         "else Run(net.with_trained(_of(states.trained, k))",
         "else Run(net.with_trained(_of(states.trained, 0))",
         "every network ends as the first",

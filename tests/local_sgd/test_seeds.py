@@ -6,7 +6,7 @@ import pytest
 
 from ntk_localsgd import clients, datasets, local_sgd, networks
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.seeds import run_seeds
+from ntk_localsgd.local_sgd import run_seeds
 
 DATA = datasets.sphere(jax.random.key(0), 12, 6)
 SPLIT = clients.iid(jax.random.key(1), DATA, 3)

@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 
-from ntk_localsgd.recording import Record
+from ntk_localsgd.local_sgd.recording import Record
 
 
 def test_sums_over_rounds_do_not_stop_where_float32_does():

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_localsgd import clients, datasets, kernels, local_sgd, trajectory
+from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd import LocalSGD, lanczos
 from ntk_localsgd.networks import DeepReLU
 
 CONFIG = LocalSGD(0.01, 3, 5)
@@ -66,7 +66,7 @@ def _reference(net, data, split):
 @pytest.fixture(scope="module", params=[1, 3])
 def both(request):
     net, data, split = _problem(request.param)
-    run = local_sgd.run(net, data, split, CONFIG, observe=tuple(trajectory.OBSERVABLES), gram_every=5)
+    run = local_sgd.run(net, data, split, CONFIG, observe=tuple(local_sgd.OBSERVABLES), gram_every=5)
     return net, data, split, run, *_reference(net, data, split)
 
 
@@ -129,9 +129,9 @@ def test_lanczos_never_exceeds_the_norm_and_comes_close(shape):
     decaying = gaussian * 2.0 ** -np.arange(shape[1])
     for matrix, share in ((gaussian, 0.95), (decaying, 1 - 1e-6), (1e-30 * decaying, 1 - 1e-6)):
         exact = np.linalg.norm(matrix, 2)
-        found = float(trajectory.layer_spectral_norms((jax.numpy.asarray(matrix),))[0])
+        found = float(lanczos.layer_spectral_norms((jax.numpy.asarray(matrix),))[0])
         assert share * exact <= found <= exact * (1 + 1e-12)
-    assert float(trajectory.layer_spectral_norms((jax.numpy.zeros(shape),))[0]) == 0.0
+    assert float(lanczos.layer_spectral_norms((jax.numpy.zeros(shape),))[0]) == 0.0
 
 
 def test_targets_must_fit_the_outputs():

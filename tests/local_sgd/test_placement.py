@@ -10,14 +10,13 @@ import pytest
 from jax.sharding import Mesh
 
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.placement import everywhere, spread
+from ntk_localsgd.local_sgd.placement import everywhere, spread
 
 _PROGRAM = """
 import sys
 import jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ntk_localsgd import clients, datasets, kernels, local_sgd, networks
-from ntk_localsgd.seeds import run_seeds
 
 jax.config.update("jax_enable_x64", True)
 key = jax.random.key(0)
@@ -33,7 +32,7 @@ if mesh is not None:
 config = local_sgd.LocalSGD(0.05, 2, 3)
 observe = ("flip_fraction", "client_drift", "smallest_eigenvalue")
 run = local_sgd.run(deep, data, split, config, observe=("client_drift",), mesh=mesh)
-many = run_seeds(shallow, data, split, config, observe=observe, mesh=mesh)
+many = local_sgd.run_seeds(shallow, data, split, config, observe=observe, mesh=mesh)
 batches = local_sgd.run(shallow[0], data, split, local_sgd.LocalSGD(0.05, 2, 3, 2), key=key, mesh=mesh)
 ends = [local_sgd.run(net, data, split, config, observe=("gradient_norm", "client_gradient_norm"), mesh=mesh).trajectory
         for net in (deep, shallow[0])]

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_localsgd import clients, datasets, local_sgd, shared_weights
+from ntk_localsgd import clients, datasets, local_sgd
+from ntk_localsgd.local_sgd.gradients import ClientData, data_pass, gradient
+from ntk_localsgd.local_sgd.ways import shared as shared_weights
 from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
-from ntk_localsgd.trajectory import ClientData, data_pass, gradient
 
 # A few float64 steps, summed in another order.
 CLOSE = 1e-11

@@ -8,8 +8,8 @@ from jaxtyping import Int
 
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
+from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.networks import Network
-from ntk_localsgd.trajectory import OBSERVABLES, Observable, spectral_norm
 
 __all__ = ["GramRecorder", "Record"]
 
@@ -39,7 +39,7 @@ class GramRecorder:
             self.values["smallest_eigenvalue"].append(tuple(enclosure))
         if "gram_movement" in self.values:
             self.initial = gram if at_round == 0 else self.initial
-            self.values["gram_movement"].append(spectral_norm(gram - self.initial))
+            self.values["gram_movement"].append(float(np.linalg.norm(gram - self.initial, 2)))
 
 
 def _as_matrix(gram: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ntk_localsgd import local_sgd, trajectory
+from ntk_localsgd import local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd import LocalSGD, gradients, observables
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers
 
@@ -23,7 +23,7 @@ CONFIG = LocalSGD(0.6, 3, 8)
 def both():
     """A run with everything observed, and the reference's weights."""
     net, data, split = helpers.problem(seed=4)
-    run = local_sgd.run(net, data, split, CONFIG, observe=tuple(trajectory.OBSERVABLES), gram_every=2)
+    run = local_sgd.run(net, data, split, CONFIG, observe=tuple(local_sgd.OBSERVABLES), gram_every=2)
     paths, averages = helpers.local_sgd(net, data, split, CONFIG)
     return net, data, split, run.trajectory, paths, averages
 
@@ -124,7 +124,7 @@ def test_rounds_alone_give_the_same_as_rounds_and_steps_together(batch_size):
     # One way hands gradients on from round to round, the other compares with the average at every step.
     net, data, split = helpers.problem(seed=5)
     config, key = LocalSGD(0.6, 3, 6, batch_size=batch_size), None if batch_size is None else jax.random.key(1)
-    names = tuple(name for name, entry in trajectory.OBSERVABLES.items() if entry.when in ("round", "taken"))
+    names = tuple(name for name, entry in local_sgd.OBSERVABLES.items() if entry.when in ("round", "taken"))
     alone, together = (
         local_sgd.run(net, data, split, config, key=key, observe=observe).trajectory
         for observe in (names, (*names, "average_loss"))
@@ -169,7 +169,7 @@ def test_everything_is_labelled_with_dimensions_units_and_formula(both):
         "bound": 2,
         "layer": 1,
     }
-    for name, entry in trajectory.OBSERVABLES.items():
+    for name, entry in local_sgd.OBSERVABLES.items():
         assert found[name].dims == entry.dims
         assert found[name].attrs == {"units": entry.units, "formula": entry.formula}
     assert tuple(found.attrs["client_sizes"]) == split.sizes
@@ -190,39 +190,39 @@ def test_only_what_was_asked_for_is_recorded(both):
 def test_flips_are_counted_as_integers_beyond_what_float32_can_count():
     wide = 2**24 + 3
     a, b = (np.zeros((1, wide), bool), np.ones((1, wide), bool))
-    assert int(trajectory.sample_flips((a,), (b,))[0]) == wide
+    assert int(gradients.sample_flips((a,), (b,))[0]) == wide
 
 
 def test_row_movement_is_the_largest_row():
     net = TwoLayerReLU.from_arrays(np.zeros((3, 2)), np.ones(3))
     moved = net.with_trained((net.weights + np.array([[0.0, 1.0], [3.0, 4.0], [0.0, 0.0]]),))
-    assert float(trajectory.row_movement(moved, net)) == 5.0
+    assert float(gradients.row_movement(moved, net)) == 5.0
 
 
 def test_padding_flips_nothing():
     # Between these networks the second sample flips on every neuron and the first on none.
     net, average = (TwoLayerReLU.from_arrays(np.array([[1.0, s], [2.0, s]]), np.ones(2)) for s in (1.0, -1.0))
     for mask, expected in (([True, False], 0.0), ([True, True], 1.0)):
-        state = trajectory.StepState(net, average, average, np.eye(2), np.zeros(2), np.array(mask))
+        state = observables.StepState(net, average, average, np.eye(2), np.zeros(2), np.array(mask))
         for name in ("flips_from_average", "layer_flips_from_average"):
-            assert np.all(trajectory.OBSERVABLES[name].compute(state) == expected)
+            assert np.all(local_sgd.OBSERVABLES[name].compute(state) == expected)
 
 
 def test_gradient_is_the_derivative_of_the_loss():
     net, data, _ = helpers.problem()
     samples = (data.inputs, data.targets, np.arange(9) < 6)
     direction = np.random.default_rng(0).standard_normal(net.weights.shape)
-    value = lambda s: float(trajectory.loss(net.with_trained((net.weights + s * direction,)), *samples))  # noqa: E731
-    slope = float(np.sum(np.asarray(trajectory.gradient(net, *samples)[0]) * direction))
+    value = lambda s: float(gradients.loss(net.with_trained((net.weights + s * direction,)), *samples))  # noqa: E731
+    slope = float(np.sum(np.asarray(gradients.gradient(net, *samples)[0]) * direction))
     # Central differences: error of second order in 1e-5 plus rounding over 1e-5.
     assert (value(1e-5) - value(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-7)
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="'weight'"):
-        trajectory.select(("weight",), "round")
+        observables.select(("weight",), "round")
 
 
 def test_for_each_gives_one_result_a_client():
-    found = trajectory.for_each(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
+    found = gradients.for_each(lambda x, y: x.sum() + y, jax.numpy.ones((4, 3)), jax.numpy.arange(4.0))
     np.testing.assert_array_equal(found, [3, 4, 5, 6])

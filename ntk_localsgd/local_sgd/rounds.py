@@ -8,16 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ntk_localsgd import shared_weights
-from ntk_localsgd.networks import Network
-from ntk_localsgd.trajectory import (
+from ntk_localsgd.local_sgd.gradients import (
     ClientData,
     DataPass,
-    Observable,
-    RoundState,
     Stacked,
-    StepState,
-    TakenState,
     data_pass,
     difference,
     for_each,
@@ -26,6 +20,9 @@ from ntk_localsgd.trajectory import (
     sum_for_each,
     sum_over_clients,
 )
+from ntk_localsgd.local_sgd.observables import Observable, RoundState, StepState, TakenState
+from ntk_localsgd.local_sgd.ways import shared as shared_weights
+from ntk_localsgd.networks import Network
 
 __all__ = ["Plan", "State", "at_start", "chunk_of_rounds"]
 

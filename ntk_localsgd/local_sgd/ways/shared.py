@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ntk_localsgd.local_sgd.gradients import ClientData, norm
 from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU, matmul, relu
-from ntk_localsgd.trajectory import ClientData, norm
 
 __all__ = ["Pass", "look", "mean_movement", "pays"]
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from ntk_localsgd import clients, datasets, kernels, local_sgd, rounds, trajectory
+from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd import LocalSGD, rounds
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers
 
 # A few hundred steps of float64 sums in another order.
 CLOSE = 1e-11
 
-EVERYTHING = tuple(trajectory.OBSERVABLES)
+EVERYTHING = tuple(local_sgd.OBSERVABLES)
 
 
 # What is observed decides how a round goes: without weights of a client's own, client by client, or in lockstep.
@@ -245,12 +245,12 @@ def test_bad_settings_get_one_sentence(call, named):
 def test_everything_works_without_x64():
     code = """
 import jax, numpy as np
-from ntk_localsgd import clients, datasets, local_sgd, networks, trajectory
+from ntk_localsgd import clients, datasets, local_sgd, networks
 key = jax.random.key(0)
 data = datasets.sphere(key, 9, 6)
 net = networks.TwoLayerReLU.init(key, width=20, input_dim=6)
 run = local_sgd.run(net, data, clients.iid(key, data, 3), local_sgd.LocalSGD(0.3, 2, 10),
-                    observe=tuple(trajectory.OBSERVABLES))
+                    observe=tuple(local_sgd.OBSERVABLES))
 assert run.network.weights.dtype == np.float32 and run.trajectory.loss[-1] < run.trajectory.loss[0]
 """
     environment = {"PATH": "/usr/bin", "JAX_PLATFORMS": "cpu"}

@@ -1,0 +1,65 @@
+"""Settings of Local SGD, and what a run shows between its chunks of rounds."""
+
+import dataclasses
+import math
+from typing import Any
+
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+
+__all__ = ["Checkpoint", "LocalSGD"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalSGD:
+    """Settings of Local (S)GD.
+
+    Round t: every client starts from W(t) and takes τ steps W ← W − η ∇L_c(W; B); then
+    W(t+1) = W(t) + (η_g/K) Σ_c (W_{c,τ} − W(t)). Losses are sums over samples, L_c = ½ Σ_{i∈S_c} (f − y_i)², and a
+    batch gradient is the sum over the batch, without a factor n_c/b.
+
+    Parameters
+    ----------
+    step_size
+        η > 0.
+    local_steps
+        τ ≥ 1.
+    num_rounds
+        R ≥ 0.
+    batch_size
+        b: every step draws a fresh uniform batch of b samples without replacement. None: all samples of the client.
+    server_step_size
+        η_g > 0.
+
+    Raises
+    ------
+    InputError
+        For a value outside these ranges.
+    """
+
+    step_size: float
+    local_steps: int
+    num_rounds: int
+    batch_size: int | None = None
+    server_step_size: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("step_size", "server_step_size"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise InputError(f"{name} is {getattr(self, name)}, needs to be positive and finite.")
+        for name, least in (("local_steps", 1), ("num_rounds", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and (int(value) != value or value < least):
+                raise InputError(f"{name} is {value}, needs to be a whole number of at least {least}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a ``stop`` callable sees between chunks."""
+
+    network: Any
+    round: int
+    dataset: Dataset
+    clients: Clients
+    config: LocalSGD

@@ -1,0 +1,1 @@
+"""How a round of Local SGD is computed: one file a way."""
