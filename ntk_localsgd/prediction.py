@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd.config import LocalSGD
 
 __all__ = [
     "Contraction", "contraction", "local_gd", "local_sgd_mean", "local_sgd_second_moment", "round_operator",
@@ -32,17 +33,8 @@ class Contraction(NamedTuple):
     asymptotic_rate: float
 
 
-def local_gd(
-    gram: Any,
-    clients: Clients,
-    residual: Any,
-    *,
-    step_size: float,
-    local_steps: int,
-    num_rounds: int,
-    server_step_size: float = 1.0,
-) -> Float[ndarray, "rounds+1 n"]:
-    """Residuals r(t) = B^t r(0) of full-batch Local GD, t = 0 … num_rounds.
+def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1 n"]:
+    """Residuals r(t) = B^t r(0) of full-batch Local GD, t = 0 … R.
 
     K = 1 is gradient descent, (I − ηΘ)^{τt} r(0); τ = 1 is synchronous gradient descent; τ → ∞ is damped block Jacobi.
     The loss is ½ ‖r(t)‖².
@@ -55,33 +47,29 @@ def local_gd(
         Who holds which sample.
     residual
         r(0) = f − y, [n].
-    step_size, local_steps, num_rounds, server_step_size
-        η, τ, R and η_g, as in `local_sgd.LocalSGD`.
+    config
+        η, τ, R and η_g; full batches.
 
     Returns
     -------
-    [num_rounds + 1, n] float64
+    [R + 1, n] float64
 
     Raises
     ------
     InputError
-        If the shapes do not fit or a setting is out of range.
+        If the shapes do not fit or ``config`` has a batch size.
 
     References
     ----------
     ``docs/theory.md`` §4, [D].
     """
-    start, steps = _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
-    operator = round_operator(
-        gram, clients, step_size=step_size, local_steps=local_steps, server_step_size=server_step_size
-    )
-    return _powers(operator, start, steps)
+    if config.batch_size is not None:
+        raise InputError(f"config has batch_size {config.batch_size}, but local_gd is about full batches: needs None.")
+    return local_sgd_mean(gram, clients, residual, config)
 
 
-def contraction(
-    gram: Any, clients: Clients, *, step_size: float, local_steps: int, server_step_size: float = 1.0
-) -> Contraction:
-    """M-norm, 2-norm and spectral radius of the round operator B; arguments as in `local_gd`.
+def contraction(gram: Any, clients: Clients, config: LocalSGD) -> Contraction:
+    """M-norm, 2-norm and spectral radius of the round operator B; arguments as in `round_operator`.
 
     In the M-norm B is symmetric: with S = M^{1/2}ΘM^{1/2} its eigenvalues are 1 − (η_g/K)·λ(S). For
     η ≤ 1/max_c λ_max(Θ_cc), λ(S) lies in (0, K] whenever Θ ≻ 0, so that B contracts for every τ if η_g = 1.
@@ -91,96 +79,67 @@ def contraction(
     ``docs/theory.md`` §4, [D].
     """
     theta, parts = _symmetric(gram, clients), clients.indices
-    _check_steps(step_size, local_steps, server_step_size)
-    spectra = [(*scipy.linalg.eigh(theta[np.ix_(s, s)]), s) for s in parts]
-    operator = round_operator(
-        theta, clients, step_size=step_size, local_steps=local_steps, server_step_size=server_step_size
-    )
+    operator = round_operator(theta, clients, config)
     two_norm = float(np.sqrt(max(scipy.linalg.eigvalsh(operator.T @ operator)[-1], 0)))
-    weights = [accumulated(values, step_size, local_steps) for values, _, _ in spectra]
+    spectra = [scipy.linalg.eigh(theta[np.ix_(s, s)]) for s in parts]
+    steps = _mean_steps(clients, config)
+    weights = [accumulated(values, eta, config.local_steps) for (values, _), eta in zip(spectra, steps, strict=True)]
     if min(w.min() for w in weights) <= 0:  # η ≥ 2/λ_max(Θ_cc) and τ even: local steps diverge, M defines no norm
         return Contraction(np.inf, two_norm, float(np.abs(scipy.linalg.eigvals(operator)).max()))
     roots = np.zeros_like(theta)
-    for (_, vectors, part), weight in zip(spectra, weights, strict=True):
+    for (_, vectors), weight, part in zip(spectra, weights, parts, strict=True):
         roots[np.ix_(part, part)] = vectors * np.sqrt(weight) @ vectors.T
     eigenvalues = scipy.linalg.eigvalsh(roots @ theta @ roots)
-    rate = float(np.abs(1 - server_step_size / clients.num_clients * eigenvalues[[0, -1]]).max())
+    rate = float(np.abs(1 - config.server_step_size / clients.num_clients * eigenvalues[[0, -1]]).max())
     return Contraction(rate, two_norm, rate)
 
 
-def round_weights(
-    gram: Any, clients: Clients, *, step_size: float | Float[ndarray, " K"], local_steps: int
-) -> Float[ndarray, "n n"]:
+def round_weights(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
     """M = blockdiag(M_c), M_c = η Σ_{k<τ} (I − ηΘ_cc)^k, from eigendecompositions of the blocks; no block is inverted.
 
-    Parameters
-    ----------
-    gram, clients, local_steps
-        As in `local_gd`.
-    step_size
-        η, or one number per client.
+    Arguments as in `round_operator`.
     """
     theta = _symmetric(gram, clients)
     weights = np.zeros_like(theta)
-    for part, eta in zip(clients.indices, np.broadcast_to(step_size, clients.num_clients), strict=True):
+    for part, eta in zip(clients.indices, _mean_steps(clients, config), strict=True):
         values, vectors = scipy.linalg.eigh(theta[np.ix_(part, part)])
-        weights[np.ix_(part, part)] = vectors * accumulated(values, float(eta), local_steps) @ vectors.T
+        weights[np.ix_(part, part)] = vectors * accumulated(values, float(eta), config.local_steps) @ vectors.T
     return weights
 
 
-def round_operator(
-    gram: Any,
-    clients: Clients,
-    *,
-    step_size: float | Float[ndarray, " K"],
-    local_steps: int,
-    server_step_size: float = 1.0,
-) -> Float[ndarray, "n n"]:
-    """B = I − (η_g/K) Θ M, the map of the residual over one round; arguments as in `round_weights`."""
-    _check_steps(step_size, local_steps, server_step_size)
+def round_operator(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
+    """B = I − (η_g/K) Θ M, the map of the residual over one round; of its mean where batches are drawn.
+
+    Parameters
+    ----------
+    gram, clients
+        As in `local_gd`.
+    config
+        η, τ and η_g; with a batch size b client c behaves on average as with the step size η·b/n_c. The number of
+        rounds has no meaning here.
+    """
     theta = _symmetric(gram, clients)
-    weights = round_weights(theta, clients, step_size=step_size, local_steps=local_steps)
+    weights = round_weights(theta, clients, config)
     product = np.empty_like(theta)
     for part in clients.indices:  # M is block diagonal
         product[:, part] = theta[:, part] @ weights[np.ix_(part, part)]
-    return np.eye(len(theta)) - server_step_size / clients.num_clients * product
+    return np.eye(len(theta)) - config.server_step_size / clients.num_clients * product
 
 
-def local_sgd_mean(
-    gram: Any,
-    clients: Clients,
-    residual: Any,
-    *,
-    step_size: float,
-    local_steps: int,
-    batch_size: int,
-    num_rounds: int,
-    server_step_size: float = 1.0,
-) -> Float[ndarray, "rounds+1 n"]:
+def local_sgd_mean(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1 n"]:
     """Expected residuals E r(t) of minibatch Local SGD with fixed Θ, exactly.
 
     A batch of b out of n_c samples is met with E[P_B] = (b/n_c)·I, independently of all before: client c behaves on
     average as with the step size η·b/n_c. Arguments as in `local_sgd_second_moment`.
     """
-    start, steps = _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
-    scaled = step_size * _share(clients, batch_size)
-    operator = round_operator(
-        gram, clients, step_size=scaled, local_steps=local_steps, server_step_size=server_step_size
-    )
-    return _powers(operator, start, steps)
+    residuals = np.tile(_vector(residual, clients), (config.num_rounds + 1, 1))
+    operator = round_operator(gram, clients, config)
+    for t in range(config.num_rounds):
+        residuals[t + 1] = operator @ residuals[t]
+    return residuals
 
 
-def local_sgd_second_moment(
-    gram: Any,
-    clients: Clients,
-    residual: Any,
-    *,
-    step_size: float,
-    local_steps: int,
-    batch_size: int,
-    num_rounds: int,
-    server_step_size: float = 1.0,
-) -> Float[ndarray, "rounds+1"]:
+def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1"]:
     """Expected squared norms E ‖r(t)‖² of minibatch Local SGD with fixed Θ, exactly; half of it is the expected loss.
 
     Every step draws a fresh uniform batch of b samples without replacement and uses the batch sum, so that
@@ -189,40 +148,39 @@ def local_sgd_second_moment(
 
     Parameters
     ----------
-    gram, clients, residual, step_size, local_steps, num_rounds, server_step_size
+    gram, clients, residual
         As in `local_gd`.
-    batch_size
-        b, at most the size of the smallest client.
+    config
+        η, τ, R, η_g and b, at most the size of the smallest client; without b, all samples of every client.
 
     Returns
     -------
-    [num_rounds + 1] float64
+    [R + 1] float64
 
     Raises
     ------
     InputError
-        If the shapes do not fit or a setting is out of range.
+        If the shapes do not fit or a batch is larger than a client.
 
     References
     ----------
     ``docs/theory.md`` §4, [D].
     """
-    theta, start, rounds = _symmetric(gram, clients), _vector(residual, clients), _whole("num_rounds", num_rounds, 0)
-    _check_steps(step_size, local_steps, server_step_size)
-    means = round_weights(theta, clients, step_size=step_size * _share(clients, batch_size), local_steps=local_steps)
+    theta, start = _symmetric(gram, clients), _vector(residual, clients)
+    means = round_weights(theta, clients, config)
     # Samples in the order of clients, so that a client's block is a slice and no round gathers or scatters.
     order = np.concatenate(clients.indices)
     theta, means, start = theta[np.ix_(order, order)], means[np.ix_(order, order)], start[order]
     blocks = [slice(end - size, end) for end, size in zip(np.cumsum(clients.sizes), clients.sizes, strict=True)]
-    scale = server_step_size / clients.num_clients
+    scale = config.server_step_size / clients.num_clients
     mean_round = np.eye(len(theta)) - scale * theta @ means
     moment, spread = np.outer(start, start), np.empty_like(theta)
     norms = [float(np.trace(moment))]
-    for _ in range(rounds):
+    for _ in range(config.num_rounds):
         # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
         # accumulated weights with themselves have the second moment Q_c instead, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
         for s in blocks:
-            local = _local_second_moment(theta[s, s], moment[s, s], step_size, local_steps, batch_size)
+            local = _local_second_moment(theta[s, s], moment[s, s], config)
             spread[:, s] = theta[:, s] @ (scale**2 * (local - means[s, s] @ moment[s, s] @ means[s, s]))
         moment = mean_round @ moment @ mean_round.T + spread @ theta
         moment = (moment + moment.T) / 2
@@ -241,28 +199,21 @@ def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps
 
 
 def _local_second_moment(
-    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], eta: float, local_steps: int, batch_size: int
+    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], config: LocalSGD
 ) -> Float[ndarray, "n_c n_c"]:
     """Q = E[a aᵀ] of a client's accumulated weights a = η Σ_k P_B r^k over its local steps, from S = E[r rᵀ]."""
-    n = len(theta)
-    p1 = batch_size / n
-    p2 = batch_size * (batch_size - 1) / (n * (n - 1)) if n > 1 else p1
+    n, eta = len(theta), config.step_size
+    b = n if config.batch_size is None else config.batch_size
+    p1 = b / n
+    p2 = b * (b - 1) / (n * (n - 1)) if n > 1 else p1
     second, cross, total = moment, np.zeros_like(moment), np.zeros_like(moment)
-    for _ in range(local_steps):
+    for _ in range(config.local_steps):
         batch = eta**2 * (p2 * second + (p1 - p2) * np.diag(np.diag(second)))
         mean, noise = eta * p1 * (theta @ second), batch @ theta
         total = total + eta * p1 * (cross + cross.T) + batch
         cross = cross - eta * p1 * (cross @ theta) + eta * p1 * second - noise
         second = second - mean - mean.T + theta @ noise
     return total
-
-
-def _powers(operator: Float[ndarray, "n n"], start: Float[ndarray, " n"], rounds: int) -> Float[ndarray, "rounds+1 n"]:
-    residuals = np.empty((rounds + 1, len(start)))
-    residuals[0] = start
-    for t in range(rounds):
-        residuals[t + 1] = operator @ residuals[t]
-    return residuals
 
 
 def _symmetric(gram: Any, clients: Clients) -> Float[ndarray, "n n"]:
@@ -285,22 +236,12 @@ def _vector(residual: Any, clients: Clients) -> Float[ndarray, " n"]:
     return vector
 
 
-def _check_steps(step_size: Any, local_steps: int, server_step_size: float) -> None:
-    for name, value in (("step_size", step_size), ("server_step_size", server_step_size)):
-        if not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):
-            raise InputError(f"{name} is {value}, needs to be positive and finite.")
-    _whole("local_steps", local_steps, 1)
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if int(value) != value or value < least:
-        raise InputError(f"{name} is {value}, needs to be a whole number of at least {least}.")
-    return int(value)
-
-
-def _share(clients: Clients, batch_size: int) -> Float[ndarray, " K"]:
-    """b/n_c of every client."""
-    _whole("batch_size", batch_size, 1)
-    if batch_size > min(clients.sizes):
-        raise InputError(f"batch_size is {batch_size}, needs to be at most {min(clients.sizes)}, the smallest client.")
-    return batch_size / np.array(clients.sizes, float)
+def _mean_steps(clients: Clients, config: LocalSGD) -> Float[ndarray, " K"]:
+    """η·b/n_c of every client; η where no batches are drawn."""
+    if config.batch_size is None:
+        return np.full(clients.num_clients, config.step_size)
+    if config.batch_size > min(clients.sizes):
+        raise InputError(
+            f"batch_size is {config.batch_size}, needs to be at most {min(clients.sizes)}, the smallest client."
+        )
+    return config.step_size * (config.batch_size / np.array(clients.sizes, float))

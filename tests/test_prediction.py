@@ -1,5 +1,6 @@
 """Predictions against closed forms, neural-tangents, Monte-Carlo of the same recursion, and trained wide networks."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -12,6 +13,7 @@ from ntk_localsgd import clients, datasets, kernels, local_sgd, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 
 KEY = jax.random.key(3)
@@ -45,23 +47,21 @@ def loop(gram, split, residual, eta, tau, rounds, server=1.0):
 @pytest.mark.parametrize("tau", [1, 6])
 def test_local_gd_is_the_recursion_step_by_step_for_unequal_clients(tau, server):
     eta = step_size(UNEQUAL)
-    predicted = prediction.local_gd(
-        GRAM, UNEQUAL, RESIDUAL, step_size=eta, local_steps=tau, num_rounds=30, server_step_size=server
-    )
+    predicted = prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(eta, tau, 30, server_step_size=server))
     # 30 contracting rounds of sums over 24 terms.
     np.testing.assert_allclose(predicted, loop(GRAM, UNEQUAL, RESIDUAL, eta, tau, 30, server), rtol=0, atol=1e-12)
 
 
 def test_one_client_is_gradient_descent_in_closed_form():
     eta, (values, vectors) = step_size(ONE), np.linalg.eigh(GRAM)
-    predicted = prediction.local_gd(GRAM, ONE, RESIDUAL, step_size=eta, local_steps=7, num_rounds=10)
+    predicted = prediction.local_gd(GRAM, ONE, RESIDUAL, LocalSGD(eta, 7, 10))
     expected = vectors * (1 - eta * values) ** 70 @ vectors.T @ RESIDUAL
     np.testing.assert_allclose(predicted[-1], expected, rtol=0, atol=1e-12)
 
 
 def test_one_local_step_is_synchronous_gradient_descent():
     eta = step_size(UNEQUAL)
-    predicted = prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, step_size=eta, local_steps=1, num_rounds=12)
+    predicted = prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(eta, 1, 12))
     step = np.eye(24) - eta / 3 * GRAM
     np.testing.assert_allclose(predicted[-1], np.linalg.matrix_power(step, 12) @ RESIDUAL, rtol=0, atol=1e-12)
 
@@ -70,7 +70,7 @@ def test_small_steps_are_gradient_flow_as_neural_tangents_solves_it():
     eta, time = 1e-5, 3.0
     rounds = round(time / (eta / 2 * 5))  # two clients of half weight, five local steps each
     half = Clients((np.arange(12), np.arange(12, 24)))
-    predicted = prediction.local_gd(GRAM, half, RESIDUAL, step_size=eta, local_steps=5, num_rounds=rounds)[-1]
+    predicted = prediction.local_gd(GRAM, half, RESIDUAL, LocalSGD(eta, 5, rounds))[-1]
     # neural-tangents' loss is the mean over samples.
     flow = neural_tangents().predict.gradient_descent_mse(GRAM, np.zeros((24, 1)), learning_rate=1.0)
     expected = np.asarray(flow(time * 24, RESIDUAL[:, None], None)).ravel()
@@ -80,7 +80,7 @@ def test_small_steps_are_gradient_flow_as_neural_tangents_solves_it():
 
 def test_many_local_steps_are_damped_block_jacobi():
     eta = step_size(UNEQUAL)
-    predicted = prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, step_size=eta, local_steps=10**6, num_rounds=9)
+    predicted = prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(eta, 10**6, 9))
     inverse = np.zeros_like(GRAM)
     for s in UNEQUAL.indices:
         inverse[np.ix_(s, s)] = np.linalg.inv(GRAM[np.ix_(s, s)])
@@ -98,17 +98,17 @@ def test_accumulated_weights_are_exact_for_tiny_zero_and_large_eigenvalues():
 @pytest.mark.parametrize("tau", [1, 5, 50])
 def test_contraction_is_the_norm_of_the_operator_and_bounds_every_round(tau):
     eta = step_size(UNEQUAL)
-    found = prediction.contraction(GRAM, UNEQUAL, step_size=eta, local_steps=tau)
-    operator = prediction.round_operator(GRAM, UNEQUAL, step_size=eta, local_steps=tau)
+    found = prediction.contraction(GRAM, UNEQUAL, LocalSGD(eta, tau, 0))
+    operator = prediction.round_operator(GRAM, UNEQUAL, LocalSGD(eta, tau, 0))
     eigenvalues = scipy.linalg.eigvals(operator)
     # A non-symmetric eigenvalue is off by at most κ(M)^{1/2} times a few roundings of a norm near 1.
     assert np.abs(eigenvalues).max() == pytest.approx(found.asymptotic_rate, abs=1e-10)
     assert np.abs(eigenvalues.imag).max() < 1e-10
     assert 0 <= found.norm < 1
     assert found.operator_norm == pytest.approx(np.linalg.norm(operator, 2), rel=1e-12)
-    weights = prediction.round_weights(GRAM, UNEQUAL, step_size=eta, local_steps=tau)
+    weights = prediction.round_weights(GRAM, UNEQUAL, LocalSGD(eta, tau, 0))
     norms = [np.sqrt(r @ weights @ r) for r in prediction.local_gd(
-        GRAM, UNEQUAL, RESIDUAL, step_size=eta, local_steps=tau, num_rounds=20)]  # fmt: skip
+        GRAM, UNEQUAL, RESIDUAL, LocalSGD(eta, tau, 20))]  # fmt: skip
     assert all(after <= found.norm * before * (1 + 1e-12) for before, after in itertools.pairwise(norms))
 
 
@@ -118,14 +118,14 @@ def test_the_euclidean_norm_may_exceed_one_while_the_recursion_converges():
     gram = kernels.infinite_gram(plane)
     split = Clients((np.arange(6), np.arange(6, 12)))  # two sectors
     eta = 0.9 / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
-    found = prediction.contraction(gram, split, step_size=eta, local_steps=500)
+    found = prediction.contraction(gram, split, LocalSGD(eta, 500, 0))
     assert found.operator_norm > 1.3
     assert found.norm < 1
 
 
 def test_contraction_says_when_local_steps_diverge():
     eta = 2.5 * step_size(ONE)
-    found = prediction.contraction(GRAM, ONE, step_size=eta, local_steps=2)
+    found = prediction.contraction(GRAM, ONE, LocalSGD(eta, 2, 0))
     assert found.norm == np.inf
     assert found.asymptotic_rate > 1
 
@@ -149,13 +149,13 @@ def simulate(rng, split, eta, tau, batch, rounds, trials):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_second_moment_and_mean_lie_inside_monte_carlo_intervals(batch):
     split, trials, rounds = Clients((np.arange(3), np.arange(3, 10), np.arange(10, 24))), 10_000, 3
-    settings = {"step_size": step_size(split), "local_steps": 4, "batch_size": batch, "num_rounds": rounds}
-    squares, ends = simulate(np.random.default_rng(0), split, settings["step_size"], 4, batch, rounds, trials)
-    expected = prediction.local_sgd_second_moment(GRAM, split, RESIDUAL, **settings)[-1]
+    config = LocalSGD(step_size(split), 4, rounds, batch)
+    squares, ends = simulate(np.random.default_rng(0), split, config.step_size, 4, batch, rounds, trials)
+    expected = prediction.local_sgd_second_moment(GRAM, split, RESIDUAL, config)[-1]
     # A fixed seed; each interval would miss for one seed in ten thousand.
     level = scipy.stats.t.ppf(1 - 0.5e-4, trials - 1)
     assert abs(squares.mean() - expected) <= level * scipy.stats.sem(squares)
-    mean = prediction.local_sgd_mean(GRAM, split, RESIDUAL, **settings)[-1]
+    mean = prediction.local_sgd_mean(GRAM, split, RESIDUAL, config)[-1]
     level = scipy.stats.t.ppf(1 - 0.5e-4 / 24, trials - 1)
     assert np.all(np.abs(ends.mean(axis=0) - mean) <= level * scipy.stats.sem(ends, axis=0) + 1e-12)
     # The moment is above the square of the mean, by more than the interval: the noise is seen.
@@ -191,25 +191,24 @@ def ends_of_all_batches(gram, split, start, eta, tau, batch, rounds):
 def test_second_moment_and_mean_are_those_over_all_batches(batch):
     gram, start = GRAM[:5, :5], RESIDUAL[:5] * np.array([1, -2, 3, 1, -1])
     split = Clients((np.array([3, 0]), np.array([1, 4, 2])))
-    settings = {"step_size": 1.1, "local_steps": 2, "batch_size": batch, "num_rounds": 2}
+    config = LocalSGD(1.1, 2, 2, batch)
     ends = ends_of_all_batches(gram, split, start, 1.1, 2, batch, 2)
-    moments = prediction.local_sgd_second_moment(gram, split, start, **settings)
+    moments = prediction.local_sgd_second_moment(gram, split, start, config)
     # Sums over at most 1,296 runs.
     assert moments[-1] == pytest.approx((ends**2).sum(axis=1).mean(), rel=1e-12)
     np.testing.assert_allclose(
-        prediction.local_sgd_mean(gram, split, start, **settings)[-1], ends.mean(axis=0), rtol=0, atol=1e-12
+        prediction.local_sgd_mean(gram, split, start, config)[-1], ends.mean(axis=0), rtol=0, atol=1e-12
     )
 
 
 def test_full_batches_leave_no_noise():
     equal = Clients((np.arange(12), np.arange(12, 24)))
-    settings = {"step_size": step_size(equal), "local_steps": 5, "num_rounds": 12}
-    moments = prediction.local_sgd_second_moment(GRAM, equal, RESIDUAL, batch_size=12, **settings)
-    path = prediction.local_gd(GRAM, equal, RESIDUAL, **settings)
+    config = LocalSGD(step_size(equal), 5, 12)
+    drawn = dataclasses.replace(config, batch_size=12)
+    moments = prediction.local_sgd_second_moment(GRAM, equal, RESIDUAL, drawn)
+    path = prediction.local_gd(GRAM, equal, RESIDUAL, config)
     np.testing.assert_allclose(moments, (path**2).sum(axis=1), rtol=1e-11)
-    np.testing.assert_array_equal(
-        prediction.local_sgd_mean(GRAM, equal, RESIDUAL, batch_size=12, **settings), path
-    )  # the same operator
+    np.testing.assert_array_equal(prediction.local_sgd_mean(GRAM, equal, RESIDUAL, drawn), path)  # the same operator
 
 
 def test_wide_networks_follow_the_prediction_and_narrow_ones_less():
@@ -219,9 +218,10 @@ def test_wide_networks_follow_the_prediction_and_narrow_ones_less():
         net = TwoLayerReLU.init(KEY, width=width, input_dim=DATA.input_dim, dtype=np.float64)
         theta = np.asarray(kernels.empirical_gram(net, DATA.inputs))
         eta = 0.5 / np.linalg.eigvalsh(theta)[-1]
-        run = local_sgd.run(net, DATA, split, local_sgd.LocalSGD(eta, 5, 20))
+        config = LocalSGD(eta, 5, 20)
+        run = local_sgd.run(net, DATA, split, config)
         residual = np.asarray(net(DATA.inputs)) - DATA.targets
-        path = prediction.local_gd(theta, split, residual, step_size=eta, local_steps=5, num_rounds=20)
+        path = prediction.local_gd(theta, split, residual, config)
         losses = (path**2).sum(axis=1) / 2
         errors.append(np.abs(run.trajectory.loss.values / losses - 1).max())
     # Slope −½ from a factor of 64 in width: eight times smaller, with room of two for two single networks.
@@ -237,15 +237,15 @@ def test_wide_networks_follow_the_prediction_and_narrow_ones_less():
         ({"gram": np.triu(GRAM)}, "transpose"),
         ({"residual": RESIDUAL[:5]}, "residual has shape"),
         ({"residual": RESIDUAL * np.nan}, "residual holds"),
-        ({"step_size": -1.0}, "step_size is -1.0"),
-        ({"local_steps": 0}, "local_steps is 0"),
-        ({"num_rounds": -1}, "num_rounds is -1"),
-        ({"batch_size": 2}, "batch_size is 2"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"config": LocalSGD(0.1, 2, 3, 2)}, "batch_size is 2, needs to be at most 1"),
     ],
 )
 def test_impossible_requests_are_refused_in_one_sentence(change, sentence):
-    settings = {"gram": GRAM, "clients": UNEQUAL, "residual": RESIDUAL, "step_size": 0.1, "local_steps": 2,
-                "num_rounds": 3, "batch_size": 1} | change  # fmt: skip
+    given = {"gram": GRAM, "clients": UNEQUAL, "residual": RESIDUAL, "config": LocalSGD(0.1, 2, 3, 1)} | change
     with pytest.raises(InputError, match=sentence):
-        prediction.local_sgd_second_moment(**settings)
+        prediction.local_sgd_second_moment(**given)
+
+
+def test_a_batch_size_is_refused_where_it_would_be_ignored():
+    with pytest.raises(InputError, match="batch_size 1, but local_gd is about full batches"):
+        prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(0.1, 2, 3, 1))

@@ -158,7 +158,7 @@ def _add(tally: Tally, case: Case, change: Callable[[Certificate], Certificate])
 def _switching_within_a_round() -> Evidence:
     """What a sample adds if its pattern switches at every local step, beside the bound and beside |Σ of the round|."""
     case = correlated_case(0, width=2000)
-    problem = Problem.of(case.inputs, case.clients, case.step_size, case.local_steps)
+    problem = Problem.of(case.inputs, case.clients, case.config)
     predicted = predict(RoundModel(case.gram, problem), case.outputs - case.targets, 1)
     steps = case.step_size * np.stack(predicted.local_steps)[:, 0]
     patterns = np.random.default_rng(0).integers(0, 2, (200, *steps.shape))

@@ -69,10 +69,7 @@ def certify(case: Case, method: certificate.Method) -> certificate.Certificate |
     data = datasets.from_arrays(case.inputs, case.targets)
     net = TwoLayerReLU.from_arrays(case.weights, case.signs)
     with contextlib.suppress(InputError):
-        return certificate.certify(
-            net, data, case.clients, step_size=case.step_size, local_steps=case.local_steps, method=method,
-            estimate=False,
-        )  # fmt: skip
+        return certificate.certify(net, data, case.clients, case.config, method=method, estimate=False)
     return None
 
 

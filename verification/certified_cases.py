@@ -102,7 +102,7 @@ def plane_case(seed: int) -> Case:
     x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     parts = Clients(tuple(np.arange(c, 12, 3) for c in range(3)))
     case = _case(x, parts, *_neurons(rng, 4000, 2), 0.9, 20)
-    operator = prediction.round_operator(case.gram, parts, step_size=case.step_size, local_steps=case.local_steps)
+    operator = prediction.round_operator(case.gram, parts, case.config)
     return off_by(case, 1e-7 * np.linalg.svd(operator)[2][0])
 
 

@@ -40,9 +40,8 @@ def certified_run(context: Context) -> Iterator[Evidence]:
     net = TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=np.float64)
     config = local_sgd.LocalSGD(0.9 * largest_step(net, data, split), _STEPS, _ROUNDS)
     proof = certificate.certify_at_init(
-        key, data, split, width=width, step_size=config.step_size, local_steps=_STEPS, method="path", dtype=np.float64,
-        estimate=False,
-    )  # fmt: skip
+        key, data, split, config, width=width, method="path", dtype=np.float64, estimate=False
+    )
     run = local_sgd.run(net, data, split, config, observe=("neuron_movement",))
     (before,), (after,) = (each.activation_patterns(data.inputs) for each in (net, run.network))
     setting = f"sphere, n = {n}, d = {input_dim}, {_CLIENTS} clients, {_STEPS} local steps, m = {width:,}"

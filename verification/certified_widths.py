@@ -157,8 +157,7 @@ def _certified(key: jax.Array, data: Dataset, split: Clients, width: int) -> boo
     net = _network(key, data, width)
     try:
         step = _SHARE_OF_STEP * largest_step(net, data, split)
-        return certificate.certify(
-            net, data, split, step_size=step, local_steps=_STEPS, method="path", estimate=False
-        ).certified
+        config = local_sgd.LocalSGD(step, _STEPS, _ROUNDS)
+        return certificate.certify(net, data, split, config, method="path", estimate=False).certified
     except InputError:
         return False

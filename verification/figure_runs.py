@@ -1,7 +1,6 @@
 """Runs that figures show and no claim is decided by: certificates along a run, spectra, loss curves by split."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
@@ -70,9 +69,8 @@ class _Attempts:
             return False
         try:
             proof = certificate.certify(
-                checkpoint.network, checkpoint.dataset, checkpoint.clients, step_size=config.step_size,
-                local_steps=config.local_steps, method="path", estimate=False,
-            )  # fmt: skip
+                checkpoint.network, checkpoint.dataset, checkpoint.clients, config, method="path", estimate=False
+            )
             self.found.append((int(proof.certified), proof.rate))
         except InputError:  # the Gram matrix may be outside the theorem's range for a while
             self.found.append((0, np.inf))
@@ -170,15 +168,11 @@ class CurveRun(RunSpec):
 
 
 def _rate(spec: RunSpec, gram: ndarray, split: Clients) -> float:
-    return prediction.contraction(gram, split, step_size=spec.step_size, local_steps=spec.local_steps).asymptotic_rate
+    return prediction.contraction(gram, split, dataclasses.replace(spec.config, batch_size=None)).asymptotic_rate
 
 
 def _predicted(spec: CurveRun, gram: ndarray, split: Clients, start: ndarray) -> Float[ndarray, "rounds+1"]:
     """Losses by round, ½ E ‖r̂(t)‖²."""
-    settings: dict[str, Any] = {
-        "step_size": spec.step_size, "local_steps": spec.local_steps, "num_rounds": spec.num_rounds
-    }  # fmt: skip
     if spec.batch_size:
-        moments = prediction.local_sgd_second_moment(gram, split, start, batch_size=spec.batch_size, **settings)
-        return moments / 2
-    return (prediction.local_gd(gram, split, start, **settings) ** 2).sum(axis=1) / 2
+        return prediction.local_sgd_second_moment(gram, split, start, spec.config) / 2
+    return (prediction.local_gd(gram, split, start, spec.config) ** 2).sum(axis=1) / 2

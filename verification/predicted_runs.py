@@ -127,22 +127,19 @@ class FrozenPatterns(eqx.Module):
 
 
 def _predict(spec: RunSpec, gram: np.ndarray, split: Clients, start: np.ndarray) -> np.ndarray:
-    return prediction.local_gd(gram, split, start, step_size=spec.step_size, local_steps=spec.local_steps,
-                               num_rounds=spec.num_rounds)  # fmt: skip
+    return prediction.local_gd(gram, split, start, spec.config)
 
 
 def _averaged_every_step(spec: RunSpec, gram: np.ndarray, split: Clients, start: np.ndarray) -> np.ndarray:
     """Residuals at round ends if the τ steps of a round were τ rounds of one step."""
     steps = spec.num_rounds * spec.local_steps
-    path = prediction.local_gd(gram, split, start, step_size=spec.step_size, local_steps=1, num_rounds=steps)
+    path = prediction.local_gd(gram, split, start, local_sgd.LocalSGD(spec.step_size, 1, steps))
     return path[:: spec.local_steps]
 
 
 def _moment(spec: RunSpec, gram: np.ndarray, split: Clients, start: np.ndarray, batch_size: int) -> float:
-    moments = prediction.local_sgd_second_moment(
-        gram, split, start, step_size=spec.step_size, local_steps=spec.local_steps, batch_size=batch_size,
-        num_rounds=spec.num_rounds,
-    )  # fmt: skip
+    config = dataclasses.replace(spec.config, batch_size=batch_size)
+    moments = prediction.local_sgd_second_moment(gram, split, start, config)
     return float(moments[-1])
 
 

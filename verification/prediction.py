@@ -10,6 +10,7 @@ import scipy.stats
 from ntk_localsgd import prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.evidence import Condition, Control, Evidence
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.statistics import Interval, holds_as_exponent, slope
 from verification.claims import claim
 from verification.context import Context, Problem
@@ -221,13 +222,11 @@ def second_moment(context: Context) -> Iterator[Evidence]:
     """Simulations of the linear recursion for H^∞ and r(0) = −y; the control leaves the noise out, ‖E r(t)‖²."""
     for made in context.problems(_sizes(context).minibatch_samples):
         split, start = made.split(3), -made.dataset.targets
-        settings: dict[str, Any] = {
-            "step_size": 0.9 / made.largest_client_eigenvalue(3), "local_steps": _MINIBATCH_STEPS, "batch_size": 2,
-            "num_rounds": _MINIBATCH_ROUNDS,
-        }  # fmt: skip
-        squares = _simulate(context.rng(f"C7-moment {made.kind}"), made.gram, split, start, **settings)
-        predicted = prediction.local_sgd_second_moment(made.gram, split, start, **settings)
-        without_noise = (prediction.local_sgd_mean(made.gram, split, start, **settings) ** 2).sum(axis=1)
+        step_size = 0.9 / made.largest_client_eigenvalue(3)
+        config = LocalSGD(step_size, _MINIBATCH_STEPS, _MINIBATCH_ROUNDS, batch_size=2)
+        squares = _simulate(context.rng(f"C7-moment {made.kind}"), made.gram, split, start, config)
+        predicted = prediction.local_sgd_second_moment(made.gram, split, start, config)
+        without_noise = (prediction.local_sgd_mean(made.gram, split, start, config) ** 2).sum(axis=1)
         worst, control = (_worst_deviation(squares, values) for values in (predicted, without_noise))
         yield Evidence(
             "C7-moment",
@@ -240,19 +239,18 @@ def second_moment(context: Context) -> Iterator[Evidence]:
 
 
 def _simulate(
-    rng: np.random.Generator, gram: np.ndarray, split: Clients, start: np.ndarray, *, step_size: float,
-    local_steps: int, batch_size: int, num_rounds: int,
-) -> np.ndarray:  # fmt: skip
+    rng: np.random.Generator, gram: np.ndarray, split: Clients, start: np.ndarray, config: LocalSGD
+) -> np.ndarray:
     """‖r(t)‖² of the minibatch recursion, written from the definition: [rounds+1 simulations]."""
     residuals = np.tile(start, (_SIMULATIONS, 1))
     squares = [(residuals**2).sum(axis=1)]
-    for _ in range(num_rounds):
+    for _ in range(config.num_rounds):
         weights = np.zeros_like(residuals)
         for part in split.indices:
             local = residuals[:, part]
-            for _ in range(local_steps):
+            for _ in range(config.local_steps):
                 order = rng.random(local.shape).argsort(axis=1)  # a random permutation of every row
-                step = step_size * np.where(order < batch_size, local, 0)
+                step = config.step_size * np.where(order < config.batch_size, local, 0)
                 weights[:, part] += step
                 local = local - step @ gram[np.ix_(part, part)]
         residuals = residuals - weights @ gram / split.num_clients

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_localsgd.clients import Clients
+from ntk_localsgd.local_sgd import LocalSGD
 
 __all__ = ["Case", "Observed", "follow"]
 
@@ -21,6 +22,11 @@ class Case(NamedTuple):
     signs: Float[ndarray, " m"]
     step_size: float
     local_steps: int
+
+    @property
+    def config(self) -> LocalSGD:
+        """η and τ."""
+        return LocalSGD(self.step_size, self.local_steps, 0)
 
     @property
     def outputs(self) -> Float[ndarray, " n"]:

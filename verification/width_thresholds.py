@@ -206,7 +206,7 @@ def _goal(made: Problem, spec: RunSpec) -> tuple[int, float]:
         return spec.num_rounds, 0.0
     path = prediction.local_gd(
         kernels.infinite_deep_gram(made.inputs, spec.depth), made.split(spec.num_clients), -made.dataset.targets,
-        step_size=spec.step_size, local_steps=spec.local_steps, num_rounds=spec.num_rounds,
+        dataclasses.replace(spec.config, batch_size=None),
     )  # fmt: skip
     shares, patience = (path**2).sum(axis=1) / (path[0] ** 2).sum(), 4 if spec.batch_size else 2
     share = max(_SHARE, float(shares[spec.num_rounds // patience]))

@@ -72,24 +72,24 @@ def product(arrays, settings):
 
 def _predicted(arrays, settings):
     parts = np.split(np.arange(len(arrays["gram"])), settings["num_clients"])
-    return clients.Clients(tuple(parts)), {name: settings[name] for name in ("step_size", "local_steps")}
+    rounds, batch_size = settings.get("num_rounds", 0), settings.get("batch_size")
+    config = local_sgd.LocalSGD(settings["step_size"], settings["local_steps"], rounds, batch_size)
+    return clients.Clients(tuple(parts)), config
 
 
 def predicted_local_gd(arrays, settings):
-    split, steps = _predicted(arrays, settings)
-    gram, start, rounds = arrays["gram"], arrays["residual"], settings["num_rounds"]
-    return lambda: prediction.local_gd(gram, split, start, num_rounds=rounds, **steps)[-1]
+    split, config = _predicted(arrays, settings)
+    return lambda: prediction.local_gd(arrays["gram"], split, arrays["residual"], config)[-1]
 
 
 def contraction(arrays, settings):
-    split, steps = _predicted(arrays, settings)
-    return lambda: prediction.contraction(arrays["gram"], split, **steps).norm
+    split, config = _predicted(arrays, settings)
+    return lambda: prediction.contraction(arrays["gram"], split, config).norm
 
 
 def second_moment(arrays, settings):
-    split, steps = _predicted(arrays, settings)
-    steps |= {"num_rounds": settings["num_rounds"], "batch_size": settings["batch_size"]}
-    return lambda: prediction.local_sgd_second_moment(arrays["gram"], split, arrays["residual"], **steps)
+    split, config = _predicted(arrays, settings)
+    return lambda: prediction.local_sgd_second_moment(arrays["gram"], split, arrays["residual"], config)
 
 
 if __name__ == "__main__":

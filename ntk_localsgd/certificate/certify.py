@@ -19,7 +19,7 @@ from ntk_localsgd.certificate.rounding import largest_eigenvalue
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
-from ntk_localsgd.local_sgd.config import Checkpoint
+from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
 from ntk_localsgd.rounding import UNIT
 
@@ -45,9 +45,8 @@ def certify(
     net: TwoLayerReLU,
     dataset: Dataset,
     clients: Clients,
+    config: LocalSGD,
     *,
-    step_size: float,
-    local_steps: int,
     method: Method = "auto",
     estimate: bool = True,
 ) -> Certificate:
@@ -63,8 +62,9 @@ def certify(
         The network at any iterate; its weights and signs are all that matters, whatever trained it.
     dataset, clients
         The data (one target a row) and who holds it.
-    step_size, local_steps
-        η ≤ 1/max_c λ_max(Θ_cc) and τ of the run to come; all clients take full-batch steps, the server averages.
+    config
+        The run to come: η ≤ 1/max_c λ_max(Θ_cc), τ, full batches and the server's plain average. The certificate
+        speaks of all rounds from here on, whatever ``num_rounds`` is.
     method
         "auto", "ball" or "path".
     estimate
@@ -84,13 +84,13 @@ def certify(
     ----------
     ``docs/theory.md`` §5, [D].
     """
-    _check(dataset, clients, step_size, local_steps, method)
+    _check(dataset, clients, config, method)
     if not isinstance(net, TwoLayerReLU):
         raise InputError(f"net is a {type(net).__name__}, but the certificate is for TwoLayerReLU.")
     if net.input_dim != dataset.input_dim:
         raise InputError(f"net takes {net.input_dim} inputs, but the dataset has {dataset.input_dim}.")
     weights, signs = np.asarray(net.weights), np.asarray(net.signs)
-    certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, step_size, local_steps)
+    certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, config)
     return certifier.run(method, estimate=estimate)
 
 
@@ -98,10 +98,9 @@ def certify_at_init(
     key: Array,
     dataset: Dataset,
     clients: Clients,
+    config: LocalSGD,
     *,
     width: int,
-    step_size: float,
-    local_steps: int,
     method: Method = "auto",
     dtype: Any = None,
     estimate: bool = True,
@@ -119,7 +118,7 @@ def certify_at_init(
         As for `TwoLayerReLU.init`.
     progress
         Show a progress bar for each pass.
-    dataset, clients, step_size, local_steps, method, estimate
+    dataset, clients, config, method, estimate
         As in `certify`.
 
     Returns
@@ -131,7 +130,7 @@ def certify_at_init(
     InputError
         As `certify`, and for a width below 1.
     """
-    _check(dataset, clients, step_size, local_steps, method)
+    _check(dataset, clients, config, method)
     if width < 1:
         raise InputError(f"width is {width}, needs to be at least 1.")
     dtype = TwoLayerReLU.init(key, width=1, input_dim=dataset.input_dim, dtype=dtype).weights.dtype
@@ -146,7 +145,7 @@ def certify_at_init(
             weights, signs = TwoLayerReLU.draw_block(key, block, size, dataset.input_dim, dtype)
             yield np.asarray(weights), np.asarray(signs)
 
-    return _Certifier(neurons, dataset, clients, step_size, local_steps).run(method, estimate=estimate)
+    return _Certifier(neurons, dataset, clients, config).run(method, estimate=estimate)
 
 
 @dataclasses.dataclass
@@ -159,20 +158,9 @@ class UntilCertified:
 
     def __call__(self, checkpoint: Checkpoint) -> bool:
         """Whether the run is certified from here on."""
-        config = checkpoint.config
-        if config.batch_size is not None:
-            raise InputError(
-                f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None."
-            )
-        if config.server_step_size != 1:
-            raise InputError(
-                f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average."
-            )
+        here, data, split = checkpoint.network, checkpoint.dataset, checkpoint.clients
         try:
-            self.certificate = certify(
-                checkpoint.network, checkpoint.dataset, checkpoint.clients, step_size=config.step_size,
-                local_steps=config.local_steps, method=self.method, estimate=False,
-            )  # fmt: skip
+            self.certificate = certify(here, data, split, checkpoint.config, method=self.method, estimate=False)
         except InputError as error:
             # What is wrong from the start stays wrong; later, a Gram matrix may leave the theorem's range and return.
             if checkpoint.round == 0:
@@ -209,12 +197,10 @@ def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertifi
 class _Certifier:
     """The passes over the neurons and the order of the methods."""
 
-    def __init__(
-        self, neurons: Neurons, dataset: Dataset, clients: Clients, step_size: float, local_steps: int
-    ) -> None:
+    def __init__(self, neurons: Neurons, dataset: Dataset, clients: Clients, config: LocalSGD) -> None:
         self.neurons, self.dataset = neurons, dataset
         self.inputs = np.asarray(dataset.inputs, np.float64)
-        self.problem = Problem.of(self.inputs, clients, float(step_size), int(local_steps))
+        self.problem = Problem.of(self.inputs, clients, config)
         self.found = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
 
     def run(self, method: Method, *, estimate: bool) -> Certificate:
@@ -297,16 +283,16 @@ class _Certifier:
                 f"{pair.distance:.3g} apart.")  # fmt: skip
 
 
-def _check(dataset: Dataset, clients: Clients, step_size: float, local_steps: int, method: str) -> None:
+def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) -> None:
     if dataset.targets.ndim != 1:
         raise InputError(
             f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output."
         )
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
-    if not (np.isfinite(step_size) and step_size > 0):
-        raise InputError(f"step_size is {step_size}, needs to be positive and finite.")
-    if int(local_steps) != local_steps or local_steps < 1:
-        raise InputError(f"local_steps is {local_steps}, needs to be a whole number of at least 1.")
+    if config.batch_size is not None:
+        raise InputError(f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None.")
+    if config.server_step_size != 1:
+        raise InputError(f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average.")
     if method not in get_args(Method):
         raise InputError(f"method is {method!r}, needs to be one out of {', '.join(get_args(Method))}.")

@@ -10,6 +10,7 @@ from numpy import ndarray
 from ntk_localsgd import kernels
 from ntk_localsgd.certificate.rounding import largest_eigenvalue, spectral_norm
 from ntk_localsgd.clients import Clients
+from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.rounding import SLACK, UNIT
 
 __all__ = ["LocalChain", "Problem", "RoundModel", "Unsuitable", "split_norms"]
@@ -33,7 +34,7 @@ class Problem(NamedTuple):
     local_steps: int
 
     @classmethod
-    def of(cls, inputs: Float[ndarray, "n d"], clients: Clients, step_size: float, local_steps: int) -> "Problem":
+    def of(cls, inputs: Float[ndarray, "n d"], clients: Clients, config: LocalSGD) -> "Problem":
         """The inner products with their error: d + 2 roundings, relative to the norms of the rows."""
         inner = inputs @ inputs.T
         inner = (inner + inner.T) / 2
@@ -44,7 +45,8 @@ class Problem(NamedTuple):
         for c, part in enumerate(clients.indices):
             owner[part] = c
         same = owner[:, None] == owner[None, :]
-        return cls(inner, error, spectral_norm(inputs), np.array(parts), clients, owner, same, step_size, local_steps)
+        spectral, eta, tau = spectral_norm(inputs), float(config.step_size), int(config.local_steps)
+        return cls(inner, error, spectral, np.array(parts), clients, owner, same, eta, tau)
 
 
 class LocalChain(NamedTuple):

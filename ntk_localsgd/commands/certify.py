@@ -81,9 +81,7 @@ class Certify(ProblemOptions):
         losses = np.asarray(run.trajectory.loss.values, np.float64)
         if stop is not None and stop.certificate is not None and stop.certificate.certified:
             return stop.certificate, run.network, losses
-        proof = certificate.certify(
-            run.network, dataset, split, step_size=step_size, local_steps=self.local_steps, method=self.method
-        )
+        proof = certificate.certify(run.network, dataset, split, config, method=self.method)
         return proof, run.network, losses
 
 

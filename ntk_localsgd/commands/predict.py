@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -49,7 +49,7 @@ class Predict(ProblemOptions):
         step_size, largest = checked_step_size(gram.matrix, split, self.step_size)
         config = LocalSGD(step_size, self.local_steps, self.rounds, self.batch_size)
         residual = np.asarray(net(dataset.inputs), np.float64) - dataset.targets
-        found = prediction.contraction(gram.matrix, split, step_size=step_size, local_steps=self.local_steps)
+        found = prediction.contraction(gram.matrix, split, dataclasses.replace(config, batch_size=None))
         curves = _curves(gram, split, residual, config)
         content = {
             "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
@@ -76,15 +76,11 @@ def _curves(
     gram: Gram, split: Clients, residual: Float[ndarray, " n"], config: LocalSGD
 ) -> dict[str, Float[ndarray, "rounds+1"]]:
     """Predicted losses by round: of full batches; and for minibatches their mean and what noise does not add to it."""
-    settings: dict[str, Any] = {
-        "step_size": config.step_size, "local_steps": config.local_steps, "num_rounds": config.num_rounds,
-    }  # fmt: skip
-    path = prediction.local_gd(gram.matrix, split, residual, **settings)
+    path = prediction.local_gd(gram.matrix, split, residual, dataclasses.replace(config, batch_size=None))
     curves = {"full_batch": (path**2).sum(axis=1) / 2}
     if config.batch_size is not None:
-        settings["batch_size"] = config.batch_size
-        curves["minibatch"] = prediction.local_sgd_second_moment(gram.matrix, split, residual, **settings) / 2
-        mean = prediction.local_sgd_mean(gram.matrix, split, residual, **settings)
+        curves["minibatch"] = prediction.local_sgd_second_moment(gram.matrix, split, residual, config) / 2
+        mean = prediction.local_sgd_mean(gram.matrix, split, residual, config)
         curves["minibatch_without_noise"] = (mean**2).sum(axis=1) / 2
     return curves
 

@@ -1,5 +1,6 @@
 """Certificates: what they say, when they refuse, and that streamed and stored networks get the same one."""
 
+import dataclasses
 import re
 
 import jax
@@ -21,18 +22,16 @@ def _setting(n=4, input_dim=16, width=4000, seed=3):
     net = TwoLayerReLU.init(jax.random.key(seed), width=width, input_dim=input_dim, dtype=np.float64)
     gram = np.asarray(kernels.empirical_gram(net, data.inputs))
     step = 0.9 / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
-    return net, data, split, {"step_size": float(step), "local_steps": 5}
+    return net, data, split, local_sgd.LocalSGD(float(step), 5, 30)
 
 
 def test_a_wide_network_is_certified_and_keeps_its_word():
-    net, data, split, settings = _setting()
-    proof = certificate.certify(net, data, split, **settings)
+    net, data, split, config = _setting()
+    proof = certificate.certify(net, data, split, config)
     assert proof.certified
     assert proof.method == "path"
     assert "certified (path)" in str(proof)
-    run = local_sgd.run(
-        net, data, split, local_sgd.LocalSGD(settings["step_size"], 5, 30), observe=("neuron_movement",)
-    )
+    run = local_sgd.run(net, data, split, config, observe=("neuron_movement",))
     norms = np.sqrt(2 * run.trajectory.loss.values)
     assert norms[0] == pytest.approx(proof.residual_norm, rel=1e-9)
     assert (norms <= proof.constant * proof.rate ** np.arange(31) * norms[0] * (1 + 1e-9) + 1e-12).all()
@@ -40,9 +39,9 @@ def test_a_wide_network_is_certified_and_keeps_its_word():
 
 
 def test_narrow_networks_are_not_certified_and_hear_why():
-    net, data, split, settings = _setting(width=300)
+    net, data, split, config = _setting(width=300)
     for method in ("auto", "ball"):
-        proof = certificate.certify(net, data, split, **settings, method=method)
+        proof = certificate.certify(net, data, split, config, method=method)
         assert not proof.certified
         assert proof.obstacle
         assert proof.width_estimate > 300
@@ -54,22 +53,22 @@ def test_narrow_networks_are_not_certified_and_hear_why():
 
 
 def test_ball_certifies_late_iterates():
-    net, data, split, settings = _setting()
-    run = local_sgd.run(net, data, split, local_sgd.LocalSGD(settings["step_size"], 5, 40))
-    ball = certificate.certify(run.network, data, split, **settings, method="ball")
-    path = certificate.certify(run.network, data, split, **settings, method="path")
+    net, data, split, config = _setting()
+    run = local_sgd.run(net, data, split, dataclasses.replace(config, num_rounds=40))
+    ball = certificate.certify(run.network, data, split, config, method="ball")
+    path = certificate.certify(run.network, data, split, config, method="path")
     assert ball.certified
     assert path.certified
     assert path.radius <= ball.allowed_radius
-    assert certificate.certify(run.network, data, split, **settings).method == "ball"
+    assert certificate.certify(run.network, data, split, config).method == "ball"
 
 
 @pytest.mark.parametrize("method", ["ball", "path"])
 def test_stored_and_streamed_networks_get_the_same_certificate(method):
-    net, data, split, settings = _setting(width=70_000)  # two blocks
-    stored = certificate.certify(net, data, split, **settings, method=method)
+    net, data, split, config = _setting(width=70_000)  # two blocks
+    stored = certificate.certify(net, data, split, config, method=method)
     streamed = certificate.certify_at_init(
-        jax.random.key(3), data, split, width=70_000, dtype=np.float64, method=method, **settings
+        jax.random.key(3), data, split, config, width=70_000, dtype=np.float64, method=method
     )
     assert streamed.certified == stored.certified
     assert streamed.rate == pytest.approx(stored.rate, rel=1e-9)
@@ -78,22 +77,22 @@ def test_stored_and_streamed_networks_get_the_same_certificate(method):
 
 
 def test_training_stops_when_certified():
-    net, data, split, settings = _setting(width=300)
+    net, data, split, config = _setting(width=300)
     stop = certificate.until_certified(every=5)
-    config = local_sgd.LocalSGD(settings["step_size"], 5, 400)
+    config = dataclasses.replace(config, num_rounds=400)
     run = local_sgd.run(net, data, split, config, stop=stop)
     assert run.stopped_at is not None
     assert run.stopped_at % 5 == 0
     assert 0 < run.stopped_at < 400
     assert stop.certificate.certified
-    again = certificate.certify(run.network, data, split, **settings)
+    again = certificate.certify(run.network, data, split, config)
     assert again.rate == stop.certificate.rate
 
 
 def test_float32_networks_are_certified_as_stored():
-    net, data, split, settings = _setting()
+    net, data, split, config = _setting()
     narrow = TwoLayerReLU.from_arrays(np.asarray(net.weights, np.float32), np.asarray(net.signs, np.float32))
-    proof = certificate.certify(narrow, data, split, **settings | {"step_size": 0.99 * settings["step_size"]})
+    proof = certificate.certify(narrow, data, split, dataclasses.replace(config, step_size=0.99 * config.step_size))
     assert proof.certified
 
 
@@ -123,7 +122,7 @@ def test_a_planted_kink_is_named():
     weights[7] -= (weights[7] @ case.inputs[2]) * case.inputs[2]  # exactly on the kink of sample 2
     net = TwoLayerReLU.from_arrays(weights, case.signs)
     data = datasets.from_arrays(case.inputs, case.targets)
-    proof = certificate.certify(net, data, case.clients, step_size=case.step_size, local_steps=5)
+    proof = certificate.certify(net, data, case.clients, case.config)
     assert proof.certified
     assert (proof.switching == [2, 7]).all(axis=1).any()
 
@@ -153,51 +152,46 @@ def test_planted_pairs_that_switch_are_named(trap):
 
 
 def test_the_largest_step_size_that_is_named_is_that_of_the_worst_client():
-    net, data, split, settings = _setting(width=300)
-    largest = settings["step_size"] / 0.9
+    net, data, split, config = _setting(width=300)
+    largest = config.step_size / 0.9
     with pytest.raises(InputError, match="at most 1/λ_max") as caught:
-        certificate.certify(net, data, split, step_size=1.01 * largest, local_steps=5)
+        certificate.certify(net, data, split, local_sgd.LocalSGD(1.01 * largest, 5, 0))
     named = float(re.search(r"at most (\d\S+), by client", str(caught.value))[1])
     assert named == pytest.approx(largest, rel=1e-5)  # six digits are shown
 
 
 def test_bad_input_is_one_sentence():
-    net, data, split, settings = _setting(width=300)
+    net, data, split, config = _setting(width=300)
     with pytest.raises(InputError, match=r"step_size is 100, but .* at most 1/λ_max .* at most \d"):
-        certificate.certify(net, data, split, step_size=100, local_steps=5)
+        certificate.certify(net, data, split, local_sgd.LocalSGD(100, 5, 0))
     stop, key = certificate.until_certified(), jax.random.key(0)
-    config = local_sgd.LocalSGD(settings["step_size"], 5, 10, batch_size=1)
+    small = dataclasses.replace(config, batch_size=1)
     with pytest.raises(InputError, match="batch_size is 1, but the certificate is for full-batch"):
-        local_sgd.run(net, data, split, config, key=key, stop=stop)
-    config = local_sgd.LocalSGD(settings["step_size"], 5, 10, server_step_size=0.5)
+        local_sgd.run(net, data, split, small, key=key, stop=stop)
+    timid = dataclasses.replace(config, server_step_size=0.5)
     with pytest.raises(InputError, match=r"server_step_size is 0\.5, but"):
-        local_sgd.run(net, data, split, config, stop=stop)
+        certificate.certify(net, data, split, timid)
     x = np.array(data.inputs)
     x[1] = x[0] + 1e-9 * x[2]
     twins = datasets.from_arrays(x, data.targets)
     with pytest.raises(InputError, match=r"singular .* rows 0 and 1 are the most nearly parallel"):
-        certificate.certify(net, twins, split, step_size=0.1, local_steps=5)
+        certificate.certify(net, twins, split, local_sgd.LocalSGD(0.1, 5, 0))
     dead = TwoLayerReLU.from_arrays(-np.abs(np.asarray(net.weights)), np.asarray(net.signs))
     positive = datasets.from_arrays(np.abs(x[:3]), data.targets[:3])
     with pytest.raises(InputError, match="no neuron is active on row 0"):
-        certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), step_size=0.1, local_steps=1)
-    for bad, words in (
-        ({"step_size": -1.0}, "step_size is -1.0, needs to be positive"),
-        ({"local_steps": 0}, "local_steps is 0, needs to be a whole number"),
-        ({"method": "best"}, "method is 'best', needs to be one out of auto, ball, path"),
-    ):
-        with pytest.raises(InputError, match=words):
-            certificate.certify(net, data, split, **settings | bad)
+        certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), local_sgd.LocalSGD(0.1, 1, 0))
+    with pytest.raises(InputError, match="method is 'best', needs to be one out of auto, ball, path"):
+        certificate.certify(net, data, split, config, method="best")
     with pytest.raises(InputError, match="width is 0"):
-        certificate.certify_at_init(jax.random.key(0), data, split, width=0, **settings)
+        certificate.certify_at_init(jax.random.key(0), data, split, config, width=0)
     with pytest.raises(InputError, match="every is 0"):
         certificate.until_certified(every=0)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_step_size_that_a_refusal_names_is_accepted(seed):
-    net, data, split, settings = _setting(width=300, seed=seed)
+    net, data, split, config = _setting(width=300, seed=seed)
     with pytest.raises(InputError) as caught:
-        certificate.certify(net, data, split, step_size=2 * settings["step_size"], local_steps=5)
+        certificate.certify(net, data, split, dataclasses.replace(config, step_size=2 * config.step_size))
     named = float(re.search(r"at most (\d\S+), by", str(caught.value))[1])
-    certificate.certify(net, data, split, step_size=named, local_steps=5, estimate=False)
+    certificate.certify(net, data, split, local_sgd.LocalSGD(named, 5, 0), estimate=False)

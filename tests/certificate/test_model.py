@@ -9,6 +9,7 @@ from ntk_localsgd import prediction
 from ntk_localsgd.certificate.flow import flow, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable, split_norms
 from ntk_localsgd.clients import Clients
+from ntk_localsgd.local_sgd import LocalSGD
 
 
 def _setting(seed, *, n=6, steps=4, share=0.95):
@@ -19,7 +20,7 @@ def _setting(seed, *, n=6, steps=4, share=0.95):
     gram = (x @ x.T) * (active.T @ active) / 400
     split = Clients((np.array([0, 3, 4]), np.array([1]), np.array([2, 5])))
     step = share / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
-    return Problem.of(x, split, step, steps), gram, rng
+    return Problem.of(x, split, LocalSGD(step, steps, 0)), gram, rng
 
 
 def _changed_round(problem, gram, changes, residual, shares):
@@ -43,7 +44,7 @@ def _changed_round(problem, gram, changes, residual, shares):
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 40.0])
 def test_inner_products_are_off_by_less_than_they_say(scale):
     x = scale * np.random.default_rng(0).standard_normal((30, 9))
-    problem, wide = Problem.of(x, Clients((np.arange(30),)), 0.1, 1), x.astype(np.longdouble)
+    problem, wide = Problem.of(x, Clients((np.arange(30),)), LocalSGD(0.1, 1, 0)), x.astype(np.longdouble)
     off = np.abs(problem.inner - wide @ wide.T).max()
     assert 0 < off <= problem.inner_error < 1e3 * off
 
@@ -63,10 +64,10 @@ def _adversaries(n):
 def test_operator_and_contraction_are_those_of_the_prediction(seed):
     problem, gram, _ = _setting(seed)
     model = RoundModel(gram, problem)
-    settings = {"step_size": problem.step_size, "local_steps": problem.local_steps}
-    expected = prediction.round_operator(gram, problem.clients, **settings)
+    config = LocalSGD(problem.step_size, problem.local_steps, 0)
+    expected = prediction.round_operator(gram, problem.clients, config)
     assert np.allclose(model.operator, expected, atol=1e-13)
-    found = prediction.contraction(gram, problem.clients, **settings)
+    found = prediction.contraction(gram, problem.clients, config)
     assert found.norm * (1 - 1e-12) <= model.contraction <= found.norm + 1e-6
     plain = RoundModel(gram, problem, euclidean=True).contraction
     assert found.operator_norm * (1 - 1e-12) <= plain <= found.operator_norm + 1e-6

@@ -8,10 +8,12 @@ import pytest
 
 from ntk_localsgd import certificate, cli, clients, datasets
 from ntk_localsgd.commands.certify import _plot
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 
 DATA = datasets.sphere(jax.random.key(0), 4, 16)
 HOLDERS = np.array([0, 1, 1, 2])
+CONFIG = LocalSGD(1.2, 5, 0)
 
 
 @pytest.fixture
@@ -35,8 +37,7 @@ def _written():
 def test_what_is_written_is_the_certificate_of_the_given_network(folder, capsys):
     assert _run("--weights", "wide.npz", "--step-size", "1.2") == 0
     shown, written = capsys.readouterr().out, _written()
-    proof = certificate.certify(TwoLayerReLU.load("wide.npz"), DATA, clients.from_assignment(HOLDERS),
-                                step_size=1.2, local_steps=5)  # fmt: skip
+    proof = certificate.certify(TwoLayerReLU.load("wide.npz"), DATA, clients.from_assignment(HOLDERS), CONFIG)
     assert proof.certified
     assert written["certificate"]["rate"] == pytest.approx(proof.rate, rel=1e-9)  # rows are normalised again
     assert written["certificate"]["radius"] == pytest.approx(proof.radius, rel=1e-9)
@@ -49,7 +50,7 @@ def test_what_is_written_is_the_certificate_of_the_given_network(folder, capsys)
 @pytest.mark.usefixtures("folder")
 def test_the_bound_is_drawn_in_losses_above_the_run_s():
     net, split = TwoLayerReLU.load("wide.npz"), clients.from_assignment(HOLDERS)
-    proof = certificate.certify(net, DATA, split, step_size=1.2, local_steps=5)
+    proof = certificate.certify(net, DATA, split, CONFIG)
     start = proof.residual_norm**2 / 2
     lines = {line.get_label(): line for line in _plot(proof, net, DATA, split, 1.2, 5, np.array([start])).axes[0].lines}
     run, bound = (np.asarray(lines[name].get_ydata()) for name in ("run from here", "certified bound"))

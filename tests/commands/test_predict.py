@@ -13,6 +13,7 @@ from ntk_localsgd.commands.output import new_plot, write_results
 from ntk_localsgd.commands.predict import _rounds_per_tenth
 from ntk_localsgd.commands.problem import ProblemOptions, checked_step_size
 from ntk_localsgd.errors import InputError, rounded_down
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 
 DIGITS = datasets.digits(24, classes=(3, 8), key=jax.random.key(0))
@@ -52,14 +53,15 @@ def test_what_is_written_is_the_prediction_from_the_given_network(folder, capsys
     data, _ = datasets.load("held.npz")
     gram, residual = np.asarray(kernels.empirical_gram(net, data.inputs)), np.asarray(net(data.inputs)) - data.targets
     split = clients.from_assignment(HOLDERS)
-    settings = {"step_size": 0.05, "local_steps": 5}
-    path = prediction.local_gd(gram, split, residual, num_rounds=7, **settings)
-    moments = prediction.local_sgd_second_moment(gram, split, residual, num_rounds=7, batch_size=2, **settings)
+    config = LocalSGD(0.05, 5, 7)
+    drawn = LocalSGD(0.05, 5, 7, batch_size=2)
+    path = prediction.local_gd(gram, split, residual, config)
+    moments = prediction.local_sgd_second_moment(gram, split, residual, drawn)
     np.testing.assert_array_equal(written["loss"]["full_batch"], (path**2).sum(axis=1) / 2)
     np.testing.assert_array_equal(written["loss"]["minibatch"], moments / 2)
-    mean = prediction.local_sgd_mean(gram, split, residual, num_rounds=7, batch_size=2, **settings)
+    mean = prediction.local_sgd_mean(gram, split, residual, drawn)
     np.testing.assert_array_equal(written["loss"]["minibatch_without_noise"], (mean**2).sum(axis=1) / 2)
-    assert written["contraction"] == prediction.contraction(gram, split, **settings)._asdict()
+    assert written["contraction"] == prediction.contraction(gram, split, config)._asdict()
     assert written["client_sizes"] == [8, 8, 8]
     assert written["width"] == 900
     assert f"{moments[-1] / 2:.6g}" in shown

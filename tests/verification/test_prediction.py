@@ -30,9 +30,7 @@ def test_frozen_patterns_start_with_the_network_s_outputs_and_gradients():
 def test_frozen_patterns_follow_the_kernel_regime_at_every_width(server):
     config = local_sgd.LocalSGD(0.7, 5, 12, server_step_size=server)
     losses = local_sgd.run(FROZEN, DATA, SPLIT, config).trajectory.loss.values
-    path = prediction.local_gd(
-        GRAM, SPLIT, RESIDUAL, step_size=0.7, local_steps=5, num_rounds=12, server_step_size=server
-    )
+    path = prediction.local_gd(GRAM, SPLIT, RESIDUAL, config)
     # Sixty steps of float64 sums over 24 neurons and 9 samples.
     np.testing.assert_allclose(losses, (path**2).sum(axis=1) / 2, rtol=1e-11)
     # With 24 neurons the network itself does not: the check can tell them apart.
@@ -41,15 +39,14 @@ def test_frozen_patterns_follow_the_kernel_regime_at_every_width(server):
 
 
 def test_frozen_patterns_have_the_predicted_second_moment():
-    settings = {"step_size": 1.2, "local_steps": 3, "batch_size": 1, "num_rounds": 4}
-    config = local_sgd.LocalSGD(**settings)
+    config = local_sgd.LocalSGD(1.2, 3, 4, batch_size=1)
     draws = [
         2 * float(local_sgd.run(FROZEN, DATA, SPLIT, config, key=jax.random.key(k)).trajectory.loss[-1])
         for k in range(600)
     ]
     squares = np.array([np.zeros(600), draws])  # round 0 is not looked at
-    predicted = prediction.local_sgd_second_moment(GRAM, SPLIT, RESIDUAL, **settings)
-    mean = prediction.local_sgd_mean(GRAM, SPLIT, RESIDUAL, **settings)
+    predicted = prediction.local_sgd_second_moment(GRAM, SPLIT, RESIDUAL, config)
+    mean = prediction.local_sgd_mean(GRAM, SPLIT, RESIDUAL, config)
     assert script._worst_deviation(squares, predicted[[0, -1]]) <= 1
     assert script._worst_deviation(squares, np.array([0, mean[-1] @ mean[-1]])) > 1
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_localsgd import kernels, prediction
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.statistics import Interval
 from verification import certified_widths, federated_convergence, step_thresholds, width_thresholds
 from verification.context import problem
@@ -161,8 +162,8 @@ def test_a_deep_run_is_asked_for_what_the_kernel_regime_reaches_in_half_its_roun
     spec = width_thresholds._spec("C2", made, (0,), 4, 5, 2)
     asked, share = width_thresholds._goal(made, spec)
     path = prediction.local_gd(
-        kernels.infinite_deep_gram(made.inputs, 2), made.split(4), -made.dataset.targets, step_size=spec.step_size,
-        local_steps=5, num_rounds=asked // 2,
+        kernels.infinite_deep_gram(made.inputs, 2), made.split(4), -made.dataset.targets,
+        LocalSGD(spec.step_size, 5, asked // 2),
     )  # fmt: skip
     shares = (path**2).sum(axis=1) / (path[0] ** 2).sum()
     assert shares[-1] <= share < shares[-2]
