@@ -1,4 +1,4 @@
-"""Local (S)GD, also called FedAvg: rounds of local steps on every client, then averaging."""
+"""Local (S)GD: rounds of local steps on every client, then the plain average over clients."""
 
 import dataclasses
 import math

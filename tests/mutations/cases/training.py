@@ -24,6 +24,13 @@ MUTATIONS = (
         (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
     ),
     Mutation(
+        "ntk_localsgd/scalars.py",
+        "or int(number) != number or",
+        "or",
+        "fractions cut down to whole numbers",
+        ("tests/test_scalars.py::test_what_is_no_whole_number_gets_one_sentence",),
+    ),
+    Mutation(
         "ntk_localsgd/local_sgd/running.py",
         "diverged_at=first + kept + 1)",
         "diverged_at=first + kept)",
