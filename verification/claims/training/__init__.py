@@ -1,0 +1,1 @@
+"""Two-layer networks along their training."""

@@ -1,0 +1,1 @@
+"""What is measured: frozen dataclasses of plain values whose ``compute`` returns numbers to keep."""

@@ -1,0 +1,266 @@
+"""From numbers to rows: the conclusion is computed from its relation, and so is whether the control breaks it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ntk_localsgd.evidence import Condition, Control, Evidence, Relation, compare
+from ntk_localsgd.statistics import (
+    Interval,
+    failure_interval,
+    holds_with_probability,
+    implied_constant,
+    slope,
+)
+
+__all__ = [
+    "DELTA",
+    "GROWTH",
+    "as_exponent",
+    "at_least",
+    "at_most",
+    "compared",
+    "equal",
+    "in_words",
+    "stays_bounded",
+    "threshold",
+    "with_probability",
+]
+
+#: The failure probability at which every "with probability ≥ 1 − δ" is checked, unless a claim names its own.
+DELTA = 0.05
+
+#: How far the exponent of an implied constant may lie beyond 0: x^0.1 is a factor 1.15 over a sweep of 4, of the size of
+#: the corrections of relative order m^{-1/2} to L/√m that the widths swept leave.
+GROWTH = 0.1
+
+Setting = Mapping[str, str | int | float]
+
+
+def in_words(power: Interval) -> str:
+    """An estimate with the half-width of its interval."""
+    return f"{power.estimate:.2f} ± {power.half_width:.2f}"
+
+
+def compared(
+    relation: Relation,
+    setting: Setting,
+    premise: Condition,
+    text: str,
+    measured: float,
+    bound: float,
+    *,
+    control: float,
+    control_setting: str,
+    control_bound: float | None = None,
+    control_interval: tuple[float, float] | None = None,
+    control_also: bool | None = None,
+    tolerance: float = 0.0,
+    interval: tuple[float, float] | None = None,
+    also: bool | None = True,
+    trials: int = 1,
+    failures: int = 0,
+) -> Evidence:
+    """A row for a number that stands in a relation to another one.
+
+    Parameters
+    ----------
+    setting, premise, text
+        Where, under which condition, and the conclusion in words.
+    measured, bound
+        The two sides where the conclusion is closest to failing.
+    control, control_setting, control_bound, control_interval
+        The measured side, and the other one if it differs, with one setting changed. It broke if the same relation
+        fails there.
+    control_also
+        For a conclusion with a further part: that part with the setting changed; the control breaks by either.
+    tolerance
+        How far the relation may be missed; the caller says why beside it.
+    interval
+        A confidence interval of ``measured``, which then decides in its place and may leave the conclusion open.
+    also
+        A further part of the conclusion, named in its text; None: it is undecided.
+    trials, failures
+        What was looked at, and how much of it failed.
+    """
+    holds = compare(relation, measured, bound, tolerance=tolerance, interval=interval)
+    other = bound if control_bound is None else control_bound
+    breaks = compare(relation, control, other, tolerance=tolerance, interval=control_interval) is False
+    return Evidence(
+        setting,
+        premise,
+        Condition(text, _both(holds, also)),
+        relation,
+        _number(measured),
+        _number(bound),
+        Control(control_setting, breaks or control_also is False, _number(control)),
+        tolerance=tolerance,
+        interval=interval,
+        trials=trials,
+        failures=failures,
+    )
+
+
+#: Rows for "measured ≤ bound", "measured ≥ bound", and "measured = bound" up to a tolerance or within an interval.
+at_most, at_least, equal = partial(compared, "≤"), partial(compared, "≥"), partial(compared, "=")
+
+
+def with_probability(
+    setting: Setting,
+    premise: Condition,
+    text: str,
+    values: ndarray,
+    bound: float,
+    *,
+    control: ndarray,
+    control_setting: str,
+    relation: Relation = "≤",
+    delta: float = DELTA,
+) -> Evidence:
+    """A row for "value ≤ bound (or ≥) with probability ≥ 1 − δ", one independent value a seed.
+
+    The control's values are judged in the same way; it broke if their interval lies wholly above δ.
+    """
+    failures, broken = (sum(compare(relation, float(v), bound) is not True for v in part) for part in (values, control))
+    worst = np.min if relation == "≥" else np.max
+    rate = failure_interval(failures, len(values))
+    return Evidence(
+        setting,
+        premise,
+        Condition(f"{text}, with probability ≥ {1 - delta:g}", holds_with_probability(failures, len(values), delta)),
+        relation,
+        float(worst(values)),
+        bound,
+        Control(
+            control_setting,
+            holds_with_probability(broken, len(control), delta) is False,
+            float(worst(control)),
+        ),
+        interval=(rate.lower, rate.upper),
+        delta=delta,
+        trials=len(values),
+        failures=failures,
+    )
+
+
+def as_exponent(
+    setting: Setting,
+    premise: Condition,
+    text: str,
+    measured: Interval,
+    claimed: float,
+    tolerance: float,
+    *,
+    control: Interval,
+    control_setting: str,
+    relation: Relation = "within",
+    spare: float = 0.0,
+    trials: int = 1,
+) -> Evidence:
+    """A row for Θ(x^p), the interval of a fitted exponent within p ± tolerance, or with ``≤`` for O(x^p).
+
+    ``spare`` widens p to a range, [p − spare, p + spare], of exponents that are claimed alike. The relation and the
+    tolerance are added to the text.
+    """
+    shown = f"[{claimed - spare:.3g}, {claimed + spare:.3g}]" if spare else f"{claimed:.3g}"
+    sign = "+" if relation == "≤" else "−" if relation == "≥" else "±"
+    limits = f"{relation} {shown} {sign} {tolerance:g}"
+    inside = "contains" if measured.lower <= claimed <= measured.upper else "does not contain"
+    both = [compare(relation, i.estimate, claimed, tolerance=tolerance + spare, interval=(i.lower, i.upper))
+            for i in (measured, control)]  # fmt: skip
+    return Evidence(
+        setting,
+        premise,
+        Condition(f"exponent of {text} {limits}; its interval {inside} {claimed:.3g}", both[0]),
+        relation,
+        measured.estimate,
+        claimed,
+        Control(control_setting, both[1] is False, control.estimate),
+        tolerance=tolerance + spare,
+        interval=(measured.lower, measured.upper),
+        trials=trials,
+    )
+
+
+def stays_bounded(
+    setting: Setting,
+    premise: Condition,
+    quantity: str,
+    parameter: str,
+    points: Sequence[float],
+    measured: Float[ndarray, "seeds points"],
+    shape: Float[ndarray, "*seeds points"],
+    *,
+    control: Float[ndarray, "seeds points"],
+    control_setting: str,
+    control_shape: Float[ndarray, "*seeds points"] | None = None,
+    relation: Relation = "≤",
+) -> Evidence:
+    """A row for "quantity = O(shape)", or with ``≥`` Ω, over one parameter.
+
+    C = measured / shape must not grow (Ω: shrink) with the parameter: the 95% interval of the slope of log C lies below
+    `GROWTH` (above −`GROWTH`). The control's values go through the same; it broke if its interval lies beyond.
+    """
+    constants = implied_constant(measured, shape)
+    left, own = slope(points, constants), slope(points, measured)
+    broken = slope(points, implied_constant(control, shape if control_shape is None else control_shape))
+    holds, control_holds = (
+        compare(relation, i.estimate, 0.0, tolerance=GROWTH, interval=(i.lower, i.upper)) for i in (left, broken)
+    )
+    claimed = own.estimate - left.estimate  # the shape's exponent; a shape that varies with the seed has a mean one
+    return Evidence(
+        dict(setting) | {"over": f"{parameter} = {min(points):g} … {max(points):g}"},
+        premise,
+        Condition(
+            f"{quantity}: constant {constants.min():.2g} … {constants.max():.2g}, left with exponent "
+            f"{'≤ ' if relation == '≤' else '≥ −'}{GROWTH:g}; measured {in_words(own)} beside {claimed:.2f}",
+            holds,
+        ),
+        relation,
+        left.estimate,
+        0.0,
+        Control(control_setting, control_holds is False, broken.estimate),
+        tolerance=GROWTH,
+        interval=(left.lower, left.upper),
+        trials=len(constants),
+    )
+
+
+def threshold(
+    relation: Relation,
+    setting: Setting,
+    premise: Condition,
+    text: str,
+    ratios: ndarray,
+    *,
+    grows: bool | None,
+    control: float,
+    control_setting: str,
+    control_broke: bool,
+    tolerance: float,
+    trials: int,
+) -> Evidence:
+    """A row for measured thresholds over those asked for, at most 1 (or ≥) everywhere and growing no faster.
+
+    ``grows``: whether the exponents agree within ``tolerance``, which the text names; None: left open.
+    """
+    worst = float(ratios.max() if relation == "≤" else ratios.min())
+    holds = _both(compare(relation, worst, 1.0), grows)
+    broke = Control(control_setting, control_broke, _number(control))
+    conclusion = Condition(f"{text} (exponents may differ by {tolerance:g})", holds)
+    return Evidence(setting, premise, conclusion, relation, worst, 1.0, broke, trials=trials)
+
+
+def _both(holds: bool | None, also: bool | None) -> bool | None:
+    """Both parts of a conclusion; one that fails decides, one that is open leaves it open."""
+    if holds is False or also is False:
+        return False
+    return None if holds is None or also is None else True
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,207 @@
+"""Sizes of a verification run, by preset: everything that decides how much is measured, in one place."""
+
+import dataclasses
+
+__all__ = ["PRESETS", "CertificateSizes", "DeepSizes", "PredictionSizes", "Preset", "StepSizes", "WidthSizes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepSizes:
+    """Sizes of the claims about deep networks: every sweep varies one of them, all else at the first-named value."""
+
+    samples: tuple[int, ...]  # n
+    widths: tuple[int, ...]  # m; the narrowest serves the sweeps over everything else
+    depths: tuple[int, ...]  # L
+    separations: tuple[float, ...]  # φ of the sphere's planted pair
+    local_steps: tuple[int, ...]  # τ
+    clients: tuple[int, ...]  # K
+    rounds: int
+    start_seeds: int  # of everything at initialization, which is cheap
+    seeds: int  # of runs whose exponent in the width is asked for
+    few_seeds: int  # of the other sweeps
+    kinds: tuple[str, ...] = ("digits", "planted")  # planted: a pair at the first separation
+
+    @property
+    def start_widths(self) -> tuple[int, ...]:
+        """m at initialization: one more, for a longer lever."""
+        return self.widths[0] // 2, *self.widths
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionSizes:
+    """Sizes of the claims about the kernel-regime prediction; full batches, then minibatches."""
+
+    samples: int
+    clients: int
+    local_steps: int
+    rounds: int
+    widths: tuple[int, ...]
+    seeds: int
+    minibatch_samples: int
+    minibatch_widths: tuple[int, ...]
+    minibatch_seeds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class WidthSizes:
+    """Sizes of the map of widths; of every parameter the first value is where the others are varied."""
+
+    bounds: tuple[str, ...]
+    kinds: tuple[str, ...]
+    samples: tuple[int, ...]
+    separations: tuple[float, ...]
+    clients: tuple[int, ...]
+    local_steps: tuple[int, ...]
+    depths: tuple[int, ...]
+    repeats: int
+    largest_width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSizes:
+    """Sizes of the map of step sizes; of every parameter the first value is where the others are varied."""
+
+    kinds: tuple[str, ...]
+    samples: tuple[int, ...]
+    separations: tuple[float, ...]
+    local_steps: tuple[int, ...]
+    widths: tuple[int, ...]
+    repeats: int
+
+
+@dataclasses.dataclass(frozen=True)
+class CertificateSizes:
+    """Sizes of the claims about certificates."""
+
+    runs: int  # random runs that certificates are held against
+    samples: tuple[int, ...]  # n of the widths certified at initialization
+    seeds: int  # of these
+    run: tuple[int, int, int]  # samples, inputs and neurons of the one long run
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Sizes of a verification run.
+
+    ``trials`` seeds decide a probability at δ = 0.05 only from 72 on, so that the smoke preset answers `inconclusive`
+    there; its controls break all the same.
+    """
+
+    name: str
+    trials: int
+    kernel_samples: int  # n of the claims at initialization
+    many_samples: int  # n where the Gram matrix is the work
+    sweep_samples: int  # n of the sweeps over widths
+    sweep_widths: tuple[int, ...]
+    sweep_seeds: int
+    control_widths: tuple[int, ...]
+    control_seeds: int
+    sweep_rounds: int
+    gd_rounds: int  # rounds of 20 gradient steps
+    deep: DeepSizes
+    prediction: PredictionSizes
+    widths: WidthSizes
+    steps: StepSizes
+    certificates: CertificateSizes
+    kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
+    claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
+
+
+_SMOKE = Preset(
+    name="smoke",
+    trials=12,
+    kernel_samples=6,
+    many_samples=40,
+    sweep_samples=8,
+    sweep_widths=(2**8, 2**10),
+    sweep_seeds=6,
+    control_widths=(2**6, 2**10),
+    control_seeds=6,
+    sweep_rounds=5,
+    gd_rounds=5,
+    deep=DeepSizes((8, 16), (2**6, 2**9), (3, 1), (0.4, 0.1), (5, 2), (4, 2), 4, 12, 8, 5),
+    prediction=PredictionSizes(8, 2, 5, 2, (2**6, 2**9), 6, 8, (2**6, 2**8), 12),
+    widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
+    steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
+    certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13)),
+)
+
+_QUICK = Preset(
+    name="quick",
+    trials=100,
+    kernel_samples=8,
+    many_samples=400,
+    sweep_samples=16,
+    sweep_widths=(2**11, 2**13, 2**15),
+    sweep_seeds=26,
+    control_widths=(2**8, 2**10, 2**12),
+    control_seeds=6,
+    sweep_rounds=20,
+    gd_rounds=100,
+    deep=DeepSizes(
+        (16, 8, 32), (2**7, 2**8, 2**9), (3, 1, 2, 4), (0.4, 0.1, 0.2, 0.8), (5, 1, 10), (4, 1, 2), 6, 80, 30, 8
+    ),
+    prediction=PredictionSizes(16, 4, 10, 4, (2**8, 2**10, 2**12), 24, 16, (2**7, 2**11), 32),
+    widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
+    steps=StepSizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
+    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16)),
+)
+
+_FULL = dataclasses.replace(
+    _QUICK,
+    name="full",
+    kernel_samples=16,
+    many_samples=2000,
+    sweep_samples=32,
+    control_seeds=12,
+    sweep_rounds=40,
+    gd_rounds=500,
+    deep=DeepSizes(
+        samples=(32, 8, 16, 64),
+        widths=tuple(2**k for k in range(7, 11)),
+        depths=(3, 1, 2, 4, 6),
+        separations=(0.4, 0.05, 0.1, 0.2, 0.8),
+        local_steps=(5, 1, 20),
+        clients=(4, 1, 2, 8),
+        rounds=20,
+        start_seeds=80,
+        seeds=30,
+        few_seeds=12,
+        kinds=("digits", "planted", "digits10", "pairs"),
+    ),
+    # Digits, 200 images, five clients by label, ten local steps.
+    prediction=PredictionSizes(
+        200, 5, 10, 20, (10**3, 3 * 10**3, 10**4), 12, 32, (2**8, 2**10, 2**12, 2**14), 48
+    ),
+    widths=WidthSizes(
+        bounds=("C1", "C4", "C2", "C3"),
+        kinds=("planted", "digits"),
+        samples=(8, 4, 16),
+        separations=(0.8, 0.4, 0.2),
+        clients=(4, 1, 2),
+        local_steps=(5, 1, 20),
+        depths=(2, 1, 4),
+        repeats=3,
+        largest_width=2**11,
+    ),
+    steps=StepSizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3),
+    certificates=CertificateSizes(1200, (2, 4, 8, 16, 32), 4, (32, 64, 10**6)),
+    kinds=("digits", "sphere", "pairs"),
+)
+
+# For one GPU: the sweeps of quick at 16 times the width with 32 times the seeds, a long run inside a certified regime
+# and Gram matrices of many samples.
+_GPU = dataclasses.replace(
+    _QUICK,
+    name="gpu",
+    many_samples=10_000,
+    sweep_widths=(2**15, 2**17, 2**19),
+    sweep_seeds=832,
+    control_widths=(2**12, 2**14, 2**16),
+    control_seeds=192,
+    deep=dataclasses.replace(_QUICK.deep, widths=(2**11, 2**12, 2**13), seeds=960),
+    certificates=dataclasses.replace(_FULL.certificates, runs=60, run=(32, 64, 10**7)),
+    claims=("K4a-many", "K4b-many", "C8-run", "S4-slope", "S5", "S6-slope", "S4-deep", "S5-deep", "D2-run"),
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_SMOKE, _QUICK, _FULL, _GPU)}
