@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax
 from rich.progress import track
+from verification.runner import run, two_at_a_time
 
 from figures import (
     certificate,
@@ -29,7 +30,6 @@ from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
 from verification.context import PRESETS, Context
-from verification.runner import run, two_at_a_time
 
 #: Every figure's module by its name; it has needs, data, draw and caption.
 FIGURES = {

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.certified_widths import stored_widths
+from verification.figure_runs import CertifiedRun
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
-from verification.certified_widths import stored_widths
 from verification.context import Context
-from verification.figure_runs import CertifiedRun
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
+from verification.depth_runs import KINDS, DepthRun
+from verification.sampling import DELTA
 
 from figures.data_sets import data_name, deep_problems
 from figures.style import DATA_COLOURS, at_least_a_decade, draw_seeds, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.statistics import implied_constant
 from verification.context import Context, Problem
-from verification.depth_runs import KINDS, DepthRun
-from verification.sampling import DELTA
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from verification.figure_runs import CurveRun
 
 from figures.style import new_figure
 from verification.context import Context, Problem
-from verification.figure_runs import CurveRun
 
 __all__ = ["caption", "data", "draw", "needs"]
 

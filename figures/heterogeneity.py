@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.figure_runs import CurveRun
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure
 from verification.context import Context
-from verification.figure_runs import CurveRun
 
 __all__ = ["caption", "data", "draw", "needs"]
 

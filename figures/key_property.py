@@ -7,15 +7,15 @@ import sympy as sp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+from verification.exponents import powers
+from verification.key_property import across_kink, fits, pairs, tracked
+from verification.runs import RunSpec
 
 from figures.data_sets import data_name, deep_problems
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.bound import symbols
 from verification.context import Context, Problem
-from verification.exponents import powers
-from verification.key_property import across_kink, fits, pairs, tracked
-from verification.runs import RunSpec
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
+from verification.exponents import powers
+from verification.runs import RunSpec
 
 from figures.data_sets import data_name, deep_problems, problems
 from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
@@ -16,8 +18,6 @@ from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.statistics import slope
 from verification import deep_training, lazy_training
 from verification.context import Context
-from verification.exponents import powers
-from verification.runs import RunSpec
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -7,10 +7,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.figure_runs import CurveRun
 
 from figures.style import draw_seeds, label_decades, new_figure, power, whole_rounds
 from verification.context import Context
-from verification.figure_runs import CurveRun
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from verification.predicted_runs import PredictedRun
+from verification.prediction import SIZES, Sizes, sweep
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, new_figure, power
 from ntk_localsgd.statistics import slope
 from verification.context import Context
-from verification.predicted_runs import PredictedRun
-from verification.prediction import SIZES, Sizes, sweep
 
 __all__ = ["caption", "data", "draw", "needs"]
 

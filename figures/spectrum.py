@@ -5,14 +5,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.figure_runs import InitialGrams, SpectrumRun
+from verification.runs import RunSpec
+from verification.sampling import DELTA
 
 from figures.data_sets import problems
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, power, whole_rounds
 from ntk_localsgd.bounds import BOUNDS
 from verification.context import Context, Problem
-from verification.figure_runs import InitialGrams, SpectrumRun
-from verification.runs import RunSpec
-from verification.sampling import DELTA
 
 __all__ = ["bounds", "caption", "data", "draw", "needs"]
 

@@ -9,13 +9,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.runs import RunSpec
+from verification.thresholds import exponents
 
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.statistics import Interval
 from verification import concentration_threshold, step_thresholds, width_thresholds
 from verification.context import Context
-from verification.runs import RunSpec
-from verification.thresholds import exponents
 
 __all__ = ["caption", "data", "draw", "needs"]
 

@@ -5,12 +5,12 @@ import json
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from verification.runs import RunSpec
 
 from figures.style import VERDICT_COLOURS, VERDICT_SYMBOLS, new_figure
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Evidence, Verdict
 from verification.context import Context
-from verification.runs import RunSpec
 
 __all__ = ["caption", "data", "draw", "evidence", "needs", "remake"]
 

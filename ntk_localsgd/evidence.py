@@ -193,7 +193,7 @@ class Evidence:
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for strict JSON, without what a file's header says: no NaN and no infinity, which become None."""
+        """Plain values for strict JSON, without what a file's header says; NaN and infinities become None."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _IN_HEADER}
         return _strict(fields | {"verdict": str(self.verdict), "tightness": self.tightness})
 
@@ -246,7 +246,9 @@ def read_evidence(path: pathlib.Path) -> tuple[Header, list[Evidence]]:
         common = {name: getattr(header, name) for name in _IN_HEADER}
         return header, [Evidence.from_json(row | common) for row in content["rows"]]
     except OSError as error:
-        raise InputError(f"evidence {path} cannot be read ({error.strerror}): python -m verification run makes it.") from error
+        raise InputError(
+            f"evidence {path} cannot be read ({error.strerror}): python -m verification run makes it."
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"evidence {path} is no evidence ({type(error).__name__}: {error}).") from error
 

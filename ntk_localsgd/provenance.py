@@ -50,7 +50,9 @@ def commit() -> str:
         return ""
     try:
         name, changes = (
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
             for command in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.CalledProcessError):
@@ -103,7 +105,11 @@ def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join((*package[: len(package) - node.level + 1], node.module or "")).strip(".") if node.level else ""
+            base = (
+                ".".join((*package[: len(package) - node.level + 1], node.module or "")).strip(".")
+                if node.level
+                else ""
+            )
             module = base or node.module or ""
             names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         else:

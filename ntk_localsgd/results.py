@@ -24,7 +24,7 @@ __all__ = ["load", "load_or_compute", "path_for", "require_writable"]
 
 _LIBRARY = pathlib.Path(__file__).parent
 
-# NetCDF has no lists of one, booleans, tuples or nothing among its attributes: what they are is kept in this one, as JSON.
+# NetCDF has no lists of one, booleans, tuples or nothing among its attributes: this one keeps what they are, as JSON.
 _ATTRIBUTES = "attributes_json"
 
 
@@ -108,7 +108,9 @@ def require_writable(folder: pathlib.Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"folder {folder} cannot be written ({error.strerror}): a writable folder is needed.") from error
+        raise InputError(
+            f"folder {folder} cannot be written ({error.strerror}): a writable folder is needed."
+        ) from error
 
 
 def _write(path: pathlib.Path, result: xr.Dataset) -> None:

@@ -14,11 +14,10 @@ from rich.table import Table
 
 from ntk_localsgd.command_line import execute
 from ntk_localsgd.errors import InputError
-from verification import report as report_module
-from verification.claims import CLAIMS, load_families, load_scripts, select
-from verification.context import PRESETS, Context
-from verification.papers import OTHER, PAPERS
-from verification.runner import run
+from verification import checking, registry
+from verification.context import Context
+from verification.presets import PRESETS
+from verification.report import markdown, pages
 
 _HERE = pathlib.Path(__file__).parent
 _GALLERY = _HERE.parent / "figures" / "gallery"
@@ -34,12 +33,10 @@ class List:
     def __call__(self) -> int:
         """Print id, letter, statement and source, paper by paper."""
         if self.scripts:
-            load_scripts(self.scripts)
+            registry.load_scripts(self.scripts)
         table = Table("id", "", "statement", "source")
-        for paper in (*PAPERS, OTHER):
-            entries = [entry for entry in CLAIMS.values() if report_module.section_of(entry.id) is paper]
-            if entries:
-                table.add_row("", "", f"[bold]{paper.title}[/bold]", "")
+        for paper, entries in registry.papers():
+            table.add_row("", "", f"[bold]{escape(paper.title)}[/bold] ({paper.name})", "")
             for entry in entries:
                 table.add_row(*(escape(text) for text in (entry.id, entry.letter, entry.statement, entry.source)))
             table.add_section()
@@ -52,24 +49,27 @@ class Run:
     """Check claims and write evidence.json and paper_checks.md."""
 
     ids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Claims; an id selects its parts (K4: K4a, K4b, …). None: all, or with --preset gpu those made for one."""
+    """Claims or papers; an id selects its parts (K4: K4a, K4b, …). None: all, or the preset's own choice (gpu)."""
     preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
-    """Sizes: smoke takes a minute, quick less than five on two cores, full hours; gpu is for one GPU."""
+    """Sizes: smoke takes a minute, quick less than five on two cores, full an hour; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that everything is written to."""
     seed: int = 0
     """Decides all randomness; another one repeats the study with fresh seeds."""
     scripts: pathlib.Path | None = None
-    """A folder with your own checks."""
+    """A folder with your own checks; what they measure is always computed anew."""
+    fresh: bool = False
+    """Compute everything, whether it is stored or not."""
 
     def __call__(self) -> int:
         """Run."""
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, needs to be at least 0.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}, needs to be at least 0 and below 2^32.")
         if self.scripts:
-            load_scripts(self.scripts)
+            registry.load_scripts(self.scripts)
         preset = PRESETS[self.preset]
-        return run(select(self.ids or preset.claims), Context(preset, self.seed, self.out))
+        claims = registry.select(self.ids or preset.claims)
+        return checking.check(claims, Context(preset, self.seed), self.out, fresh=self.fresh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +83,21 @@ class Report:
 
     def __call__(self) -> int:
         """Render."""
-        rows = report_module.committed_evidence(self.evidence)
-        if not any(rows.values()):
-            raise InputError(f"evidence folder {self.evidence} holds no evidence: python -m verification run makes it.")
-        images = report_module.gallery(_GALLERY, self.to.parent)
-        self.to.write_text(report_module.render(rows, images=images), encoding="utf-8")
+        files = pages.evidence_of(self.evidence)
+        images = pages.gallery(_GALLERY, self.to.parent)
+        text = markdown.render(pages.report(files, images=images))
+        try:
+            self.to.parent.mkdir(parents=True, exist_ok=True)
+            self.to.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"report {self.to} cannot be written ({error.strerror}).") from error
         print(self.to)
         return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    load_families()
+    registry.discover()
     # The one place where these scripts set JAX's flags: float64 where a run asks for it.
     jax.config.update("jax_enable_x64", True)
     commands = (

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from ntk_localsgd import streams
+from ntk_localsgd import seeds as streams
 from verification.data import Problem, Source
 from verification.presets import Preset
 
@@ -19,7 +19,9 @@ class Context:
     preset: Preset
     seed: int
 
-    def problem(self, kind: str, num_samples: int, *, seed: int | None = None, distance: float | None = None) -> Problem:
+    def problem(
+        self, kind: str, num_samples: int, *, seed: int | None = None, distance: float | None = None
+    ) -> Problem:
         """A data set of this run, or of another seed; planted pairs are at the first separation if not told where."""
         apart = {} if distance is None else {"distance": distance}
         if kind == "planted" and distance is None:

@@ -36,7 +36,9 @@ class Results:
     def only(self, jobs: Iterable[Job]) -> "Results":
         """These results without those of other jobs."""
         wanted = set(jobs)
-        kept, lost = ({job: value for job, value in part.items() if job in wanted} for part in (self.computed, self.failed))
+        kept, lost = (
+            {job: value for job, value in part.items() if job in wanted} for part in (self.computed, self.failed)
+        )
         return Results(kept, lost)
 
 

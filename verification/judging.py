@@ -34,8 +34,8 @@ __all__ = [
 #: The failure probability at which every "with probability ≥ 1 − δ" is checked, unless a claim names its own.
 DELTA = 0.05
 
-#: How far the exponent of an implied constant may lie beyond 0: x^0.1 is a factor 1.15 over a sweep of 4, of the size of
-#: the corrections of relative order m^{-1/2} to L/√m that the widths swept leave.
+#: How far the exponent of an implied constant may lie beyond 0: x^0.1 is a factor 1.15 over a sweep of 4, of the size
+#: of the corrections of relative order m^{-1/2} to L/√m that the widths swept leave.
 GROWTH = 0.1
 
 Setting = Mapping[str, str | int | float]

@@ -1,5 +1,4 @@
-"""The papers whose claims are checked, in the order of the report. A claim names its paper; a new one may stand beside
-its claims."""
+"""The papers whose claims are checked. A claim names its paper; a new one may stand beside its claims."""
 
 import dataclasses
 

@@ -6,14 +6,14 @@ import re
 import jax
 import numpy as np
 import pytest
-
-from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
-from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import TwoLayerReLU
 from verification.certificate_traps import TRAPS
 from verification.certificates import Tally, certify
 from verification.certified_cases import random_case, split_case
 from verification.reference_run import follow
+
+from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import TwoLayerReLU
 
 
 def _setting(n=4, input_dim=16, width=4000, seed=3):

@@ -9,6 +9,7 @@ import numpy as np
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Evidence, Relation
 from ntk_localsgd.statistics import Interval, slope
+from verification.claims.growth import TOLERANCE, learned_alike
 from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
@@ -17,18 +18,9 @@ from verification.judging import DELTA, as_exponent, with_probability
 from verification.papers import DU
 from verification.registry import claim
 
-__all__ = ["LOCAL_STEPS", "NUM_CLIENTS", "TOLERANCE", "growing_targets", "learned_alike", "sweep"]
+__all__ = ["LOCAL_STEPS", "NUM_CLIENTS", "growing_targets", "sweep"]
 
 NUM_CLIENTS, LOCAL_STEPS = 4, 5
-
-#: How far an exponent may lie from the claimed one: m^0.1 is a factor 1.3 over a sweep of 16 in width, what corrections
-#: of relative order m^{-1/2} leave at the widths swept.
-TOLERANCE = 0.1
-
-# How much the share of the loss that is learned may differ between widths. Movement and flips follow what is learned;
-# where half of it or more is, 0.05 is a tenth at most, or 0.035 in an exponent over a factor of 16 in width, a third of
-# the tolerance. Where it differs by more, m is not yet large enough for a statement about m → ∞.
-_LEARNED = 0.05
 
 _OBSERVED = ("neuron_movement", "frobenius_movement", "flip_fraction", "smallest_eigenvalue", "gram_movement")
 
@@ -197,20 +189,6 @@ def _exponent(
         control_setting="targets grow with √m",
         relation=relation,
         trials=context.preset.sweep_seeds,
-    )
-
-
-def learned_alike(results: Results, trainings: list[Training]) -> Condition:
-    """The premise of every exponent: only the width changes, local steps are stable, all widths learn the same."""
-    first = trainings[0]
-    stable = first.step_size * first.problem.largest_client_eigenvalue(first.num_clients) <= 1
-    alike = len({dataclasses.replace(job, width=first.width) for job in trainings}) == 1
-    losses = [results[job].loss.values for job in trainings]
-    differs = float(np.ptp([np.mean(loss[:, -1] / loss[:, 0]) for loss in losses]))
-    return Condition(
-        f"only m changes (targets do not), η ≤ 1/max_c λ_max(H^∞_cc), the learned share of the loss differs by at most "
-        f"{_LEARNED:g} between widths (here {differs:.2g})",
-        stable and alike and differs <= _LEARNED,
     )
 
 

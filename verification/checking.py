@@ -1,0 +1,103 @@
+"""Checks claims: first the jobs they need, each once, then their judges; writes evidence and report."""
+
+import dataclasses
+import pathlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Evidence, Header, Verdict, write_evidence
+from ntk_localsgd.provenance import commit, device_name, versions
+from ntk_localsgd.results import require_writable
+from verification.context import Context
+from verification.engine import Results, compute
+from verification.registry import Claim
+from verification.report import markdown, pages
+from verification.store import Job, Store
+
+__all__ = ["Outcome", "check", "conclude", "header_of", "jobs_of", "judge"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Rows of evidence, and the claims that crashed with the reason."""
+
+    rows: list[Evidence]
+    crashed: dict[str, str]
+
+    @property
+    def failed(self) -> bool:
+        """Whether something was refuted, a control did not break, or a claim crashed."""
+        return bool(self.crashed) or any(r.verdict is Verdict.REFUTED or not r.control.broke for r in self.rows)
+
+
+def jobs_of(claims: Sequence[Claim], context: Context) -> list[Job]:
+    """All jobs that the claims need, each once."""
+    return list(dict.fromkeys(job for entry in claims for job in entry.needs(context)))
+
+
+def judge(claims: Sequence[Claim], context: Context, results: Results) -> Outcome:
+    """The rows of all claims; one that raises has crashed, and the others go on."""
+    rows: list[Evidence] = []
+    crashed: dict[str, str] = {}
+    for entry in claims:
+        try:
+            rows += entry.rows(context, results)
+        except Exception as error:
+            if not isinstance(error, InputError):
+                traceback.print_exc(file=sys.stderr)
+            crashed[entry.id] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Outcome(rows, crashed)
+
+
+def header_of(context: Context) -> Header:
+    """What all rows of this run have in common."""
+    return Header(context.preset.name, context.seed, device_name(), commit(), versions())
+
+
+def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh: bool = False) -> int:
+    """Check the claims, write ``evidence.json`` and ``paper_checks.md`` into a folder.
+
+    Parameters
+    ----------
+    claims, context
+        What is checked, at which sizes and with which seed.
+    out
+        Made if missing; results of jobs are kept in its folder ``runs`` and read from there.
+    fresh
+        Compute every job, stored or not.
+
+    Returns
+    -------
+    0 if nothing was refuted, every control broke and no claim crashed; 1 otherwise.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    require_writable(out)
+    outcome = judge(claims, context, compute(jobs_of(claims, context), Store(out / "runs", fresh)))
+    header = header_of(context)
+    write_evidence(out / "evidence.json", header, outcome.rows)
+    report = pages.report([(header, outcome.rows)], crashed=outcome.crashed)
+    (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
+    return conclude(outcome, out)
+
+
+def conclude(outcome: Outcome, out: pathlib.Path) -> int:
+    """Print the summary and decide the exit code."""
+    console = Console()
+    console.print(markdown.summary_table(outcome.rows))
+    for name, reason in outcome.crashed.items():
+        console.print(f"{name} crashed: {reason}", style="red", markup=False)
+    for row in outcome.rows:
+        if row.verdict is Verdict.REFUTED:
+            console.print(f"refuted: {row.claim}, {row.where}", style="red", markup=False)
+        if not row.control.broke:
+            console.print(f"control unbroken: {row.claim}, {row.where}", style="red", markup=False)
+    console.print(f"evidence: {out / 'evidence.json'}\nreport:   {out / 'paper_checks.md'}")
+    return int(outcome.failed)

@@ -1,0 +1,35 @@
+"""One rule for every statement about m → ∞: what must be alike between the widths of a sweep, and how exact it is."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ntk_localsgd.evidence import Condition
+from verification.engine import Results
+from verification.jobs.training import Training
+
+__all__ = ["TOLERANCE", "learned_alike"]
+
+#: How far an exponent may lie from the claimed one: m^0.1 is a factor 1.3 over a sweep of 16 in width, what corrections
+#: of relative order m^{-1/2} leave at the widths swept.
+TOLERANCE = 0.1
+
+# How much the share of the loss that is learned may differ between widths. Movement and flips follow what is learned;
+# where half of it or more is, 0.05 is a tenth at most, or 0.035 in an exponent over a factor of 16 in width, a third of
+# the tolerance. Where it differs by more, m is not yet large enough for a statement about m → ∞.
+_LEARNED = 0.05
+
+
+def learned_alike(results: Results, trainings: Sequence[Training]) -> Condition:
+    """The premise of every exponent: only the width changes, local steps are stable, all widths learn the same."""
+    first = trainings[0]
+    stable = first.step_size * first.problem.largest_client_eigenvalue(first.num_clients) <= 1
+    alike = len({dataclasses.replace(job, width=first.width) for job in trainings}) == 1
+    losses = [results[job].loss.values for job in trainings]
+    differs = float(np.ptp([np.mean(loss[:, -1] / loss[:, 0]) for loss in losses]))
+    return Condition(
+        f"only m changes (targets do not), η ≤ 1/max_c λ_max(H^∞_cc), the learned share of the loss differs by at most "
+        f"{_LEARNED:g} between widths (here {differs:.2g})",
+        stable and alike and differs <= _LEARNED,
+    )

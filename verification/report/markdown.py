@@ -1,0 +1,200 @@
+"""The report as Markdown, ``paper_checks.md``, and its summary for a terminal."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from ntk_localsgd.evidence import Evidence, Header, Verdict
+from ntk_localsgd.statistics import LEVEL
+from verification.report.pages import Card, Picture, Report, Section, report, worst
+
+__all__ = ["render", "summary_table"]
+
+_MARK = {
+    Verdict.VERIFIED: "✔ verified",
+    Verdict.OBSERVED: "○ observed",
+    Verdict.SILENT: "· silent",
+    Verdict.INCONCLUSIVE: "? inconclusive",
+    Verdict.REFUTED: "✘ refuted",
+}
+
+_HOW_TO_READ = """\
+# Paper checks
+
+Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclusion are decided separately:
+
+| premise | conclusion | verdict | reading |
+|---|---|---|---|
+| met | holds | ✔ verified | the theorem, inside its own hypothesis, holds |
+| met | fails | ✘ refuted | a counterexample, or a bug |
+| not met | holds | ○ observed | the theorem is silent here, its conclusion holds anyway: it is conservative |
+| not met | fails | · silent | the theorem is silent and the conclusion fails |
+| – | undecided | ? inconclusive | the confidence interval straddles the threshold, or the control did not break |
+
+- The letter says how much is certain about the statement itself: **S** stated in an abstract, **P** published and
+  confirmed, **R** published but recalled from memory (exponents or constants not confirmed), **D** derived in this
+  project, with proof (`docs/theory.md`).
+- *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
+  the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
+  claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
+- *no counterexample in N*: the conclusion was looked at in so many settings, seeds, runs or steps, and failed in none.
+- *run* is the preset whose evidence the row is from, and the device.
+- *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
+  rate; δ = 0.05, for the measured thresholds of C6 0.1. *Exponents* are means over seeds of fitted slopes with 95%
+  Student intervals. Inequalities with proof are checked for every run, exactly up to float64 rounding.
+- The *control* changes one setting so that the conclusion must break, and runs through the same code; a check whose
+  control does not break is itself broken, and its row not counted as verified.
+"""
+
+
+def render(shown: Report) -> str:
+    """The report as Markdown text."""
+    parts = [_HOW_TO_READ, _summary(shown), *map(_section, shown.sections)]
+    if shown.crashed:
+        lines = "\n".join(f"- {name}: {_escape(reason)}" for name, reason in shown.crashed.items())
+        parts.append(f"## Crashed\n\n{lines}\n")
+    return "\n".join([*parts, _recalled(shown), _provenance(shown)])
+
+
+def summary_table(rows: Sequence[Evidence]) -> Table:
+    """One run's claims for a terminal: one line a claim."""
+    table = Table("claim", "verdicts", "worst tightness", "controls broken")
+    for card in report([(Header("", 0, "", "", {}), rows)]).cards:
+        table.add_row(card.id, *_digest(card))
+    return table
+
+
+def _digest(card: Card) -> tuple[str, str, str]:
+    """Verdict counts, worst tightness, and how many controls broke."""
+    counts = ", ".join(f"{card.counts[v]} {_MARK[v]}" for v in Verdict if card.counts[v])
+    tightness = ", ".join(f"{value:.3g} ({relation})" for relation, value in worst(card.rows).items())
+    return counts, tightness or "–", f"{card.broken} of {len(card.rows)}"
+
+
+def _summary(shown: Report) -> str:
+    rows = shown.rows
+    verdicts = [row.verdict for row in rows]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts) or "none"
+    broke = sum(row.control.broke for row in rows)
+    table = [
+        "| claim | | statement | verdicts | worst tightness | controls broken | device |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for section in shown.sections:
+        title = section.paper.title
+        table.append(f"| **[{_escape(title)}](#{_anchor(title)})** | | | | | | |")
+        for card in section.cards:
+            devices = ", ".join(sorted({_device(row) for row in card.rows} - {""}))
+            link = f"[{card.id}](#{_anchor(card.id)})"
+            table.append(_cells(link, card.letter, card.statement, *_digest(card), devices))
+    return (
+        f"## Summary\n\n{len(rows)} rows of {len(shown.cards)} claims: {counts}. {broke} of {len(rows)} controls "
+        f"broke.\n\n{_multiplicity(rows)}\n\n" + "\n".join(table) + "\n" + "".join(map(_picture, shown.pictures))
+    )
+
+
+def _multiplicity(rows: Iterable[Evidence]) -> str:
+    """What so many intervals allow for."""
+    several = [row for row in rows if row.trials > 1]
+    random = [row for row in several if row.interval is not None]
+    seeds = ", ".join(sorted({str(row.seed) for row in random if row.seed is not None})) or "none"
+    tail = (1 - LEVEL) / 2
+    return (
+        f"*Multiplicity.* {len(random)} rows rest on random seeds (seed {seeds}; `--seed` repeats them anew), "
+        f"each judged by a two-sided interval of level {LEVEL:.0%} or higher. A true claim is refuted if the interval "
+        f"lies wholly on the wrong side: at most {tail:.1%} of the time, so that up to {tail * len(random):.1f} false "
+        f"alarms are to be expected if every claim is true. {len(several) - len(random)} rows rest on several seeds or "
+        f"runs without an interval of their own: what is claimed must hold at each of them, or a threshold is "
+        f"measured. All other rows are exact up to float64 rounding."
+    )
+
+
+def _section(section: Section) -> str:
+    """A paper: what it says, its figures, and every claim with its rows."""
+    paper = section.paper
+    blocks = [f"## {paper.title}\n\n{paper.says}\n\n{paper.works}\n", *map(_picture, section.pictures)]
+    return "\n".join([*blocks, *map(_card, section.cards)])
+
+
+def _card(card: Card) -> str:
+    head = f"### {card.id}\n\n"
+    if card.claim:
+        again = ", ".join(f"`{command}`" for command in card.again)
+        head += f"{_escape(card.statement)}.\n\n*Source* **[{card.letter}]** {_escape(card.claim.source)}. "
+        head += f"*Again:* {again}\n\n"
+    table = [
+        "| setting | run | premise | conclusion | verdict | measured, bound | tightness | trials (failed), interval "
+        "| control |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return head + "\n".join([*table, *(_line(card, row) for row in card.rows)]) + "\n"
+
+
+def _line(card: Card, row: Evidence) -> str:
+    interval = f", [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
+    searched = f": no counterexample in {row.trials}" * (
+        row.verdict is Verdict.VERIFIED and row.interval is None and row.trials > 1 and not row.failures
+    )
+    conclusion = {True: "holds", False: "fails", None: "undecided"}[row.conclusion.holds]
+    tolerance = f" ± {row.tolerance:.3g}" * bool(row.tolerance)
+    return _cells(
+        row.where,
+        " · ".join(part for part in (row.preset, _device(row)) if part),
+        f"{'met' if row.premise.holds else 'not met'}: {row.premise.text}",
+        f"{conclusion}: {row.conclusion.text}",
+        _MARK[row.verdict] + searched + " [R]" * (card.letter == "R"),
+        f"{_number(row.measured)} {row.relation} {_number(row.bound)}{tolerance}",
+        _number(row.tightness),
+        f"{row.trials} ({row.failures}){interval}",
+        f"{row.control.setting}: {_number(row.control.measured)}, {'broke' if row.control.broke else 'UNBROKEN'}",
+    )
+
+
+def _recalled(shown: Report) -> str:
+    """The claims whose statement itself is recalled."""
+    entries = [card.claim for card in shown.cards if card.claim and card.letter == "R"]
+    lines = [f"- [{e.id}](#{_anchor(e.id)}): {_escape(e.statement)}. {_escape(e.source)}." for e in entries]
+    return (
+        "## What is not known\n\nThe form of these statements is right; their exponents or constants are recalled and "
+        "not confirmed against the papers' text. Every verdict marked [R] rests on one. The bounds stand in one place, "
+        "`ntk_localsgd/bounds/`; the recalled numbers outside of it are listed in "
+        "`tests/verification/test_recalled.py`.\n\n" + ("\n".join(lines) or "None of the claims above.") + "\n"
+    )
+
+
+def _provenance(shown: Report) -> str:
+    lines = []
+    for header in shown.headers:
+        versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
+        code = f"; commit {header.commit}" if header.commit else ""
+        lines.append(f"- **{header.preset}**: seed {header.seed}; {header.device}{code}; {versions}")
+    return "## Where these numbers come from\n\n" + ("\n".join(lines) or "Nowhere: there are no rows.") + "\n"
+
+
+def _picture(picture: Picture) -> str:
+    return f"\n![{picture.name.replace('_', ' ')}]({picture.link})\n\n*{_escape(picture.caption)}*\n"
+
+
+def _device(row: Evidence) -> str:
+    """CPU, or what its maker calls an accelerator."""
+    return "CPU" if "CPU" in row.device else row.device
+
+
+def _anchor(heading: str) -> str:
+    """The anchor that Markdown viewers make of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _cells(*texts: str) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(_escape(text) for text in texts) + " |"
+
+
+def _escape(text: str) -> str:
+    """Bars would end a Markdown cell, asterisks would emphasise."""
+    return text.replace("|", "\\|").replace("*", "\\*")

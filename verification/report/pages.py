@@ -1,0 +1,190 @@
+"""What a report shows, as plain data: papers, their claims, the rows of each, and figures."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Evidence, Header, Relation, Verdict, read_evidence
+from verification.papers import OTHER, Paper
+from verification.presets import PRESETS
+from verification.registry import CLAIMS, Claim, in_order
+
+__all__ = ["SUMMARY", "Card", "Picture", "Report", "Section", "evidence_of", "gallery", "report", "worst"]
+
+#: What a figure that shows all papers' claims together names as its paper.
+SUMMARY = "summary"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the gallery: where it lies, seen from the report, the paper it belongs to, and its first sentence."""
+
+    name: str
+    paper: str
+    link: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """A claim with its rows."""
+
+    id: str
+    claim: Claim | None
+    rows: tuple[Evidence, ...]
+
+    @property
+    def statement(self) -> str:
+        """premise ⇒ conclusion; empty if no claim of today has this id."""
+        return self.claim.statement if self.claim else ""
+
+    @property
+    def letter(self) -> str:
+        """How certain the statement itself is."""
+        return self.claim.letter if self.claim else ""
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many rows have each verdict."""
+        return Counter(row.verdict for row in self.rows)
+
+    @property
+    def broken(self) -> int:
+        """How many controls broke."""
+        return sum(row.control.broke for row in self.rows)
+
+    @property
+    def again(self) -> list[str]:
+        """The commands that measure the rows once more: one a preset and seed."""
+        scripts = f" --scripts {shlex.quote(_from_here(self.claim.file.parent))}" if self._users else ""
+        flags = {
+            f" --preset {row.preset}" * (row.preset != "quick") + f" --seed {row.seed}" * bool(row.seed): None
+            for row in self.rows
+        }
+        return [f"python -m verification run {self.id}{flag}{scripts}" for flag in flags]
+
+    @property
+    def _users(self) -> bool:
+        return self.claim is not None and self.claim.is_users
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A paper with its claims and figures."""
+
+    paper: Paper
+    cards: tuple[Card, ...]
+    pictures: tuple[Picture, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything that is shown."""
+
+    sections: tuple[Section, ...]
+    headers: tuple[Header, ...]
+    pictures: tuple[Picture, ...]
+    crashed: Mapping[str, str]
+
+    @property
+    def cards(self) -> list[Card]:
+        """All claims."""
+        return [card for section in self.sections for card in section.cards]
+
+    @property
+    def rows(self) -> list[Evidence]:
+        """All rows."""
+        return [row for card in self.cards for row in card.rows]
+
+
+def report(
+    files: Sequence[tuple[Header, Sequence[Evidence]]],
+    *,
+    crashed: Mapping[str, str] | None = None,
+    images: Sequence[Picture] = (),
+) -> Report:
+    """Arrange rows by paper and claim.
+
+    Parameters
+    ----------
+    files
+        Header and rows of every run.
+    crashed
+        Claims whose judge failed, with the reason.
+    images
+        Figures (`gallery`). The gallery is drawn from the committed evidence's runs, not from those of a report that
+        has just been made, which shows none.
+    """
+    groups: dict[str, list[Evidence]] = {entry.id: [] for entry in in_order()}
+    for _, rows in files:
+        for row in rows:
+            groups.setdefault(row.claim, []).append(row)
+    cards = [Card(name, CLAIMS.get(name), tuple(rows)) for name, rows in groups.items() if rows]
+    sections = []
+    for paper in dict.fromkeys(_section_of(card) for card in cards):
+        own = tuple(card for card in cards if _section_of(card) is paper)
+        sections.append(Section(paper, own, tuple(image for image in images if image.paper == paper.name)))
+    summary = tuple(image for image in images if image.paper == SUMMARY)
+    return Report(tuple(sections), tuple(header for header, _ in files), summary, crashed or {})
+
+
+def _section_of(card: Card) -> Paper:
+    return OTHER if card.claim is None else card.claim.paper
+
+
+def evidence_of(folder: pathlib.Path) -> list[tuple[Header, list[Evidence]]]:
+    """Header and rows of every ``*.json`` file in a folder, in the order of the presets.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none, or one that is no evidence.
+    """
+    files = [read_evidence(path) for path in sorted(folder.glob("*.json"))]
+    if not any(rows for _, rows in files):
+        raise InputError(f"evidence folder {folder} holds no evidence: python -m verification run makes it.")
+    order = {name: place for place, name in enumerate(("quick", *PRESETS))}
+    return sorted(files, key=lambda file: order.get(file[0].preset, len(order)))
+
+
+def gallery(folder: pathlib.Path, beside: pathlib.Path) -> list[Picture]:
+    """Figures of a folder, linked relative to the folder of the report.
+
+    ``index.json`` says which paper each belongs to; its caption is the ``.md`` file beside the picture.
+    """
+    index = folder / "index.json"
+    if not index.exists():
+        return []
+    pictures = []
+    for name, paper in json.loads(index.read_text(encoding="utf-8")).items():
+        picture, caption = folder / f"{name}.png", folder / f"{name}.md"
+        if picture.exists() and caption.exists():
+            link = pathlib.Path(os.path.relpath(picture.resolve(), beside.resolve())).as_posix()
+            first, _, _ = caption.read_text(encoding="utf-8").strip().partition(". ")
+            pictures.append(Picture(name, paper, link, first.rstrip(".") + "."))
+    return pictures
+
+
+def worst(rows: Sequence[Evidence]) -> dict[Relation, float]:
+    """By relation, the tightness nearest to failure: the largest for ≤, the smallest for ≥, else farthest from 1."""
+    nearest: dict[Relation, Callable[[list[float]], float]] = {"≤": max, "≥": min, "=": _farthest, "within": _farthest}
+    values: dict[Relation, list[float]] = {}
+    for row in rows:
+        if row.tightness is not None:
+            values.setdefault(row.relation, []).append(row.tightness)
+    return {relation: nearest[relation](found) for relation, found in values.items()}
+
+
+def _farthest(values: list[float]) -> float:
+    return max(values, key=lambda value: abs(value - 1))
+
+
+def _from_here(folder: pathlib.Path) -> str:
+    """A folder, relative if it lies below this one."""
+    here = pathlib.Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
