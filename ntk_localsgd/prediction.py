@@ -4,6 +4,7 @@ With Θ fixed, P_c = I − ηΘ_cc and M_c = η Σ_{k<τ} P_c^k, a round maps r 
 function takes the Gram matrix of a network at its weights or the infinite one.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +12,29 @@ import scipy.linalg
 from jaxtyping import Float
 from numpy import ndarray
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import LocalSGD
 
 __all__ = [
-    "Contraction", "contraction", "local_gd", "local_sgd_mean", "local_sgd_second_moment", "round_operator",
+    "Contraction",
+    "Laziness",
+    "accumulated",
+    "contraction",
+    "laziness",
+    "local_gd",
+    "local_sgd_mean",
+    "local_sgd_second_moment",
+    "round_operator",
     "round_weights",
-]  # fmt: skip
+]
+
+# Residuals up to here have squares, and sums of squares, within float64.
+_LARGEST = 1e140
+
+# Numbers that the residuals of all rounds may take: 8 GiB.
+_MOST = 2**30
 
 
 class Contraction(NamedTuple):
@@ -31,6 +47,18 @@ class Contraction(NamedTuple):
     norm: float
     operator_norm: float
     asymptotic_rate: float
+
+
+class Laziness(NamedTuple):
+    """How far a run leaves its start in the kernel regime; where that is much, the kernel regime is not plausible.
+
+    ``movement`` is the largest ‖W(t) − W(0)‖_F, ``neuron_movement`` bounds max_r ‖w_r(t) − w_r(0)‖, ``flips`` the
+    expected share of activation patterns that change; all at round ends, to leading order in m^{-1/2}.
+    """
+
+    movement: float
+    neuron_movement: float
+    flips: float
 
 
 def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1 n"]:
@@ -79,11 +107,15 @@ def contraction(gram: Any, clients: Clients, config: LocalSGD) -> Contraction:
     ``docs/theory.md`` §4, [D].
     """
     theta, parts = _symmetric(gram, clients), clients.indices
-    operator = round_operator(theta, clients, config)
-    two_norm = float(np.sqrt(max(scipy.linalg.eigvalsh(operator.T @ operator)[-1], 0)))
     spectra = [scipy.linalg.eigh(theta[np.ix_(s, s)]) for s in parts]
     steps = _mean_steps(clients, config)
     weights = [accumulated(values, eta, config.local_steps) for (values, _), eta in zip(spectra, steps, strict=True)]
+    if max(np.abs(w).max() for w in weights) > _LARGEST:  # local steps that diverge beyond every number
+        return Contraction(np.inf, np.inf, np.inf)
+    operator = round_operator(theta, clients, config)
+    size = np.abs(operator).max()  # squares of what diverges may overflow
+    scaled = operator / size
+    two_norm = float(size * np.sqrt(max(scipy.linalg.eigvalsh(scaled.T @ scaled)[-1], 0)))
     if min(w.min() for w in weights) <= 0:  # η ≥ 2/λ_max(Θ_cc) and τ even: local steps diverge, M defines no norm
         return Contraction(np.inf, two_norm, float(np.abs(scipy.linalg.eigvals(operator)).max()))
     roots = np.zeros_like(theta)
@@ -103,7 +135,13 @@ def round_weights(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarra
     weights = np.zeros_like(theta)
     for part, eta in zip(clients.indices, _mean_steps(clients, config), strict=True):
         values, vectors = scipy.linalg.eigh(theta[np.ix_(part, part)])
-        weights[np.ix_(part, part)] = vectors * accumulated(values, float(eta), config.local_steps) @ vectors.T
+        block = accumulated(values, float(eta), config.local_steps)
+        if np.abs(block).max() > _LARGEST:
+            raise InputError(
+                f"step_size is {config.step_size:g}, with which {config.local_steps} local steps leave float64's range:"
+                f" needs to be below 2/λ_max of every client, {2 / values[-1]:.3g} here."
+            )
+        weights[np.ix_(part, part)] = vectors * block @ vectors.T
     return weights
 
 
@@ -130,12 +168,19 @@ def local_sgd_mean(gram: Any, clients: Clients, residual: Any, config: LocalSGD)
     """Expected residuals E r(t) of minibatch Local SGD with fixed Θ, exactly.
 
     A batch of b out of n_c samples is met with E[P_B] = (b/n_c)·I, independently of all before: client c behaves on
-    average as with the step size η·b/n_c. Arguments as in `local_sgd_second_moment`.
+    average as with the step size η·b/n_c. Arguments as in `local_sgd_second_moment`. Infinite once it has diverged.
     """
-    residuals = np.tile(_vector(residual, clients), (config.num_rounds + 1, 1))
-    operator = round_operator(gram, clients, config)
+    start, operator = _vector(residual, clients), round_operator(gram, clients, config)
+    if (config.num_rounds + 1) * len(start) > _MOST:
+        needs = f"needs to be below {_MOST // len(start):,} for {len(start)} samples"
+        raise InputError(f"num_rounds is {config.num_rounds:,}, {needs}: residuals of all rounds are kept.")
+    residuals = np.full((int(config.num_rounds) + 1, len(start)), np.inf)
+    residuals[0] = start
     for t in range(config.num_rounds):
         residuals[t + 1] = operator @ residuals[t]
+        if not np.abs(residuals[t + 1]).max() <= _LARGEST:  # diverged: infinite from here on
+            residuals[t + 1] = np.inf
+            break
     return residuals
 
 
@@ -175,23 +220,68 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
     scale = config.server_step_size / clients.num_clients
     mean_round = np.eye(len(theta)) - scale * theta @ means
     moment, spread = np.outer(start, start), np.empty_like(theta)
-    norms = [float(np.trace(moment))]
-    for _ in range(config.num_rounds):
-        # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
-        # accumulated weights with themselves have the second moment Q_c instead, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
-        for s in blocks:
-            local = _local_second_moment(theta[s, s], moment[s, s], config)
-            spread[:, s] = theta[:, s] @ (scale**2 * (local - means[s, s] @ moment[s, s] @ means[s, s]))
-        moment = mean_round @ moment @ mean_round.T + spread @ theta
-        moment = (moment + moment.T) / 2
-        norms.append(float(np.trace(moment)))
-    return np.array(norms)
+    norms = np.full(int(config.num_rounds) + 1, np.inf)
+    norms[0] = np.trace(moment)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(config.num_rounds):
+            # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
+            # accumulated weights with themselves have the second moment Q_c, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
+            for s in blocks:
+                local = _local_second_moment(theta[s, s], moment[s, s], config)
+                spread[:, s] = theta[:, s] @ (scale**2 * (local - means[s, s] @ moment[s, s] @ means[s, s]))
+            moment = mean_round @ moment @ mean_round.T + spread @ theta
+            moment = (moment + moment.T) / 2
+            if not np.trace(moment) <= _LARGEST**2:  # diverged: infinite from here on
+                break
+            norms[t + 1] = np.trace(moment)
+    return norms
+
+
+def laziness(gram: Any, clients: Clients, residual: Any, config: LocalSGD, *, width: int) -> Laziness:
+    """Movement and pattern changes that the kernel regime itself predicts for a two-layer network of ``width`` neurons.
+
+    With a(t) = (η_g/K) Σ_{s<t} M r(s), ‖W(t) − W(0)‖_F² = aᵀΘa; a neuron moves by at most 2 λ_max(Θ)^{1/2} ‖a‖/√m, and
+    E flips ≤ ½ erf(δ/√2), δ² = (aᵀΘa/m) min(1, 4 λ_max(Θ)/n). Rows of unit norm and weights N(0, I) are assumed;
+    with minibatches it is about the mean run.
+
+    Parameters
+    ----------
+    gram, clients, residual, config
+        As in `local_sgd_mean`.
+    width
+        m.
+
+    Returns
+    -------
+    Laziness
+
+    Raises
+    ------
+    InputError
+        As `local_sgd_mean`, and for a width below 1.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, [D].
+    """
+    if not width >= 1:
+        raise InputError(f"width is {width}, needs to be at least 1.")
+    theta, path = _symmetric(gram, clients), local_sgd_mean(gram, clients, residual, config)
+    if not np.isfinite(path).all():
+        return Laziness(np.inf, np.inf, 0.5)
+    weights = round_weights(theta, clients, config)
+    gained = config.server_step_size / clients.num_clients * np.cumsum(path[:-1], axis=0) @ weights
+    squared = float(np.einsum("ti,ti->t", gained @ theta, gained).max(initial=0))
+    largest = float(scipy.linalg.eigvalsh(theta)[-1])
+    norm = float(np.linalg.norm(gained, axis=1).max(initial=0))
+    shift = math.sqrt(squared / width * min(1, 4 * largest / len(theta)))
+    return Laziness(math.sqrt(squared), 2 * math.sqrt(largest / width) * norm, math.erf(shift / math.sqrt(2)) / 2)
 
 
 def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps: int) -> Float[ndarray, " n"]:
     """η Σ_{k<τ} (1 − ηλ)^k for every eigenvalue λ, without cancellation at small λ and without dividing by it."""
     x = step_size * eigenvalues
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # Below 1, (1 − (1 − x)^τ)/x through logarithms; from 1 on nothing cancels in the same quotient.
         small = -np.expm1(local_steps * np.log1p(-np.where(x < 1, x, 0))) / np.where(x == 0, 1, x)
         large = (1 - (1 - x) ** local_steps) / np.where(x == 0, 1, x)
@@ -217,23 +307,25 @@ def _local_second_moment(
 
 
 def _symmetric(gram: Any, clients: Clients) -> Float[ndarray, "n n"]:
-    theta = np.asarray(gram, np.float64)
-    if theta.shape != (clients.num_samples, clients.num_samples):
-        raise InputError(f"gram has shape {theta.shape}, but the clients hold {clients.num_samples} samples.")
-    if not np.isfinite(theta).all():
-        raise InputError(f"gram holds {int((~np.isfinite(theta)).sum())} non-finite entries, needs to be finite.")
-    if not np.allclose(theta, theta.T, rtol=0, atol=1e-4 * np.abs(theta).max()):
-        raise InputError(f"gram differs from its transpose by {np.abs(theta - theta.T).max():.3g}.")
+    theta, n = real_array("gram", gram, ndim=2), clients.num_samples
+    if theta.shape != (n, n):
+        raise InputError(f"gram has shape {theta.shape}, but the clients hold {n} samples.")
+    if np.abs(theta).max() > _LARGEST:
+        raise InputError(f"gram holds {np.abs(theta).max():.3g}, needs to be at most {_LARGEST:g}.")
+    gap = np.abs(theta - theta.T).max()
+    if gap > 1e-4 * np.abs(theta).max():
+        raise InputError(f"gram differs from its transpose by {gap:.3g}, needs to be symmetric.")
     return (theta + theta.T) / 2
 
 
 def _vector(residual: Any, clients: Clients) -> Float[ndarray, " n"]:
-    vector = np.asarray(residual, np.float64)
-    if vector.shape != (clients.num_samples,):
+    vector = real_array("residual", residual, ndim=(1, 2))
+    if vector.shape not in ((clients.num_samples,), (clients.num_samples, 1)):
         raise InputError(f"residual has shape {vector.shape}, needs one number for each of {clients.num_samples}.")
-    if not np.isfinite(vector).all():
-        raise InputError(f"residual holds {int((~np.isfinite(vector)).sum())} non-finite values, needs to be finite.")
-    return vector
+    if np.abs(vector).max() > _LARGEST:
+        raise InputError(f"residual holds {np.abs(vector).max():.3g}, needs to be at most {_LARGEST:g}: use smaller "
+                         f"targets.")  # fmt: skip
+    return vector.ravel()
 
 
 def _mean_steps(clients: Clients, config: LocalSGD) -> Float[ndarray, " K"]:

@@ -239,6 +239,27 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/prediction.py",
+        "np.abs(1 - config.server_step_size / clients.num_clients * eigenvalues[[0, -1]])",
+        "np.abs(1 - eigenvalues[[0, -1]] / clients.num_clients)",
+        "the contraction's rate without the server step",
+        (f"{_PREDICTED}::test_a_planted_direction_needs_the_server_step_in_the_rate",),
+    ),
+    Mutation(
+        "ntk_localsgd/prediction.py",
+        "math.sqrt(squared / width * min(1",
+        "math.sqrt(squared / width**2 * min(1",
+        "flips ∝ 1/m",
+        (f"{_PREDICTED}::test_laziness_is_the_movement_of_wide_networks_and_bounds_their_flips",),
+    ),
+    Mutation(
+        "ntk_localsgd/prediction.py",
+        "2 * math.sqrt(largest / width) * norm",
+        "math.sqrt(largest) / width * norm",
+        "a neuron's movement ∝ 1/m",
+        (f"{_PREDICTED}::test_laziness_falls_with_the_width_and_says_when_a_run_diverges",),
+    ),
+    Mutation(
+        "ntk_localsgd/prediction.py",
         "vectors * np.sqrt(weight) @ vectors.T",
         "vectors * weight @ vectors.T",
         "M for M^(1/2) in the norm",
