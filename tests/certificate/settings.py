@@ -1,4 +1,4 @@
-"""What certificates are computed from, for a case of `verification.certified_cases`."""
+"""What certificates are computed from, for a case of `verification.jobs.certified_cases`."""
 
 import numpy as np
 

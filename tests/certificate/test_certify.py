@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from verification.certificate_traps import TRAPS
 from verification.certificates import Tally, certify
-from verification.certified_cases import random_case, split_case
-from verification.reference_run import follow
+from verification.jobs.certified_cases import random_case, split_case
+from verification.jobs.reference import follow
 
 from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from verification.certified_cases import split_case
-from verification.reference_run import follow
+from verification.jobs.certified_cases import split_case
+from verification.jobs.reference import follow
 
 from ntk_localsgd.certificate.path import _certify, _Path, _segment_ends
 from tests.certificate.settings import parts_of

@@ -100,11 +100,11 @@ MUTATIONS = (
         (_CERTIFICATES,),
     ),
     Mutation(
-        f"{_DIR}/reference_run.py",
+        f"{_DIR}/jobs/reference.py",
         "weights = weights + total / case.clients.num_clients",
         "weights = weights + total",
         "the certificate's reference run: Σ_c for the mean",
-        (f"{_TESTS}/test_reference_run.py",),
+        (f"{_TESTS}/jobs/test_reference.py",),
     ),
     Mutation(
         f"{_DIR}/key_property.py",
