@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 from verification.certificate_traps import TRAPS
-from verification.certificates import Tally, certify
-from verification.jobs.certified_cases import random_case, split_case
-from verification.jobs.reference import follow
 
 from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
+from verification.jobs.certificates import Tally, certify
+from verification.jobs.certified_cases import random_case, split_case
+from verification.jobs.reference import follow
 
 
 def _setting(n=4, input_dim=16, width=4000, seed=3):

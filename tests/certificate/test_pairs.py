@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from verification.jobs.certified_cases import split_case
-from verification.jobs.reference import follow
 
 from ntk_localsgd.certificate.flow import flow, predict
 from ntk_localsgd.certificate.pairs import PairBounds, Reach
 from tests.certificate.settings import parts_of
+from verification.jobs.certified_cases import split_case
+from verification.jobs.reference import follow
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from verification.jobs.certified_cases import split_case
-from verification.jobs.reference import follow
 
 from ntk_localsgd.certificate.path import _certify, _Path, _segment_ends
 from tests.certificate.settings import parts_of
+from verification.jobs.certified_cases import split_case
+from verification.jobs.reference import follow
 
 
 @pytest.mark.parametrize("seed", range(3))

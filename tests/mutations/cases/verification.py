@@ -3,7 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _DIR, _TESTS = "verification", "tests/verification"
-_SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/test_certificates.py"
+_SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/jobs/test_certificates.py"
 _DEEP, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_worst_in_ball.py"
 _PREDICTION, _THRESHOLDS = f"{_TESTS}/test_prediction.py", f"{_TESTS}/test_thresholds.py"
 
@@ -86,14 +86,14 @@ MUTATIONS = (
         (f"{_BALL}::test_neurons_uncertain_on_either_sample_are_counted_once",),
     ),
     Mutation(
-        f"{_DIR}/certificates.py",
+        f"{_DIR}/jobs/certificates.py",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING)",
         "a sign outside the named pairs is forgiven",
         (_CERTIFICATES,),
     ),
     Mutation(
-        f"{_DIR}/certificates.py",
+        f"{_DIR}/jobs/certificates.py",
         "self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)",
         "self.failed += bool(broken.all() or movement > 1 + _ROUNDING or astray)",
         "a rate fails only if every round breaks it",
