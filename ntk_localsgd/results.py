@@ -5,6 +5,7 @@ never read as if today's code had made it.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -77,8 +78,13 @@ def load_or_compute(
 
 def path_for(config: Any, folder: str | pathlib.Path, *, code: str | None = None) -> pathlib.Path:
     """File of a configuration: the first 16 hexadecimal digits of the SHA-256 of all that decides the result."""
-    identity = [config, code or code_fingerprint(_LIBRARY), versions(), device_name()]
+    identity = [config, code or _library_code(), versions(), device_name()]
     return pathlib.Path(folder) / f"{hashlib.sha256(_canonical(identity).encode()).hexdigest()[:16]}.nc"
+
+
+@functools.cache
+def _library_code() -> str:
+    return code_fingerprint(_LIBRARY)
 
 
 def load(path: pathlib.Path) -> xr.Dataset | None:
@@ -86,7 +92,7 @@ def load(path: pathlib.Path) -> xr.Dataset | None:
     try:
         with xr.open_dataset(path, engine="h5netcdf") as opened:
             return _restored(opened.load())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         aside = path.with_name(path.name + ".damaged")

@@ -27,12 +27,13 @@ class Store:
     """Results of jobs in a folder.
 
     A file's name changes with anything that the job's module imports, directly or through others, with versions and
-    with the device; with nothing else. Jobs of scripts outside the project are always computed anew: what they read
-    besides their imports is not known.
+    with the device; with nothing else. Jobs from outside the packages of ``home``, a user's scripts, are always
+    computed anew: what they read besides their imports is not known. With ``fresh`` all are.
     """
 
     folder: pathlib.Path
     fresh: bool = False
+    home: tuple[str, ...] = ("verification", "figures")
 
     def path(self, job: Job) -> pathlib.Path:
         """Where the result of a job is, or would be, stored."""
@@ -48,7 +49,7 @@ class Store:
         return results.load_or_compute(job, job.compute, self.folder, code=code, fresh=self._anew(job))
 
     def _anew(self, job: Job) -> bool:
-        return self.fresh or not type(job).__module__.startswith(("verification.", "figures."))
+        return self.fresh or type(job).__module__.partition(".")[0] not in self.home
 
 
 @functools.cache

@@ -1,0 +1,87 @@
+"""The report's data: rows by paper and claim, the worst of each, commands that repeat them, files that are read."""
+
+import json
+
+import pytest
+
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Header, write_evidence
+from tests.verification.rows import row
+from verification import papers, registry
+from verification.report import pages
+
+QUICK, GPU = Header("quick", 0, "x86_64 CPU, 2 cores", "abc", {}), Header("full", 3, "a GPU", "", {"jax": "0"})
+
+
+@pytest.fixture(autouse=True)
+def _discovered():
+    registry.discover()
+
+
+@pytest.mark.parametrize(
+    ("relation", "values", "shown"),
+    [("≤", (0.2, 0.9), 0.9), ("≥", (1.5, 7.0), 1.5), ("within", (0.7, 1.1), 0.7), ("=", (1.0, 1.2), 1.2)],
+)
+def test_worst_tightness_is_the_one_nearest_to_failure(relation, values, shown):
+    rows = [row(relation=relation, measured=value, holds=None) for value in values]
+    assert pages.worst(rows) == {relation: shown}
+
+
+def test_worst_tightness_is_shown_for_each_relation_and_needs_a_quotient():
+    rows = [row(measured=0.4), row(relation="≥", measured=3.0), row(measured=0.6)]
+    assert pages.worst(rows) == {"≤": 0.6, "≥": 3.0}
+    assert pages.worst([row(measured=2.0, bound=0.0, holds=None)]) == {}
+
+
+def test_rows_of_several_runs_meet_in_their_claim_with_a_command_each():
+    files = [(QUICK, [row("K2"), row("C8")]), (GPU, [row("K2", preset="full", seed=3)])]
+    shown = pages.report(files)
+    assert [section.paper for section in shown.sections] == [papers.DU, papers.OWN]
+    (card,) = shown.sections[0].cards
+    assert (card.id, len(card.rows), card.broken) == ("K2", 2, 2)
+    assert card.again == ["python -m verification run K2", "python -m verification run K2 --preset full --seed 3"]
+
+
+def test_a_claim_of_one_s_own_comes_last_with_its_folder(monkeypatch):
+    def judge(context, results):
+        return ()
+
+    judge.__module__ = f"{registry.SCRIPTS}.norms"
+    entry = registry.Claim("K1-mine", "x", "P", "me", papers.OTHER, registry.no_jobs, judge)
+    monkeypatch.setitem(registry.CLAIMS, "K1-mine", entry)
+    shown = pages.report([(QUICK, [row("K1-mine"), row("C8")])])
+    assert [section.paper for section in shown.sections] == [papers.OWN, papers.OTHER]
+    assert shown.cards[-1].again == ["python -m verification run K1-mine --scripts tests/verification/report"]
+
+
+def test_rows_of_a_claim_that_is_no_more_are_shown_all_the_same():
+    shown = pages.report([(QUICK, [row("Z1")])])
+    assert (shown.sections[0].paper, shown.cards[0].letter) == (papers.OTHER, "")
+
+
+def test_evidence_is_read_in_the_order_of_presets_whatever_the_files_are_called(tmp_path):
+    for name, header in (("a", GPU), ("b", QUICK)):
+        write_evidence(tmp_path / f"{name}.json", header, [row()])
+    assert [header.preset for header, _ in pages.evidence_of(tmp_path)] == ["quick", "full"]
+
+
+@pytest.mark.parametrize("text", ["[{broken", '{"header": {}}'])
+def test_a_broken_or_empty_folder_gets_one_sentence(tmp_path, text):
+    with pytest.raises(InputError, match="no evidence"):
+        pages.evidence_of(tmp_path)
+    (tmp_path / "quick.json").write_text(text)
+    with pytest.raises(InputError, match=r"quick\.json"):
+        pages.evidence_of(tmp_path)
+
+
+def test_a_gallery_links_from_the_report_s_folder(tmp_path):
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    (folder / "lazy.png").write_bytes(b"")
+    (folder / "lazy.md").write_text("Movement falls like m^(−0.5). And more.\n")
+    (folder / "index.json").write_text(json.dumps({"lazy": "du2019", "absent": "du2019"}))
+    (picture,) = pages.gallery(folder, tmp_path / "elsewhere")
+    assert picture == pages.Picture("lazy", "du2019", "../gallery/lazy.png", "Movement falls like m^(−0.5).")
+    assert pages.gallery(tmp_path, tmp_path) == []
+    shown = pages.report([(QUICK, [row()])], images=[picture])
+    assert shown.sections[0].pictures == (picture,)

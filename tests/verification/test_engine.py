@@ -1,0 +1,90 @@
+"""Jobs: each computed once, stored under a name that changes with their code, errors kept apart."""
+
+import dataclasses
+import pickle
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ntk_localsgd.errors import InputError
+from tests.verification.rows import COMPUTED, Doubled
+from verification.engine import compute
+from verification.jobs.training import Training
+from verification.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_computed():
+    COMPUTED.clear()
+
+
+def test_each_job_is_computed_once_and_then_read(tmp_path):
+    jobs = [Doubled(1.0), Doubled(2.0), Doubled(1.0)]
+    for _ in range(2):
+        results = compute(jobs, Store(tmp_path, home=("tests",)))
+        assert [float(results[job].twice) for job in jobs] == [2.0, 4.0, 2.0]
+    assert sorted(COMPUTED) == [1.0, 2.0]
+    compute(jobs, Store(tmp_path, fresh=True, home=("tests",)))
+    assert sorted(COMPUTED) == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_jobs_of_scripts_outside_the_project_are_always_computed(tmp_path):
+    for _ in range(2):
+        assert not Store(tmp_path).has(Doubled(1.0))
+        compute([Doubled(1.0)], Store(tmp_path))
+    assert COMPUTED == [1.0, 1.0]
+
+
+def test_a_job_that_fails_raises_where_it_is_read_and_the_others_go_on(tmp_path, capsys):
+    results = compute([Doubled(-1.0), Doubled(3.0)], Store(tmp_path))
+    assert float(results[Doubled(3.0)].twice) == 6.0
+    with pytest.raises(ValueError, match="negative"):
+        results[Doubled(-1.0)]
+    assert "a negative value" in capsys.readouterr().err
+    with pytest.raises(InputError, match="was not computed"):
+        results.only([Doubled(-1.0)])[Doubled(3.0)]
+
+
+def test_any_executor_will_do(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert float(compute([Doubled(2.0)], Store(tmp_path), executor=pool)[Doubled(2.0)].twice) == 4.0
+
+
+def test_jobs_are_plain_values_that_pickle():
+    from verification.data import Source
+
+    job = Training(Source("digits", 8, 0), 2, 16, 0.1, 2, 3, seeds=(1, 2))
+    assert pickle.loads(pickle.dumps(job)) == job
+    assert hash(job) == hash(dataclasses.replace(job))
+
+
+_PATH = (
+    "import sys; from verification.data import Source; from verification.jobs.training import Training;"
+    "from verification.store import Store; import pathlib;"
+    "print(Store(pathlib.Path('runs')).path(Training(Source('sphere', 4, 0), 2, 8, 0.1, 1, 1, (0,))))"
+)
+
+
+@pytest.mark.slow
+def test_a_constant_changed_in_what_a_job_imports_renames_its_file_and_a_change_elsewhere_does_not(tmp_path):
+    for package in ("ntk_localsgd", "verification"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "evidence"))
+
+    def path():
+        return subprocess.run(
+            [sys.executable, "-c", _PATH], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    before = path()
+    judging = tmp_path / "verification" / "judging.py"
+    judging.write_text(judging.read_text().replace("DELTA = 0.05", "DELTA = 0.01"))
+    assert path() == before
+    data = tmp_path / "verification" / "data.py"
+    data.write_text(data.read_text().replace("_PAIRS = 0.2", "_PAIRS = 0.3"))
+    assert path() != before
