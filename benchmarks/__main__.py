@@ -14,7 +14,7 @@ from benchmarks.environments import FOLDER, NotInstalledError, python_of
 from benchmarks.growth import grown, series
 from benchmarks.measure import measure
 from benchmarks.works import works
-from ntk_localsgd.command_line import execute
+from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
 
 

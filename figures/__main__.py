@@ -26,7 +26,7 @@ from figures import (
     tightness,
     verdicts,
 )
-from ntk_localsgd.command_line import execute
+from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
 from verification.claims import load_families, select
 from verification.context import PRESETS, Context

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ntk_localsgd.command_line import execute
+from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
 from verification import checking, registry
 from verification.context import Context

@@ -5,7 +5,7 @@ All recalled [R]: constants hidden in O(·) and Ω(·) are set to 1, so that onl
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = [
     "lemma_forward_perturbation", "lemma_hidden_norms", "lemma_pattern_perturbation", "theorem_gradient_lower",
@@ -15,6 +15,7 @@ __all__ = [
 _SOURCE = "Allen-Zhu, Li and Song 2019"
 
 
+@theorem
 def lemma_hidden_norms() -> Bound:
     """D1 [R]: with probability ≥ 1 − δ, |‖h_{i,l}‖ − 1| ≤ O(√(L log(nL/δ)/m)), from 1 − O(nL) exp(−Ω(mε²/L))."""
     n, m, depth, delta = symbols("n m L delta")
@@ -23,24 +24,28 @@ def lemma_hidden_norms() -> Bound:
     )
 
 
+@theorem
 def theorem_gradient_upper() -> Bound:
     """D2 [R], upper: ‖∇F‖_F² ≤ O(L n m/o) F for the sum loss F."""
     n, m, depth, o, loss = symbols("n m L o loss")
     return Bound("D2-upper", "R", f"{_SOURCE}, Theorem 3", "‖∇F‖_F²", "<=", depth * n * m / o * loss)
 
 
+@theorem
 def theorem_gradient_lower() -> Bound:
     """D2 [R], lower: ‖∇F‖_F² ≥ Ω(mφ/(o n²)) F for the sum loss F."""
     n, m, o, phi, loss = symbols("n m o phi loss")
     return Bound("D2-lower", "R", f"{_SOURCE}, Theorem 3", "‖∇F‖_F²", ">=", m * phi / (o * n**2) * loss)
 
 
+@theorem
 def lemma_pattern_perturbation() -> Bound:
     """D3 [R]: ‖W_l − W_l(0)‖₂ ≤ ω ⇒ at most O(m L ω^{2/3}) patterns flip per sample and layer."""
     m, depth, omega = symbols("m L omega")
     return Bound("D3", "R", f"{_SOURCE}, Lemma 8.2", "‖D' − D‖_0", "<=", m * depth * omega ** sp.Rational(2, 3))
 
 
+@theorem
 def lemma_forward_perturbation() -> Bound:
     """D4 [R]: ‖h'_l − h_l‖ ≤ O(ω L^{5/2} √log m)."""
     m, depth, omega = symbols("m L omega")
@@ -48,6 +53,7 @@ def lemma_forward_perturbation() -> Bound:
     return Bound("D4", "R", f"{_SOURCE}, Lemma 8.2", "‖h'_l − h_l‖", "<=", bound)
 
 
+@theorem
 def theorem_semi_smoothness() -> Bound:
     """D6 [R]: F(W + W') − F(W) − ⟨∇F, W'⟩ ≤ √(nF) O(ω^{1/3} L² √(m log m)/√o) ‖W'‖₂ + O(n L² m/o) ‖W'‖₂²."""
     n, m, depth, o, omega, loss, distance = symbols("n m L o omega loss distance")

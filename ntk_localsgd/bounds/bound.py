@@ -1,42 +1,76 @@
 """A theorem's inequality as data: evaluate it at numbers, solve it for a width or a step size, print it."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import mpmath
 import sympy as sp
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["SYMBOLS", "Bound", "symbols"]
+__all__ = ["BOUNDS", "SYMBOLS", "Bound", "MissingNumber", "Symbol", "symbols", "theorem"]
 
-#: Every symbol of the bounds: what it stands for. All are positive.
-SYMBOLS: dict[str, str] = {
-    "n": "number of samples",
-    "m": "width",
-    "eta": "step size η",
-    "tau": "local steps τ",
-    "k": "local or gradient step",
-    "delta": "failure probability δ",
-    "lambda0": "λ0 = λ_min(H^∞)",
-    "C": "largest |y_i|",
-    "R": "radius: max_r ‖w_r − w_r(0)‖, or a threshold of |w·x|",
-    "phi": "separation φ (K3: two-sided, φ±)",
-    "spectral": "‖X‖₂ of all rows",
-    "chi": "χ_c = ‖X_c‖₂ of a client's rows",
-    "residual": "‖y − f‖ where the bound starts",
-    "distance": "‖W − W'‖_F",
-    "flips": "p: largest share of neurons that flip on a sample",
-    "L": "number of trained layers",
-    "o": "number of outputs",
-    "K": "number of clients",
-    "omega": "radius ω: max_l ‖W_l − W_l(0)‖₂",
-    "loss": "F, sum of squares over two, where the bound starts",
-    "rounds": "number of rounds",
-    "kappa": "κ = λ_max(H^∞)/λ0",
-    "eta_g": "server step size η_g",
+# Digits kept beyond those that are needed, so that what is evaluated twice is compared without rounding.
+_GUARD = 20
+
+# No width beyond this is looked for; the widest that a theorem asks for at floats has a few thousand digits.
+_WIDEST = 2**40_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Symbol:
+    """A positive number of the theorems: its name in code, what it stands for, its LaTeX, and its type."""
+
+    name: str
+    meaning: str
+    latex: str
+    whole: bool = False
+    may_be_zero: bool = False
+
+
+#: Every symbol of the bounds by name; the command line's options come from here.
+SYMBOLS: dict[str, Symbol] = {
+    symbol.name: symbol
+    for symbol in (
+        Symbol("n", "number of samples", "n", whole=True),
+        Symbol("m", "width", "m", whole=True),
+        Symbol("eta", "step size η", r"\eta"),
+        Symbol("tau", "local steps τ", r"\tau", whole=True),
+        Symbol("k", "local or gradient step", "k", whole=True, may_be_zero=True),
+        Symbol("delta", "failure probability δ", r"\delta"),
+        Symbol("lambda0", "λ0 = λ_min(H^∞)", r"\lambda_0"),
+        Symbol("C", "largest |y_i|", "C", may_be_zero=True),
+        Symbol("R", "radius max_r ‖w_r − w_r(0)‖ of the ball around initialization, or threshold of |w·x|", "R"),
+        Symbol("phi", "separation φ (K3: two-sided, φ±)", r"\varphi"),
+        Symbol("spectral", "‖X‖₂ of all rows", r"\|X\|"),
+        Symbol("chi", "χ_c = ‖X_c‖₂ of a client's rows", r"\chi_c"),
+        Symbol("residual", "‖y − f‖ where the bound starts", r"\|y-f\|", may_be_zero=True),
+        Symbol("distance", "‖W − W'‖_F", r"\|W-W'\|_F", may_be_zero=True),
+        Symbol("flips", "p: largest share of neurons that flip on a sample", "p", may_be_zero=True),
+        Symbol("L", "number of trained layers", "L", whole=True),
+        Symbol("o", "number of outputs", "o", whole=True),
+        Symbol("K", "number of clients", "K", whole=True),
+        Symbol("omega", "radius ω: max_l ‖W_l − W_l(0)‖₂", r"\omega"),
+        Symbol("loss", "F, sum of squares over two, where the bound starts", "F", may_be_zero=True),
+        Symbol("rounds", "number of rounds", r"\mathrm{rounds}", whole=True, may_be_zero=True),
+        Symbol("kappa", "κ = λ_max(H^∞)/λ0", r"\kappa"),
+        Symbol("eta_g", "server step size η_g", r"\eta_g"),
+    )
 }
+
+#: Every theorem's bound by the id of its claim; `theorem` fills it.
+BOUNDS: dict[str, "Bound"] = {}
+
+
+class MissingNumber(InputError):
+    """A bound was asked for a number without those that it needs; ``names`` says which."""
+
+    def __init__(self, claim: str, names: set[str]) -> None:
+        self.claim, self.names = claim, tuple(name for name in SYMBOLS if name in names)
+        super().__init__(f"{claim} needs a number for {', '.join(self.names)}.")
 
 
 def symbols(names: str) -> Any:
@@ -63,7 +97,7 @@ class Bound:
     expression
         The right-hand side.
     width
-        The premise's lower bound on m, if there is one.
+        The premise's lower bound on m, if there is one; of m itself it may hold A·logᵖ m.
     step
         The premise's upper bound on η, if there is one.
     least_samples
@@ -81,14 +115,16 @@ class Bound:
     least_samples: int = 1
 
     def evaluate(self, **numbers: float) -> float:
-        """The right-hand side at numbers, named as in `SYMBOLS`.
+        """The right-hand side at numbers, named as in `SYMBOLS`; infinite beyond what a float holds.
 
         Raises
         ------
+        MissingNumber
+            If a symbol has no number.
         InputError
-            If a symbol has no number, or a number is not positive.
+            If a number is not positive, or the right-hand side is not real there.
         """
-        return self._number(self.expression, numbers)
+        return _as_float(self._number(self.expression, numbers))
 
     def premise_met(self, **numbers: float) -> bool:
         """Whether the premise's conditions on n, m and η hold at numbers.
@@ -100,27 +136,32 @@ class Bound:
         """
         checks = [numbers.get("n", math.inf) >= self.least_samples]
         if self.width is not None:
-            checks.append(self._given("m", numbers) >= self._number(self.width, numbers))
+            checks.append(self._wide_enough(numbers))
         if self.step is not None:
-            checks.append(self._given("eta", numbers) <= self._number(self.step, numbers))
+            self._given("eta", numbers)
+            checks.append(numbers["eta"] <= self.largest_step(**numbers))
         return all(checks)
 
     def smallest_width(self, *, target: float | None = None, **numbers: float) -> int:
         """Smallest width m that the premise allows and, given ``target``, that puts the right-hand side at the target.
+
+        A premise m ≥ A·logᵖ m is solved for m: every width from the returned one on satisfies it. An ``m`` among the
+        numbers is therefore not used.
 
         Raises
         ------
         InputError
             If the bound says nothing about m, or as `evaluate`.
         """
-        m = symbols("m")
-        asked = [self._number(self.width, numbers)] if self.width is not None else []
-        if target is not None and self.expression.has(m):
-            asked.append(max(self._solutions(m, target, numbers)))
+        known = {name: value for name, value in numbers.items() if name != "m"}
+        asked = [self._width_of_premise(known)] if self.width is not None else []
+        if target is not None and self.expression.has(symbols("m")):
+            asked.append(self._width_of_target(target, known))
         if not asked:
-            need = "a target to be solved for" if self.expression.has(m) else "a premise on m, which it has not"
+            reached = self.expression.has(symbols("m"))
+            need = "a target to be solved for" if reached else "a premise on m, which it has not"
             raise InputError(f"{self.claim} cannot be solved for the width, it needs {need}.")
-        return max(1, math.ceil(max(asked)))
+        return max(1, *asked)
 
     def largest_step(self, **numbers: float) -> float:
         """Largest step size η that the premise allows.
@@ -132,11 +173,11 @@ class Bound:
         """
         if self.step is None:
             raise InputError(f"{self.claim} has no condition on the step size.")
-        return self._number(self.step, numbers)
+        return _as_float(self._number(self.step, numbers))
 
     def text(self) -> str:
         """The right-hand side in LaTeX."""
-        return sp.latex(self.expression, symbol_names={symbols(k): v for k, v in _LATEX.items()})
+        return sp.latex(self.expression, symbol_names={symbols(s.name): s.latex for s in SYMBOLS.values()})
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -144,56 +185,114 @@ class Bound:
         parts = [part for part in (self.expression, self.width, self.step) if part is not None]
         return tuple(name for name in SYMBOLS if any(part.has(symbols(name)) for part in parts))
 
-    def _solutions(self, unknown: sp.Symbol, target: float, numbers: Mapping[str, float]) -> list[float]:
-        kept = {name: value for name, value in numbers.items() if name != unknown.name}
-        equation = sp.Eq(self.expression.subs(self._substitution(kept)), target)
-        if missing := equation.free_symbols - {unknown}:
-            raise InputError(f"{self.claim} needs a number for {', '.join(sorted(s.name for s in missing))}.")
-        if not (found := [float(s) for s in sp.solve(equation, unknown) if s.is_real and s > 0]):
-            raise InputError(f"target {target} is reached by no width in {self.claim}.")
-        return found
+    def _width_of_premise(self, numbers: Mapping[str, float]) -> int:
+        """The smallest m from which on m ≥ f(m), f the premise's right-hand side.
 
-    def _number(self, expression: sp.Expr, numbers: Mapping[str, float]) -> float:
-        value = expression.subs(self._substitution(numbers))
-        if value.free_symbols:
-            raise InputError(
-                f"{self.claim} needs a number for {', '.join(sorted(symbol.name for symbol in value.free_symbols))}."
-            )
-        return float(value)
+        log f is concave in log m for f = A·logᵖ m, so that beyond a point where f(m) ≤ m and f(m)/m falls the premise
+        holds; from there on m ← ⌈f(m)⌉ descends, through widths that all satisfy it, to the smallest.
+        """
+        m = 4
+        while not self._wide_enough({**numbers, "m": m}) or self._ceiling({**numbers, "m": 2 * m}) > 2 * max(
+            1, self._ceiling({**numbers, "m": m})
+        ):
+            m = m**2
+        while m > 1:
+            lower = max(1, min(m - 1, self._ceiling({**numbers, "m": m})))
+            if not self._wide_enough({**numbers, "m": lower}):
+                break
+            m = lower
+        return m
 
-    def _given(self, name: str, numbers: Mapping[str, float]) -> float:
+    def _ceiling(self, numbers: Mapping[str, float]) -> int:
+        """⌈f⌉ of the premise's right-hand side, exactly."""
+        assert self.width is not None
+        rough = self._number(self.width, numbers)
+        digits = max(0, mpmath.mag(rough)) // 3 + _GUARD  # a factor of 8 takes less than a digit
+        return int(mpmath.ceil(self._number(self.width, numbers, digits), prec=4 * digits))
+
+    def _wide_enough(self, numbers: Mapping[str, float]) -> bool:
+        self._given("m", numbers)
+        return numbers["m"] >= self._ceiling(numbers)
+
+    def _width_of_target(self, target: float, numbers: Mapping[str, float]) -> int:
+        """The smallest m at which the right-hand side, monotone in m, has come down (or up) to the target."""
+        if not target > 0:
+            raise InputError(f"target is {target}, needs to be positive.")
+
+        def value(m: int) -> mpmath.mpf:
+            return self._number(self.expression, {**numbers, "m": m})
+
+        falls = value(4) <= value(2)
+        lower = 1 if self.expression.has(sp.log(symbols("m"))) else 0  # log m of m = 1 may stand in a denominator
+        upper = lower + 1
+        while (value(upper) > target) if falls else (value(upper) < target):
+            lower, upper = upper, 2 * upper**2
+            if upper > _WIDEST:
+                raise InputError(f"target {target} is reached by no width in {self.claim}.")
+        while upper - lower > 1:
+            middle = (lower + upper) // 2
+            beyond = value(middle) <= target if falls else value(middle) >= target
+            lower, upper = (lower, middle) if beyond else (middle, upper)
+        return upper
+
+    def _number(self, expression: sp.Expr, numbers: Mapping[str, float], digits: int = _GUARD) -> mpmath.mpf:
+        """The expression in floating point of so many digits and any exponent."""
+        known = self._substitution(numbers)
+        if missing := {symbol.name for symbol in expression.free_symbols - known.keys()}:
+            raise MissingNumber(self.claim, missing)
+        with mpmath.workdps(digits):
+            arguments = [mpmath.mpf(known[symbol]) for symbol in _arguments(expression)]
+            try:
+                value = mpmath.mpmathify(_compiled(expression)(*arguments))
+            except ZeroDivisionError as error:
+                raise InputError(f"{self.claim} has no finite value at these numbers.") from error
+        if isinstance(value, mpmath.mpc):
+            raise InputError(f"{self.claim} has no real value at these numbers: a step size among them is too large.")
+        return value
+
+    def _given(self, name: str, numbers: Mapping[str, float]) -> None:
         if name not in numbers:
-            raise InputError(f"{self.claim} needs a number for {name}.")
-        return numbers[name]
+            raise MissingNumber(self.claim, {name})
 
     @staticmethod
     def _substitution(numbers: Mapping[str, float]) -> dict[sp.Symbol, float]:
-        for name, value in numbers.items():
+        known: dict[sp.Symbol, float] = {}
+        for name, given in numbers.items():
             if name not in SYMBOLS:
                 raise InputError(f"{name} is no symbol of the bounds, which are {', '.join(SYMBOLS)}.")
-            if not (value > 0 or (name in _MAY_BE_ZERO and value == 0)):
-                raise InputError(f"{name} is {value}, needs to be positive.")
+            try:
+                value = given if isinstance(given, int) else float(given)  # a width may be beyond what floats hold
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{name} is {given!r}, needs to be a number.") from error
+            if not (0 < value < math.inf or (SYMBOLS[name].may_be_zero and value == 0)):
+                raise InputError(f"{name} is {value}, needs to be positive and finite.")
             if name == "delta" and not value < 1:
                 raise InputError(f"delta is {value}, needs to be below 1: it is a probability of failure.")
-        return {symbols(name): value for name, value in numbers.items()}
+            known[symbols(name)] = value
+        return known
 
 
-_MAY_BE_ZERO = ("C", "k", "distance", "flips", "residual", "loss", "rounds")
+def theorem(statement: Callable[[], Bound]) -> Callable[[], Bound]:
+    """Enter the bound that a function of a paper's module states into `BOUNDS`, under the id of its claim."""
+    bound = statement()
+    if bound.claim in BOUNDS:
+        raise InputError(f"{bound.claim} has two bounds, {BOUNDS[bound.claim].source} and {bound.source}.")
+    BOUNDS[bound.claim] = bound
+    return statement
 
-_LATEX = {
-    "eta": r"\eta",
-    "tau": r"\tau",
-    "delta": r"\delta",
-    "lambda0": r"\lambda_0",
-    "phi": r"\varphi",
-    "spectral": r"\|X\|",
-    "chi": r"\chi_c",
-    "residual": r"\|y-f\|",
-    "distance": r"\|W-W'\|_F",
-    "flips": "p",
-    "omega": r"\omega",
-    "loss": "F",
-    "rounds": r"\mathrm{rounds}",
-    "kappa": r"\kappa",
-    "eta_g": r"\eta_g",
-}
+
+def _arguments(expression: sp.Expr) -> list[sp.Symbol]:
+    return sorted(expression.free_symbols, key=str)
+
+
+@functools.cache
+def _compiled(expression: sp.Expr) -> Callable[..., mpmath.mpf]:
+    """The expression as a function of its symbols, in mpmath's numbers of any exponent and precision."""
+    return sp.lambdify(_arguments(expression), expression, "mpmath")
+
+
+def _as_float(value: mpmath.mpf) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)

@@ -1,12 +1,11 @@
 """Deng, Kamani and Mahdavi, Local SGD optimizes overparameterized neural networks in polynomial time (2022).
 
-All exponents are recalled [R]; constants hidden in O(·) and Ω(·) are set to 1. Widths depend on log m, which is taken
-at the m that is given.
+All exponents are recalled [R]; constants hidden in O(·) and Ω(·) are set to 1.
 """
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = [
     "balanced_width",
@@ -20,6 +19,7 @@ __all__ = [
 _SOURCE = "Deng, Kamani and Mahdavi 2022"
 
 
+@theorem
 def lemma_semi_gradient_lipschitz() -> Bound:
     """S1b [R]: (1/K) Σ_c ‖∇L_c(W_c) − ∇L_c(W̄)‖² ≤ a (1/K) Σ_c ‖W_c − W̄‖² + b L(W̄).
 
@@ -34,6 +34,7 @@ def lemma_semi_gradient_lipschitz() -> Bound:
     )  # fmt: skip
 
 
+@theorem
 def theorem_local_gd() -> Bound:
     """C2 [R]: L(W(T)) ≤ exp(−Ω(R/R_0)) L(W(0)), R_0 = n⁵ log² m/φ², for the mean loss.
 
@@ -48,6 +49,7 @@ def theorem_local_gd() -> Bound:
     )  # fmt: skip
 
 
+@theorem
 def theorem_local_sgd() -> Bound:
     """C3 [R]: L(W(T)) ≤ n log² m exp(−Ω(R/R_0)) L(W(0)), R_0 = n⁷ log² m/φ².
 

@@ -2,13 +2,24 @@
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["corollary_4_1_movement", "lemma_3_2_stability", "stability_radius", "theorem_4_1_convergence"]
 
 _SOURCE = "Du, Zhai, Poczos and Singh 2019"
 
 
+def _width() -> sp.Expr:
+    n, delta, lambda0, c = symbols("n delta lambda0 C")
+    return sp.Integer(4) ** 5 * 16**2 * (c**2 + 1) / (2 * sp.pi) * n**6 / (lambda0**4 * delta**3)
+
+
+def _step() -> sp.Expr:
+    n, lambda0 = symbols("n lambda0")
+    return lambda0 / (8 * n**2)
+
+
+@theorem
 def lemma_3_2_stability() -> Bound:
     """K6b [P]: with probability ≥ 1 − δ, Σ_ij sup_ball |H_ij(W) − H_ij(0)| ≤ 4n²R / (√(2π) δ).
 
@@ -26,6 +37,7 @@ def stability_radius() -> Bound:
     return Bound("K6b", "P", f"{_SOURCE}, Lemma 3.2", "max_r ‖w_r − w_r(0)‖", "<=", radius)
 
 
+@theorem
 def theorem_4_1_convergence() -> Bound:
     """C1 [P]: ‖f(k) − y‖² ≤ (1 − ηλ0/2)^k ‖f(0) − y‖² with probability ≥ 1 − δ.
 
@@ -39,6 +51,7 @@ def theorem_4_1_convergence() -> Bound:
     )  # fmt: skip
 
 
+@theorem
 def corollary_4_1_movement() -> Bound:
     """S4 [P for gradient descent]: max_r ‖w_r(t) − w_r(0)‖ ≤ 4√n ‖y − f(0)‖ / (√m λ0), under C1's premise."""
     n, m, lambda0, residual = symbols("n m lambda0 residual")
@@ -46,13 +59,3 @@ def corollary_4_1_movement() -> Bound:
         "S4", "P", f"{_SOURCE}, Corollary 4.1", "max_r ‖w_r(t) − w_r(0)‖", "<=",
         4 * sp.sqrt(n) * residual / (sp.sqrt(m) * lambda0), width=_width(), step=_step(), least_samples=4,
     )  # fmt: skip
-
-
-def _width() -> sp.Expr:
-    n, delta, lambda0, c = symbols("n delta lambda0 C")
-    return sp.Integer(4) ** 5 * 16**2 * (c**2 + 1) / (2 * sp.pi) * n**6 / (lambda0**4 * delta**3)
-
-
-def _step() -> sp.Expr:
-    n, lambda0 = symbols("n lambda0")
-    return lambda0 / (8 * n**2)

@@ -2,11 +2,12 @@
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["anti_concentration", "anti_concentration_exact"]
 
 
+@theorem
 def anti_concentration() -> Bound:
     """K5 [P]: P(|w·x| ≤ R) = erf(R/√2) ≤ 2R/√(2π) for w ~ N(0, I), ‖x‖ = 1."""
     radius = symbols("R")

@@ -2,11 +2,12 @@
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["theorem_2_gram_entries"]
 
 
+@theorem
 def theorem_2_gram_entries() -> Bound:
     """K4a [P]: with probability ≥ 1 − δ, all |H_ij(0) − H^∞_ij| ≤ √(log(2n²/δ) / 2m).
 

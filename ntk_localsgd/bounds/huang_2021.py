@@ -6,11 +6,12 @@ and Ω(·) are set to 1.
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["theorem_convergence"]
 
 
+@theorem
 def theorem_convergence() -> Bound:
     """C4 [R]: ‖f(t) − y‖² ≤ (1 − η_g η λ0 τ/(2K))^t ‖f(0) − y‖² after t rounds, with probability ≥ 1 − δ.
 

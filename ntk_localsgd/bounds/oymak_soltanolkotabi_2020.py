@@ -1,10 +1,11 @@
 """Oymak and Soltanolkotabi, Towards moderate overparameterization (2020)."""
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["theorem_separation"]
 
 
+@theorem
 def theorem_separation() -> Bound:
     """K3 [R]: λ0 ≥ φ± / (100 n²)."""
     n, phi = symbols("n phi")

@@ -2,11 +2,12 @@
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["lemma_stability"]
 
 
+@theorem
 def lemma_stability() -> Bound:
     """K6c [R]: with probability ≥ 1 − n² exp(−mR/10), ‖H(W) − H(0)‖_F ≤ 2nR in the ball of radius R.
 

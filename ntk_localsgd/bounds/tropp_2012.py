@@ -2,11 +2,12 @@
 
 import sympy as sp
 
-from ntk_localsgd.bounds.bound import Bound, symbols
+from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
 __all__ = ["theorem_5_1_gram"]
 
 
+@theorem
 def theorem_5_1_gram() -> Bound:
     """K4b [P]: m ≥ 32 ‖X‖² log(n/δ) / λ0 gives λ_min(H(0)) ≥ ¾ λ0 with probability ≥ 1 − δ (matrix Chernoff).
 

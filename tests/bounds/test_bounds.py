@@ -1,12 +1,18 @@
 """Bounds: numbers by hand, solving, errors, and one place for every formula."""
 
+import dataclasses
 import math
+import pkgutil
 
+import hypothesis
 import pytest
+import scipy.special
 import scipy.stats
 import sympy as sp
+from hypothesis import strategies as st
 
-from ntk_localsgd.bounds import BOUNDS, SYMBOLS, deng_kamani_mahdavi_2022
+from ntk_localsgd import bounds
+from ntk_localsgd.bounds import BOUNDS, SYMBOLS, Bound, MissingNumber, deng_kamani_mahdavi_2022, symbols, theorem
 from ntk_localsgd.bounds.du_2019 import stability_radius
 from ntk_localsgd.bounds.gaussian import anti_concentration_exact
 from ntk_localsgd.errors import InputError
@@ -71,14 +77,50 @@ def test_widths_and_steps_match_the_formulas_written_out():
     assert BOUNDS["S4"].largest_step(n=4, lambda0=0.5) == BOUNDS["C1"].largest_step(n=4, lambda0=0.5)
 
 
-def test_widths_and_steps_of_the_deep_theorems_match_the_formulas_written_out():
-    numbers, log = dict(n=2, m=100, L=3, K=4, o=2, phi=0.5), math.log(100)
-    width = 4 * 2**16 * 3**12 * log**3 * 2 / 0.5**5
-    assert BOUNDS["C2"].smallest_width(**numbers) == pytest.approx(width, rel=CLOSE)
-    step = 2 * 0.5 / (100 * 5 * 2**3 * log**2)
+@pytest.mark.parametrize(("claim", "samples", "power", "separation"), [("C2", 16, 3, 5), ("C3", 18, 5, 3)])
+def test_widths_of_the_deep_theorems_solve_their_own_premise(claim, samples, power, separation):
+    numbers = dict(n=2, L=3, K=4, phi=0.5) | ({"o": 2} if claim == "C2" else {})
+    scale = 4 * 2**samples * 3**12 * (2 if claim == "C2" else 1) / 0.5**separation
+    m = BOUNDS[claim].smallest_width(**numbers)
+    assert m == pytest.approx(scale * math.log(m) ** power, rel=CLOSE)
+    # The Lambert function solves it in closed form: with s = −log(m)/p, s·exp(s) = −A^(−1/p)/p on the lower branch.
+    branch = scipy.special.lambertw(-(scale ** (-1 / power)) / power, -1).real
+    assert m == pytest.approx(math.exp(-power * branch), rel=1e-10)  # exp of 50 loses two digits
+    assert BOUNDS[claim].smallest_width(**numbers, m=100) == m  # what is solved for is not taken from the caller
+
+
+def test_steps_of_the_deep_theorem_match_the_formula_written_out():
+    step = 2 * 0.5 / (100 * 5 * 2**3 * math.log(100) ** 2)
     assert BOUNDS["C2"].largest_step(n=2, m=100, o=2, phi=0.5, tau=5) == pytest.approx(step, rel=CLOSE)
-    width = 4 * 2**18 * 3**12 * log**5 / 0.5**3
-    assert BOUNDS["C3"].smallest_width(**numbers) == pytest.approx(width, rel=CLOSE)
+
+
+WITH_WIDTH = [claim for claim, bound in BOUNDS.items() if bound.width is not None]
+
+
+@pytest.mark.parametrize("claim", WITH_WIDTH)
+@hypothesis.given(data=st.data())
+def test_smallest_width_is_the_first_from_which_on_the_premise_holds(claim, data):
+    bound = dataclasses.replace(BOUNDS[claim], step=None, least_samples=1)
+    numbers = {}
+    for symbol in bound.width.free_symbols - {symbols("m")}:
+        whole, probability = SYMBOLS[symbol.name].whole, symbol.name == "delta"
+        values = st.integers(1, 30) if whole else st.floats(1e-3, 0.9 if probability else 2)
+        numbers[symbol.name] = data.draw(values, label=symbol.name)
+    m = bound.smallest_width(**numbers)
+    assert bound.premise_met(m=m, **numbers)
+    assert all(bound.premise_met(m=math.ceil(factor * m), **numbers) for factor in (1.01, 2, 1e6))
+    assert m == 1 or not bound.premise_met(m=m - 1, **numbers)
+    assert m < 1000 or not bound.premise_met(m=0.99 * m, **numbers)
+
+
+def test_widths_beyond_floats_are_exact():
+    numbers = dict(n=10, lambda0=1e-200, C=1, delta=0.125)
+    m = BOUNDS["C1"].smallest_width(**numbers)
+    assert len(str(m)) == 814
+    assert BOUNDS["C1"].premise_met(m=m, eta=1e-300, **numbers)
+    assert not BOUNDS["C1"].premise_met(m=m - 1, eta=1e-300, **numbers)
+    assert BOUNDS["C1"].evaluate(eta=1e-3, k=10**9, lambda0=0.5, residual=2) == 0
+    assert BOUNDS["K7"].evaluate(n=1e300, C=1e300, delta=0.1) == math.inf
 
 
 def test_prototype_figure_of_the_gradient_descent_width():
@@ -151,6 +193,10 @@ def test_every_bound_is_described_and_printable(claim):
         (lambda b: b["K7"].smallest_width(n=3, delta=0.5, C=1), "premise on m"),
         (lambda b: b["K7"].largest_step(n=3), "step"),
         (lambda b: b["C1"].premise_met(n=4, eta=0.1, lambda0=0.5, C=1, delta=0.1), "number for m"),
+        (lambda b: b["K4a"].evaluate(n="many", m=3, delta=0.5), "n is 'many', needs to be a number"),
+        (lambda b: b["K4a"].evaluate(n=math.inf, m=3, delta=0.5), "n is inf"),
+        (lambda b: b["C1"].evaluate(eta=9, lambda0=0.5, k=0.5, residual=1), "no real value"),
+        (lambda b: b["K4a"].smallest_width(n=3, delta=0.5, target=-1), "target is -1"),
     ],
 )
 def test_bad_numbers_get_one_sentence(call, named):
@@ -184,3 +230,20 @@ def test_the_balanced_width_is_the_one_that_theorem_c2_asks_for():
     length = deng_kamani_mahdavi_2022.trajectories()["upper and lower"]
     width = deng_kamani_mahdavi_2022.balanced_width(length, a=sp.Rational(3, 2), b=sp.Integer(6))
     assert sp.simplify(width / BOUNDS["C2"].width) == 1
+
+
+def test_every_module_of_a_paper_is_read_and_its_theorems_entered():
+    papers = {module.name for module in pkgutil.iter_modules(bounds.__path__)} - {"bound"}
+    assert {bound.claim for bound in BOUNDS.values()} == set(BOUNDS)
+    assert papers >= {"du_2019", "derived", "huang_2021", "tropp_2012"}
+    with pytest.raises(InputError, match=r"K3 has two bounds, Oymak and Soltanolkotabi 2020 and Nobody"):
+        theorem(lambda: Bound("K3", "R", "Nobody 1900", "λ0", ">=", symbols("phi")))
+
+
+def test_missing_numbers_are_named():
+    with pytest.raises(MissingNumber, match=r"C1 needs a number for eta, lambda0, residual\.") as caught:
+        BOUNDS["C1"].evaluate(k=3)
+    assert caught.value.names == ("eta", "lambda0", "residual")
+    with pytest.raises(MissingNumber) as caught:
+        BOUNDS["K4a"].smallest_width(target=0.1, n=5)
+    assert caught.value.names == ("delta",)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ntk_localsgd.command_line import execute
+from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
 from tests.mutations.cases import MUTATIONS
 from tests.mutations.mutation import Mutation

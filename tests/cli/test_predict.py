@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import cli, clients, datasets, kernels, prediction
-from ntk_localsgd.commands.output import new_plot, write_results
-from ntk_localsgd.commands.predict import _rounds_per_tenth
-from ntk_localsgd.commands.problem import ProblemOptions, checked_step_size
+from ntk_localsgd.cli.inputs import ProblemOptions, checked_step_size
+from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.cli.predict import _rounds_per_tenth
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU

@@ -2,81 +2,81 @@
 
 from tests.mutations.mutation import Mutation
 
-_CLI, _PREDICT, _CERTIFY = "tests/test_cli.py", "tests/commands/test_predict.py", "tests/commands/test_certify.py"
+_CLI, _PREDICT, _CERTIFY = "tests/cli/test_main.py", "tests/cli/test_predict.py", "tests/cli/test_certify.py"
 
 MUTATIONS = (
     Mutation(
-        "ntk_localsgd/cli.py",
+        "ntk_localsgd/cli/gram.py",
         "largest = float(np.linalg.eigvalsh(gram)[-1])",
         "largest = float(np.linalg.eigvalsh(gram)[0])",
         "condition: λ_min for λ_max",
         (f"{_CLI}::test_gram_shows_separation_enclosure_and_condition",),
     ),
     Mutation(
-        "ntk_localsgd/cli.py",
+        "ntk_localsgd/cli/gram.py",
         'f"{np.linalg.norm(empirical - gram, 2):.6g}"',
         'f"{np.linalg.norm(empirical - gram):.6g}"',
         "‖H(W) − H^∞‖_F shown as ‖·‖₂",
         (f"{_CLI}::test_gram_of_a_network",),
     ),
     Mutation(
-        "ntk_localsgd/cli.py",
+        "ntk_localsgd/cli/gram.py",
         "kernels.smallest_eigenvalue(gram, error=error)",
         "kernels.smallest_eigenvalue(gram)",
         "enclosure shown without the Gram matrix's own error",
         (f"{_CLI}::test_gram_shows_separation_enclosure_and_condition",),
     ),
     Mutation(
-        "ntk_localsgd/command_line.py",
+        "ntk_localsgd/cli/parsing.py",
         "        return 2\n",
         "        return 1\n",
         "bad input with the exit code of a refutation",
         (f"{_CLI}::test_bad_input_gets_one_sentence_and_exit_code_2",),
     ),
     Mutation(
-        "ntk_localsgd/commands/certify.py",
+        "ntk_localsgd/cli/certify.py",
         "bound = (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2",
         "bound = proof.constant * proof.rate**t * proof.residual_norm / 2",
         "the bound drawn beside losses is one of residuals",
         (f"{_CERTIFY}::test_the_bound_is_drawn_in_losses_above_the_run_s",),
     ),
     Mutation(
-        "ntk_localsgd/commands/certify.py",
+        "ntk_localsgd/cli/certify.py",
         "return 0 if proof.certified else 1",
         "return 0",
         "exit code 0 without a proof",
         (f"{_CERTIFY}::test_a_narrow_network_is_trained_until_it_is_certified",),
     ),
     Mutation(
-        "ntk_localsgd/commands/output.py",
+        "ntk_localsgd/cli/output.py",
         "allow_nan=False)",
         "allow_nan=True)",
         "NaN in what is called JSON",
         (f"{_PREDICT}::test_results_hold_no_nan",),
     ),
     Mutation(
-        "ntk_localsgd/commands/predict.py",
+        "ntk_localsgd/cli/predict.py",
         'curves = {"full_batch": (path**2).sum(axis=1) / 2}',
         'curves = {"full_batch": (path**2).sum(axis=1)}',
         "predicted loss without the half",
         (f"{_PREDICT}::test_what_is_written_is_the_prediction_from_the_given_network",),
     ),
     Mutation(
-        "ntk_localsgd/commands/predict.py",
+        "ntk_localsgd/cli/predict.py",
         'curves["minibatch_without_noise"] = (mean**2).sum(axis=1) / 2',
         'curves["minibatch_without_noise"] = (path**2).sum(axis=1) / 2',
         "full-batch path for the minibatches' mean",
         (f"{_PREDICT}::test_what_is_written_is_the_prediction_from_the_given_network",),
     ),
     Mutation(
-        "ntk_localsgd/commands/predict.py",
+        "ntk_localsgd/cli/predict.py",
         "math.log(10) / (-2 * math.log(rate))",
         "math.log(10) / -math.log(rate)",
         "rounds for a tenth of the residual, not of the loss",
         (f"{_PREDICT}::test_rounds_for_a_tenth_of_the_loss",),
     ),
     Mutation(
-        "ntk_localsgd/commands/problem.py",
+        "ntk_localsgd/cli/inputs.py",
         "client = int(np.argmax(largest))",
         "client = int(np.argmin(largest))",
         "largest step size by the tamest client",

@@ -4,14 +4,25 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import tyro
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["execute"]
+__all__ = ["COMMANDS", "command", "execute"]
+
+_Command = TypeVar("_Command", bound=type[Callable[[], int]])
+
+#: The subcommands of ``ntk-localsgd`` by name; `command` fills it.
+COMMANDS: dict[str, type[Callable[[], int]]] = {}
+
+
+def command(options: _Command) -> _Command:
+    """Register a dataclass as the subcommand that has the name of its module; calling an instance runs it."""
+    COMMANDS[options.__module__.rpartition(".")[2]] = options
+    return options
 
 
 def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] | None = None) -> int:
@@ -28,12 +39,21 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
 
     Returns
     -------
-    The command's exit code; 2 after bad input, whose one sentence goes to standard error.
+    The command's exit code; 2 after bad input and 130 after Ctrl-C, whose one sentence goes to standard error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no λ shows a question mark in its place
+            stream.reconfigure(errors="replace")
     try:
         return int(_parse(commands, prog, description, argv)() or 0)
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted.", file=sys.stderr)
+        return 130
+    except MemoryError as error:
+        print(f"{prog}: this takes more memory than there is ({error or 'none is left'}).", file=sys.stderr)
         return 2
 
 

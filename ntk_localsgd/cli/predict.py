@@ -12,9 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import prediction
-from ntk_localsgd.clients import Clients
-from ntk_localsgd.commands.output import new_plot, write_results
-from ntk_localsgd.commands.problem import (
+from ntk_localsgd.cli.inputs import (
     Gram,
     ProblemOptions,
     checked_gram,
@@ -22,6 +20,8 @@ from ntk_localsgd.commands.problem import (
     read_network,
     read_split,
 )
+from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
 
 if TYPE_CHECKING:

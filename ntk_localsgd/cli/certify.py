@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
+from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, checked_step_size, read_network, read_split
+from ntk_localsgd.cli.output import new_plot, write_results
 from ntk_localsgd.clients import Clients
-from ntk_localsgd.commands.output import new_plot, write_results
-from ntk_localsgd.commands.problem import ProblemOptions, checked_gram, checked_step_size, read_network, read_split
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.networks import TwoLayerReLU
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import certificate, cli, clients, datasets
-from ntk_localsgd.commands.certify import _plot
+from ntk_localsgd.cli.certify import _plot
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 

@@ -1,0 +1,58 @@
+"""``ntk-localsgd gram``: separation, smallest eigenvalue and condition of the Gram matrix of one's own data."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ntk_localsgd import datasets, kernels
+from ntk_localsgd.cli.parsing import command
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import TwoLayerReLU
+
+__all__ = ["Gram"]
+
+
+@command
+@dataclasses.dataclass(frozen=True)
+class Gram:
+    """Separation, smallest eigenvalue and condition of the Gram matrix of your own data."""
+
+    data: tyro.conf.Positional[pathlib.Path]
+    """A .npz (inputs, targets) or .csv file (a column target, the others are inputs)."""
+    weights: pathlib.Path | None = None
+    """A network (.npz with weights [m d] and signs [m]): also its empirical Gram matrix H(W)."""
+
+    def __call__(self) -> int:
+        """Print the table."""
+        data, _ = datasets.load(self.data)
+        n, d = data.inputs.shape
+        table = Table("quantity", "value", title=f"{data.name}: n = {n}, d = {d}")
+        if n > 1:
+            for name, pair in (
+                ("φ, closest rows", data.closest_pair),
+                ("closest to opposite", data.most_opposite_pair),
+            ):
+                table.add_row(name, f"{pair.distance:.6g}  (rows {pair.rows[0]} and {pair.rows[1]})")
+        gram, error = kernels.infinite_gram(data.inputs), kernels.infinite_gram_error(n, d)
+        _add_spectrum(table, "H^∞", gram, error)
+        if self.weights is not None:
+            net = TwoLayerReLU.load(self.weights)
+            if net.input_dim != d:
+                raise InputError(f"weights take {net.input_dim} inputs, but {self.data} has {d}.")
+            empirical = np.asarray(kernels.empirical_gram(net, data.inputs), np.float64)
+            _add_spectrum(table, f"H(W), m = {net.width}", empirical, kernels.empirical_gram_error(net, data.inputs))
+            table.add_row("‖H(W) − H^∞‖₂", f"{np.linalg.norm(empirical - gram, 2):.6g}")
+        Console().print(table)
+        return 0
+
+
+def _add_spectrum(table: Table, name: str, gram: np.ndarray, error: float) -> None:
+    smallest = kernels.smallest_eigenvalue(gram, error=error)
+    table.add_row(f"λ_min({name})", f"[{smallest.lower!r}, {smallest.upper!r}]")
+    largest = float(np.linalg.eigvalsh(gram)[-1])
+    condition = f"{largest / smallest.lower:.6g}" if smallest.lower > 0 else "infinite, as far as float64 can tell"
+    table.add_row(f"condition of {name}, at most", condition)

@@ -1,0 +1,37 @@
+"""The entry point: every module of this folder that registers a command becomes a subcommand of its name."""
+
+import functools
+import importlib
+import operator
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import jax
+import tyro
+
+import ntk_localsgd
+from ntk_localsgd.cli.parsing import COMMANDS, execute
+
+__all__ = ["main"]
+
+_DESCRIPTION = (
+    "Your own data: Gram matrix, predicted training, proof of convergence; the theory's bounds at your numbers."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv in (["--version"], ["version"]):
+        print(ntk_localsgd.__version__)
+        return 0
+    jax.config.update("jax_enable_x64", True)  # spectra are float64; a program, unlike the library, may say so
+    folder = importlib.import_module("ntk_localsgd.cli")
+    for module in pkgutil.iter_modules(folder.__path__):  # here and not on top: --version and importers need no kernels
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    subcommands = [Annotated[command, tyro.conf.subcommand(name)] for name, command in sorted(COMMANDS.items())]
+    return execute(
+        functools.reduce(operator.or_, subcommands), prog="ntk-localsgd", description=_DESCRIPTION, argv=argv
+    )
