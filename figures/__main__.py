@@ -1,6 +1,7 @@
 """``python -m figures``: every figure, from stored results."""
 
 import dataclasses
+import json
 import logging
 import pathlib
 import sys
@@ -9,49 +10,25 @@ from collections.abc import Sequence
 from typing import Literal
 
 import jax
-from rich.progress import track
-from verification.runner import run, two_at_a_time
+import tyro
 
-from figures import (
-    certificate,
-    depth,
-    hard_samples,
-    heterogeneity,
-    key_property,
-    lazy_training,
-    local_steps,
-    loss_curves,
-    prediction,
-    spectrum,
-    tightness,
-    verdicts,
-)
+from figures.figure import Figure, discover
 from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
-from verification.claims import load_families, select
-from verification.context import PRESETS, Context
-
-#: Every figure's module by its name; it has needs, data, draw and caption.
-FIGURES = {
-    "loss_curves": loss_curves,
-    "local_steps": local_steps,
-    "heterogeneity": heterogeneity,
-    "lazy_training": lazy_training,
-    "key_property": key_property,
-    "depth": depth,
-    "prediction": prediction,
-    "spectrum": spectrum,
-    "certificate": certificate,
-    "tightness": tightness,
-    "hard_samples": hard_samples,
-    "verdicts": verdicts,
-}
+from ntk_localsgd.results import require_writable
+from verification import registry
+from verification.context import Context
+from verification.engine import Results, compute
+from verification.presets import PRESETS
+from verification.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
     """Draw figures from stored results, with a caption file beside each."""
 
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Figures; none: all."""
     results: pathlib.Path = pathlib.Path("results")
     """Folder that python -m verification run wrote."""
     out: pathlib.Path | None = None
@@ -61,7 +38,7 @@ class Draw:
     seed: int = 0
     """Seed of those results."""
     missing: Literal["error", "run"] = "error"
-    """What to do about results that are not there: refuse, or compute them."""
+    """What to do about results that are not there: refuse, or compute what these figures need."""
     formats: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
     """File formats."""
     dpi: int = 200
@@ -71,57 +48,56 @@ class Draw:
 
     def __call__(self) -> int:
         """Draw."""
-        context = Context(PRESETS[self.preset], self.seed, self.results)
-        self._provide(context)
+        figures = self._chosen()
+        context, store = Context(PRESETS[self.preset], self.seed), Store(self.results / "runs")
+        results = self._results(figures, context, store)
         out = self.out or self.results / "figures"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"out folder {out} cannot be written ({error.strerror}).") from error
-        for name, module in FIGURES.items():
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
-                figure = module.draw(context)
-                for kind in self.formats:
-                    figure.savefig(out / f"{name}.{kind}", dpi=self.dpi)
-            for suffix in ("md", "tex"):
-                (out / f"{name}.{suffix}").write_text(module.caption(context) + "\n", encoding="utf-8")
-            if self.csv:
-                module.data(context).to_csv(out / f"{name}.csv", index=False)
+        require_writable(out)
+        for name, figure in figures.items():
+            self._write(figure, context, results, out / name)
+        index = {name: figure.paper for name, figure in figures.items()}
+        (out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         print(out)
         return 0
 
-    def _provide(self, context: Context) -> None:
-        """Refuse unreadable results; refuse missing ones, or compute them."""
-        remake = (
-            f"python -m figures --missing run --preset {self.preset} --seed {self.seed} --results {self.results} makes"
-        )
-        specs = list(dict.fromkeys(spec for module in FIGURES.values() for spec in module.needs(context)))
-        absent = [spec for spec in specs if not context.path(spec).exists()]
-        for spec in specs:
-            try:
-                if spec not in absent:
-                    context.run(spec)
-            except InputError as error:
-                raise InputError(f"{str(error).rstrip('.')}; then {remake} it.") from error
-        evidence_absent = not (context.out / "evidence.json").exists()
-        if (absent or evidence_absent) and self.missing == "error":
-            first = f"{verdicts.remake(context)}, then " if evidence_absent else ""
+    def _chosen(self) -> dict[str, Figure]:
+        figures = discover()
+        if unknown := [name for name in self.names if name not in figures]:
+            raise InputError(f"figure {unknown[0]!r} is unknown, needs one out of {', '.join(figures)}.")
+        return {name: figure for name, figure in figures.items() if name in self.names or not self.names}
+
+    def _results(self, figures: dict[str, Figure], context: Context, store: Store) -> Results:
+        """What the figures need; missing results are refused, or computed."""
+        jobs = list(dict.fromkeys(job for figure in figures.values() for job in figure.needs(context)))
+        absent = [job for job in jobs if not store.has(job)]
+        if absent and self.missing == "error":
+            setting = f"--preset {self.preset} --seed {self.seed}"
             raise InputError(
-                f"results {self.results} lack {len(absent)} runs of this code, preset and seed"
-                f"{' and evidence.json' if evidence_absent else ''}: {first}{remake} them."
+                f"results {self.results} lack {len(absent)} of {len(jobs)} results of this code, preset and seed: "
+                f"python -m verification run {setting} --out {self.results} makes those of claims, "
+                f"python -m figures {' '.join((*self.names, '--missing run'))} {setting} --results {self.results} all."
             )
-        if evidence_absent:
-            load_families()
-            run(select(()), context)
-        runs = two_at_a_time(context.run, absent)
-        for _ in track(runs, total=len(absent), description="missing runs", disable=not absent):
-            pass
+        return compute(jobs, store)
+
+    def _write(self, figure: Figure, context: Context, results: Results, path: pathlib.Path) -> None:
+        """The picture in every format, the caption for Markdown and LaTeX, the data if asked for."""
+        table = figure.data(context, results.only(figure.needs(context)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
+            drawn = figure.draw(context, table)
+            for kind in self.formats:
+                drawn.savefig(path.with_name(f"{path.name}.{kind}"), dpi=self.dpi)
+        for suffix in ("md", "tex"):
+            text = figure.caption(context, table) + "\n"
+            path.with_name(f"{path.name}.{suffix}").write_text(text, encoding="utf-8")
+        if self.csv:
+            table.to_csv(path.with_name(f"{path.name}.csv"), index=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     jax.config.update("jax_enable_x64", True)
+    registry.discover()
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # what it says of the fonts' own dates concerns nobody
     return execute(Draw, prog="python -m figures", description="Draw the figures from stored results.", argv=argv)
 

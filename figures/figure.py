@@ -1,0 +1,51 @@
+"""A figure: which paper and claims it shows, the jobs that it reads, its data, its picture, its caption."""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+
+import matplotlib.figure
+import pandas as pd
+
+from verification.context import Context
+from verification.engine import Results
+from verification.store import Job
+
+__all__ = ["Figure", "discover"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What a module of this folder offers as ``FIGURE``; its name is that of the module.
+
+    Attributes
+    ----------
+    paper
+        Name of the paper in whose section of the report it stands (`verification.papers`).
+    claims
+        Ids of the claims that it shows.
+    needs
+        Every job that ``data`` reads.
+    data
+        The drawn numbers as a table, one row a number.
+    draw
+        The picture of that table.
+    caption
+        Its setting in words; what it says first stands in the report.
+    """
+
+    paper: str
+    claims: tuple[str, ...]
+    needs: Callable[[Context], Iterable[Job]]
+    data: Callable[[Context, Results], pd.DataFrame]
+    draw: Callable[[Context, pd.DataFrame], matplotlib.figure.Figure]
+    caption: Callable[[Context, pd.DataFrame], str]
+
+
+def discover() -> dict[str, Figure]:
+    """Every figure by its name: each module of this folder that has one."""
+    package = importlib.import_module("figures")
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "__main__")
+    modules = {name: importlib.import_module(f"figures.{name}") for name in names}
+    return {name: module.FIGURE for name, module in modules.items() if hasattr(module, "FIGURE")}
