@@ -1,0 +1,1 @@
+"""What theorems ask for beside what runs need."""
