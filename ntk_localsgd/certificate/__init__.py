@@ -5,6 +5,6 @@ rounding of its own computation. Mathematics: ``docs/theory.md`` §5.
 """
 
 from ntk_localsgd.certificate.certify import Method, UntilCertified, certify, certify_at_init, until_certified
-from ntk_localsgd.certificate.outcome import Certificate
+from ntk_localsgd.certificate.outcome import Certificate, Obstacle
 
-__all__ = ["Certificate", "Method", "UntilCertified", "certify", "certify_at_init", "until_certified"]
+__all__ = ["Certificate", "Method", "Obstacle", "UntilCertified", "certify", "certify_at_init", "until_certified"]

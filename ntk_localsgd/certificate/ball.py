@@ -3,7 +3,6 @@
 Cheap and blunt: one radius for all neurons, norms instead of vectors. ``docs/theory.md`` §5.1.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.model import Problem, RoundModel, split_norms
 from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of
-from ntk_localsgd.certificate.outcome import Certificate, failure
+from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
 from ntk_localsgd.rounding import SLACK
 
 __all__ = ["certify_ball", "least_radius"]
@@ -22,7 +21,7 @@ __all__ = ["certify_ball", "least_radius"]
 _RADII = 60
 
 
-def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundModel) -> Certificate:
+def certify_ball(problem: Problem, survey: Survey, near: NearKinks, model: RoundModel) -> Conclusion:
     """Look for a radius R with ρ(R) < 1 and needed radius ≤ R.
 
     ρ(R) = ‖DBD^{-1}‖₂ + growth(E(R)), E(R) bounding what the neurons within R of a kink can do to Θ, and
@@ -32,45 +31,41 @@ def certify_ball(problem: Problem, found: Survey, near: NearKinks, model: RoundM
 
     Parameters
     ----------
-    problem, found, near
+    problem, survey, near
         The run's constants, the residual, the neurons near a kink; radii up to the smallest threshold are tried.
     model
         The frozen round at the reference patterns, in the norm to use (M-norm or Euclidean).
     """
-    length = model.length(found.residual, found.residual_error)
-    unit = length / math.sqrt(found.width)
+    length = model.length(survey.residual, survey.residual_error)
+    unit = length / math.sqrt(survey.width)
     largest = float((near.threshold / np.sqrt(np.diagonal(problem.inner))).min())
     if not math.isfinite(largest):
         largest = max(float(np.abs(values).max(initial=0)) for values in near.values)
-    least = least_radius(problem, found, model)
-    best = failure("ball", "radius: even with frozen patterns neurons may leave every ball")
-    best_share = 0.0
+    least = least_radius(problem, survey, model)
+    best = no_proof("ball", Obstacle.RADIUS, "radius: even with frozen patterns neurons may leave every ball")
     for radius in np.geomspace(1e-3 * least, largest, _RADII) if 0 < least < largest else ():
         uncertain = _within(problem, near, float(radius))
-        changes = gram_changes(problem.inner, problem.inner_error, near.patterns, uncertain, found.width)
+        changes = gram_changes(problem.inner, problem.inner_error, near.patterns, uncertain, survey.width)
         errors = split_norms(changes, problem)
         rate, needed = _needed(problem, model, unit, *errors)
         if rate < 1 and needed <= radius:
-            constant = model.inverse_norm * length / found.least_norm * SLACK
-            return dataclasses.replace(
-                best, certified=True, rate=rate, constant=constant, radius=needed,
-                allowed_radius=float(radius), obstacle="", switching=pairs_of(near, uncertain),
-            )  # fmt: skip
-        if rate < 1 and radius / needed > best_share:
-            best_share = float(radius / needed)
-            text = (
-                f"radius: neurons may move by {needed:.3g}, and the loss is proved to contract within {radius:.3g} only"
-            )
-            best = dataclasses.replace(failure("ball", text, rate=rate), allowed_radius=float(radius))
-        elif best_share == 0:
-            best = failure("ball", f"ρ = {rate:.4g} ≥ 1 within {radius:.3g} of here", rate=rate)
-    # E(R) hardly depends on the width and the need falls like ‖r‖/√m: this share of the residual would do.
-    return dataclasses.replace(best, residual_estimate=best_share)
+            constant = model.inverse_norm * length / survey.least_norm * SLACK
+            switching = pairs_of(near, uncertain)
+            return Conclusion("ball", rate, constant, needed, float(radius), switching)
+        # E(R) hardly depends on the width and the need falls like ‖r‖/√m: this share of the residual would do.
+        share = float(radius / needed)
+        if rate < 1 and share > best.residual_share:
+            text = f"neurons may move by {needed:.3g}, and the loss is proved to contract within {radius:.3g} only"
+            best = no_proof("ball", Obstacle.RADIUS, f"radius: {text}", rate=rate, share=share)
+            best = best._replace(allowed_radius=float(radius))
+        elif best.residual_share == 0:
+            best = no_proof("ball", Obstacle.PATTERNS, f"ρ = {rate:.4g} ≥ 1 within {radius:.3g} of here", rate=rate)
+    return best
 
 
-def least_radius(problem: Problem, found: Survey, model: RoundModel) -> float:
+def least_radius(problem: Problem, survey: Survey, model: RoundModel) -> float:
     """R_need with frozen patterns: no smaller radius can do."""
-    unit = model.length(found.residual, found.residual_error) / math.sqrt(found.width)
+    unit = model.length(survey.residual, survey.residual_error) / math.sqrt(survey.width)
     return _needed(problem, model, unit, 0.0, 0.0)[1]
 
 

@@ -13,9 +13,10 @@ from rich.progress import track
 from ntk_localsgd.certificate.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks, Neurons, near_kinks, survey
-from ntk_localsgd.certificate.outcome import Certificate, failure
-from ntk_localsgd.certificate.path import BEYOND_KEPT, certify_path, predicted_reach
+from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Obstacle, no_proof
+from ntk_localsgd.certificate.path import certify_path, predicted_reach
 from ntk_localsgd.certificate.rounding import largest_eigenvalue
+from ntk_localsgd.certificate.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
@@ -49,6 +50,7 @@ def certify(
     *,
     method: Method = "auto",
     estimate: bool = True,
+    steps: Steps = PROVED,
 ) -> Certificate:
     """Prove, if possible, that full-batch Local GD from this very network converges to zero loss.
 
@@ -69,6 +71,8 @@ def certify(
         "auto", "ball" or "path".
     estimate
         If it does not certify, spend time on the residual and width that roughly would.
+    steps
+        The lemmas of the path method; a test may leave one out.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def certify(
     if net.input_dim != dataset.input_dim:
         raise InputError(f"net takes {net.input_dim} inputs, but the dataset has {dataset.input_dim}.")
     weights, signs = np.asarray(net.weights), np.asarray(net.signs)
-    certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, config)
+    certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, config, steps)
     return certifier.run(method, estimate=estimate)
 
 
@@ -165,7 +169,8 @@ class UntilCertified:
             # What is wrong from the start stays wrong; later, a Gram matrix may leave the theorem's range and return.
             if checkpoint.round == 0:
                 raise
-            self.certificate = failure(self.method, str(error))
+            end = no_proof(self.method, Obstacle.UNSUITABLE, str(error))
+            self.certificate = Certificate.of(end, residual_norm=np.nan, width=here.width, rounding_floor=np.nan)
         return self.certificate.certified
 
 
@@ -197,70 +202,68 @@ def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertifi
 class _Certifier:
     """The passes over the neurons and the order of the methods."""
 
-    def __init__(self, neurons: Neurons, dataset: Dataset, clients: Clients, config: LocalSGD) -> None:
-        self.neurons, self.dataset = neurons, dataset
+    def __init__(
+        self, neurons: Neurons, dataset: Dataset, clients: Clients, config: LocalSGD, steps: Steps = PROVED
+    ) -> None:
+        self.neurons, self.dataset, self.steps = neurons, dataset, steps
         self.inputs = np.asarray(dataset.inputs, np.float64)
         self.problem = Problem.of(self.inputs, clients, config)
-        self.found = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
+        self.survey = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
 
     def run(self, method: Method, *, estimate: bool) -> Certificate:
         """Ball, then path, as far as the method asks; fills in what concerns the reference network."""
-        gram = self.problem.inner * (self.found.counts / self.found.width)
+        gram = self.problem.inner * (self.survey.counts / self.survey.width)
         try:
             model = RoundModel(gram, self.problem)
         except Unsuitable as error:
             raise InputError(self._refusal(gram, str(error))) from error
-        if self.found.least_norm > 0:
-            result = self._tried(method, model, estimate=estimate)
+        if self.survey.least_norm > 0:
+            end = self._conclude(method, model, estimate=estimate)
         else:
-            result = failure(method, "the residual is rounding noise: the run has arrived")
-        norm, width = float(np.linalg.norm(self.found.residual)), self.found.width
-        share = 1.0 if result.certified else result.residual_estimate
+            end = no_proof(method, Obstacle.ARRIVED, "the residual is rounding noise: the run has arrived")
+        norm, width = float(np.linalg.norm(self.survey.residual)), self.survey.width
         # An output adds m terms of size about ½/√m, off by less than √m·u, once a step and once where it is measured;
         # n outputs, and room for a few steps whose errors have not yet been contracted away.
-        return dataclasses.replace(
-            result, residual_norm=norm, residual_estimate=share * norm,
-            width_estimate=width / share**2 if share else np.inf,
-            rounding_floor=8 * UNIT * float(np.sqrt(width)) * len(self.inputs),
-        )  # fmt: skip
+        floor = 8 * UNIT * float(np.sqrt(width)) * len(self.inputs)
+        return Certificate.of(end, residual_norm=norm, width=width, rounding_floor=floor)
 
-    def _tried(self, method: Method, model: RoundModel, *, estimate: bool) -> Certificate:
-        if method == "ball" or (method == "auto" and self.found.width <= _WIDE):
-            least = least_radius(self.problem, self.found, model)
+    def _conclude(self, method: Method, model: RoundModel, *, estimate: bool) -> Conclusion:
+        if method == "ball" or (method == "auto" and self.survey.width <= _WIDE):
+            least = least_radius(self.problem, self.survey, model)
             ball = self._ball(self._near(_BALL_REACH * least * np.sqrt(np.diagonal(self.problem.inner))), model)
             if ball.certified or method == "ball":
                 return ball
-        reach, path = predicted_reach(self.problem, self.found, model), failure("path", "")
+        reach = predicted_reach(self.problem, self.survey, model)
         for margin in _MARGINS:
             near = self._near(margin * reach)
-            path = certify_path(self.problem, self.found, near, model)
-            if path.obstacle != BEYOND_KEPT:
+            path = certify_path(self.problem, self.survey, near, model, steps=self.steps)
+            if path.obstacle is not Obstacle.BEYOND_KEPT:
                 break
         else:
             text = f"errors outgrow the prediction: neurons may move {_MARGINS[-1]:g} times as far as predicted"
-            path = dataclasses.replace(path, obstacle=text)
+            path = path._replace(explanation=text)
         if path.certified or not estimate:
             return path
-        return dataclasses.replace(path, residual_estimate=self._share(near, model))
+        return path._replace(residual_share=self._share(near, model))
 
     def _near(self, threshold: Float[ndarray, " n"]) -> NearKinks:
         return near_kinks(self.neurons, self.inputs, threshold)
 
-    def _ball(self, near: NearKinks, model: RoundModel) -> Certificate:
+    def _ball(self, near: NearKinks, model: RoundModel) -> Conclusion:
         """The better of both norms."""
-        results = [certify_ball(self.problem, self.found, near, model)]
+        results = [certify_ball(self.problem, self.survey, near, model)]
         results.append(
-            certify_ball(self.problem, self.found, near, RoundModel(model.gram, self.problem, euclidean=True))
+            certify_ball(self.problem, self.survey, near, RoundModel(model.gram, self.problem, euclidean=True))
         )
-        return min(results, key=lambda result: (not result.certified, result.rate, -result.residual_estimate))
+        return min(results, key=lambda result: (not result.certified, result.rate, -result.residual_share))
 
     def _share(self, near: NearKinks, model: RoundModel) -> float:
         """The largest power of ¼ of the residual with which these weights would be certified; 0 if none was."""
         for share in _SHARES:
-            smaller = self.found._replace(
-                residual=self.found.residual * share, residual_error=self.found.residual_error * share
+            smaller = self.survey._replace(
+                residual=self.survey.residual * share, residual_error=self.survey.residual_error * share
             )
-            if certify_path(self.problem, smaller, near, model).certified:
+            if certify_path(self.problem, smaller, near, model, steps=self.steps).certified:
                 return share
         return 0.0
 
@@ -275,7 +278,7 @@ class _Certifier:
                     f"client: at most {rounded_down(allowed)}, by client {worst}.")  # fmt: skip
         if len(self.inputs) < 2:
             return f"{reason}: the network is off on the only sample."
-        off = np.flatnonzero(np.diagonal(self.found.counts) == 0)
+        off = np.flatnonzero(np.diagonal(self.survey.counts) == 0)
         if off.size:
             return f"the Gram matrix is singular: no neuron is active on row {off[0]}."
         pair = min(self.dataset.closest_pair, self.dataset.most_opposite_pair, key=lambda p: p.distance)

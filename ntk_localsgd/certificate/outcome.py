@@ -1,13 +1,61 @@
 """What a certificate says, and in words."""
 
 import dataclasses
+import enum
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-__all__ = ["Certificate", "failure"]
+__all__ = ["Certificate", "Conclusion", "Obstacle", "no_proof"]
+
+
+class Obstacle(enum.StrEnum):
+    """What stands between a run and its certificate."""
+
+    NONE = ""
+    #: The residual is rounding noise.
+    ARRIVED = "arrived"
+    #: Later, the Gram matrix or the step size has left what the theorem speaks of.
+    UNSUITABLE = "unsuitable"
+    #: No radius is both large enough for what neurons need and small enough for the loss to contract.
+    RADIUS = "radius"
+    #: Neurons may move beyond those that were kept: a larger threshold may do.
+    BEYOND_KEPT = "beyond kept"
+    #: Patterns that may switch explain more than the whole loss.
+    PATTERNS = "patterns"
+    #: The set of pairs that may switch did not close.
+    OPEN = "open"
+    #: The tail's rate says nothing about the rounds before it.
+    TAIL = "tail"
+
+
+class Conclusion(NamedTuple):
+    """What one argument concludes; ``residual_share``: the share of the residual with which it would have worked."""
+
+    method: str
+    rate: float = math.inf
+    constant: float = math.inf
+    radius: float = math.inf
+    allowed_radius: float = math.inf
+    switching: Int[ndarray, "p 2"] = np.zeros((0, 2), np.int64)
+    obstacle: Obstacle = Obstacle.NONE
+    explanation: str = ""
+    residual_share: float = 1.0
+
+    @property
+    def certified(self) -> bool:
+        """Whether nothing stands in the way."""
+        return self.obstacle is Obstacle.NONE
+
+
+def no_proof(
+    method: str, obstacle: Obstacle, explanation: str, *, rate: float = math.inf, share: float = 0.0
+) -> Conclusion:
+    """An argument that did not work, and why."""
+    return Conclusion(method, rate, obstacle=obstacle, explanation=explanation, residual_share=share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +78,8 @@ class Certificate:
         the nearest neuron whose pattern is proved never to change is accounted for pair by pair, and this is infinite.
     residual_norm
         ‖r(0)‖₂ = ‖f − y‖₂ here.
-    obstacle
-        Empty if certified; otherwise what stands in the way.
+    obstacle, explanation
+        Empty if certified; otherwise the kind of thing that stands in the way, and in a sentence what it is.
     width_estimate, residual_estimate
         Roughly the width, or the residual norm at this width, that would do (the present ones if certified, infinite
         and 0 if unknown).
@@ -50,12 +98,34 @@ class Certificate:
     radius: float
     allowed_radius: float
     residual_norm: float
-    obstacle: str
+    obstacle: Obstacle
+    explanation: str
     width_estimate: float
     residual_estimate: float
     method: str
     rounding_floor: float
     switching: Int[ndarray, "p 2"] = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(cls, end: Conclusion, *, residual_norm: float, width: float, rounding_floor: float) -> "Certificate":
+        """What an argument concludes about a network of this residual and width."""
+        share = end.residual_share
+        return cls(
+            certified=end.certified,
+            rate=end.rate,
+            constant=end.constant,
+            radius=end.radius,
+            allowed_radius=end.allowed_radius,
+            residual_norm=residual_norm,
+            obstacle=end.obstacle,
+            explanation=end.explanation,
+            # What is needed falls like ‖r‖/√m.
+            width_estimate=width / share**2 if share else math.inf,
+            residual_estimate=share * residual_norm if share else 0.0,
+            method=end.method,
+            rounding_floor=rounding_floor,
+            switching=end.switching,
+        )
 
     def __str__(self) -> str:
         if self.certified:
@@ -66,12 +136,4 @@ class Certificate:
             hint = (
                 f"; a width of roughly {self.width_estimate:.1g} or a residual of {self.residual_estimate:.1g} would do"
             )
-        return f"not certified ({self.method}): {self.obstacle}{hint}"
-
-
-def failure(method: str, obstacle: str, *, rate: float = math.inf) -> Certificate:
-    """A certificate that does not certify; the caller fills in the residual and the estimates."""
-    return Certificate(
-        False, rate, math.inf, math.inf, math.inf, math.nan, obstacle, math.inf, 0.0, method, math.nan,
-        np.zeros((0, 2), np.int64),
-    )  # fmt: skip
+        return f"not certified ({self.method}): {self.explanation}{hint}"

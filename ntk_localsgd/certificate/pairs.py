@@ -14,43 +14,12 @@ from numpy import ndarray
 from ntk_localsgd.certificate.flow import Flow, Predicted
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.neurons import NearKinks
+from ntk_localsgd.certificate.reach import Reach
 from ntk_localsgd.certificate.rounding import spectral_norm
+from ntk_localsgd.certificate.steps import Steps
 from ntk_localsgd.rounding import SLACK, UNIT
 
-__all__ = ["PairBounds", "Reach"]
-
-
-class Reach(NamedTuple):
-    """What the weights of samples may add up to over a segment, whatever patterns switch when.
-
-    The prediction's share up and down, and the bounds of `Flow` on the deviation; ``past_…``: all rounds before.
-    """
-
-    predicted: Predicted
-    bound: Flow
-    past_up: Float[ndarray, " n"]
-    past_down: Float[ndarray, " n"]
-    past_norm: float
-
-    def coarse(self, problem: Problem, width: int) -> Float[ndarray, " n"]:
-        """≥ what a pre-activation of any neuron moves by, per sample.
-
-        max over patterns of |Σ_i 1_ir (predicted weight of i) G_ij|, and ‖G_j‖ times the deviation's norm.
-        """
-        plus, minus = signed_parts(problem.inner, problem.inner_error)
-        own_plus, own_minus = plus * problem.same_client, minus * problem.same_client
-        up, down = self.past_up + self.predicted.up, self.past_down + self.predicted.down
-        local_up, local_down = self.predicted.local_up, self.predicted.local_down
-        rises = plus @ up + minus @ down + own_plus @ local_up + own_minus @ local_down
-        falls = plus @ down + minus @ up + own_plus @ local_down + own_minus @ local_up
-        norm = self.past_norm + self.bound.weight_norm + self.bound.local_weight_norm
-        deviation = np.linalg.norm(plus + minus, axis=1) * norm
-        return (np.maximum(rises, falls) + deviation) / math.sqrt(width) * SLACK
-
-
-def signed_parts(inner: Float[ndarray, "..."], error: float) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
-    """Upper bounds on the positive and the negative part of inner products known up to ``error``."""
-    return np.maximum(inner + error, 0), np.maximum(error - inner, 0)
+__all__ = ["PairBounds"]
 
 
 class _Fixed(NamedTuple):
@@ -65,8 +34,10 @@ class _Fixed(NamedTuple):
 class PairBounds:
     """Interval of g_jr for every near pair, carried from segment to segment."""
 
-    def __init__(self, problem: Problem, near: NearKinks, width: int, model: RoundModel, error: float) -> None:
-        self.problem, self.near, self.scale = problem, near, 1 / math.sqrt(width)
+    def __init__(
+        self, problem: Problem, near: NearKinks, width: int, model: RoundModel, error: float, steps: Steps
+    ) -> None:
+        self.problem, self.near, self.scale, self.steps = problem, near, 1 / math.sqrt(width), steps
         self._size = np.abs(problem.inner) + problem.inner_error
         sizes = [len(rows) for rows in near.rows]
         self._center, self._drift, self._below, self._above = ([np.zeros(p) for p in sizes] for _ in range(4))
@@ -112,10 +83,7 @@ class PairBounds:
         totals = (predicted.up, predicted.down, predicted.local_up, predicted.local_down)
         for j, rows in enumerate(self.near.rows):
             b, own = patterns[rows].astype(np.float64), same[j]
-            ends = np.stack([
-                predicted.moved, predicted.first_local * own, predicted.moved + predicted.last_local * own,
-            ]) * self.problem.inner[j]  # fmt: skip
-            moves = b @ ends.T
+            moves = b @ self.steps.chord_ends(self.problem, predicted, j).T
             spread = np.where(own, predicted.local_spread, predicted.spread)
             wide = b @ (self._size[j] * spread) + self._float_pad * float(np.sum(totals))
             wide = wide + 8 * UNIT * (np.abs(self._center[j]) + np.abs(moves).max(axis=1))
@@ -137,13 +105,14 @@ class PairBounds:
         inner_error = self.problem.inner_error * float(bound.weights.sum() + bound.local_weights.sum()) * SLACK
         for j, (rows, fixed) in enumerate(zip(self.near.rows, self._fixed, strict=True)):
             deviation = self._deviation(j, rows, fixed, *total) + inner_error
-            below, above = self._switching(j, before, reach, local=True)
+            u, b = before[rows], self._patterns[rows]
+            below, above = self.steps.switching(self.problem, reach, j, u, b, local=True)
             low, high = fixed.low - deviation - below, fixed.high + deviation + above
             signs, z, error = self.near.signs[rows], self.near.values[j], self.near.errors[j]
             low, high = low - (SLACK - 1) * np.abs(low), high + (SLACK - 1) * np.abs(high)
             lowest = z - error + self.scale * np.where(signs > 0, -high, low)
             highest = z + error + self.scale * np.where(signs > 0, -low, high)
-            on = self._patterns[rows, j]
+            on = b[:, j]
             # In this form a bound that is no number marks its pair.
             uncertain[rows, j] |= ~np.where(on, lowest >= 0, highest < 0)
 
@@ -163,30 +132,14 @@ class PairBounds:
         own = self._patterns[rows] @ (self._size[j] * bent * self.problem.same_client[j])
         return (forced + gap + (fixed.sensitivity + fixed.local_sensitivity) * error + own) * SLACK
 
-    def _switching(
-        self, j: int, uncertain: Bool[ndarray, "N n"], reach: Reach, *, local: bool
-    ) -> tuple[Float[ndarray, " p"], Float[ndarray, " p"]]:
-        """What samples whose pattern may switch take from g or add to it, beside their frozen pattern's share."""
-        rows = self.near.rows[j]
-        up, down = reach.predicted.up + reach.bound.weights, reach.predicted.down + reach.bound.weights
-        if local:
-            own = self.problem.same_client[j]
-            up = up + own * (reach.predicted.local_up + reach.bound.local_weights)
-            down = down + own * (reach.predicted.local_down + reach.bound.local_weights)
-        rising, falling = signed_parts(self.problem.inner[j], self.problem.inner_error)
-        plus, minus = rising * up + falling * down, rising * down + falling * up
-        u, b = uncertain[rows], self._patterns[rows]
-        on, off = (u & b).astype(np.float64), (u & ~b).astype(np.float64)
-        # An active sample can lose what it adds, an inactive one can add it.
-        return (on @ plus + off @ minus) * SLACK, (on @ minus + off @ plus) * SLACK
-
     def carry(self, uncertain: Bool[ndarray, "N n"], bound: Flow, reach: Reach) -> None:
         """The segment is closed: its predicted movement and its slack belong to the past."""
         predicted = self._predicted
         assert predicted is not None
         for j, rows in enumerate(self.near.rows):
             self._center[j] = self._center[j] + self._patterns[rows] @ (predicted.moved * self.problem.inner[j])
-            below, above = self._switching(j, uncertain, reach, local=False)
+            u, b = uncertain[rows], self._patterns[rows]
+            below, above = self.steps.switching(self.problem, reach, j, u, b, local=False)
             self._below[j] = (self._below[j] + below) * SLACK
             self._above[j] = (self._above[j] + above) * SLACK
             v = self._rows(j, self._patterns)
@@ -196,12 +149,10 @@ class PairBounds:
             wide += self.problem.inner_error * bound.weights.sum() + 4 * UNIT * np.abs(self._center[j])
             self._drift[j] = (self._drift[j] + np.abs(v @ self._inverse) @ bound.forcing + pad + wide) * SLACK
 
-    def predicted_patterns(self, patterns: Bool[ndarray, "N n"]) -> Bool[ndarray, "N n"]:
-        """The signs where the prediction has arrived: the next segment's frozen patterns. Any choice is sound."""
-        after = patterns.copy()
-        for j, rows in enumerate(self.near.rows):
-            after[rows, j] = self.near.values[j] - self.scale * self.near.signs[rows] * self._center[j] >= 0
-        return after
+    @property
+    def predicted_movements(self) -> list[Float[ndarray, " p"]]:
+        """By how much the prediction has moved each near pair so far, for a neuron of sign −1."""
+        return [self.scale * center for center in self._center]
 
     def rebase(
         self, model: RoundModel, patterns: Bool[ndarray, "N n"], old_patterns: Bool[ndarray, "N n"], error: float

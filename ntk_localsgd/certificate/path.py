@@ -3,7 +3,6 @@
 Proofs: ``docs/theory.md`` §5.2.
 """
 
-import dataclasses
 import itertools
 import math
 
@@ -13,16 +12,15 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted, flow, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of, pattern_products
-from ntk_localsgd.certificate.outcome import Certificate, failure
-from ntk_localsgd.certificate.pairs import PairBounds, Reach
+from ntk_localsgd.certificate.neurons import NearKinks, Survey, pairs_of, pattern_products
+from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
+from ntk_localsgd.certificate.pairs import PairBounds
+from ntk_localsgd.certificate.reach import Reach
 from ntk_localsgd.certificate.rounding import spectral_norm
+from ntk_localsgd.certificate.steps import PROVED, Steps
 from ntk_localsgd.rounding import SLACK
 
-__all__ = ["BEYOND_KEPT", "certify_path", "predicted_reach"]
-
-#: The obstacle that a larger threshold removes.
-BEYOND_KEPT = "neurons may move beyond those kept"
+__all__ = ["Path", "certify_path", "predicted_reach", "segment_ends"]
 
 # Segments of the path, their ends in geometric progression: the path bends most in the first rounds. Few are enough for
 # wide networks; many are sharper, and cost in proportion.
@@ -36,53 +34,59 @@ _SWEEPS = 100
 
 
 def certify_path(
-    problem: Problem, found: Survey, near: NearKinks, model: RoundModel, *, segments: tuple[int, ...] = _SEGMENTS
-) -> Certificate:
+    problem: Problem,
+    survey: Survey,
+    near: NearKinks,
+    model: RoundModel,
+    *,
+    segments: tuple[int, ...] = _SEGMENTS,
+    steps: Steps = PROVED,
+) -> Conclusion:
     """Follow the prediction segment by segment; in each, enlarge the set of pairs that may switch until it is closed.
 
     Parameters
     ----------
-    problem, found, near, model
+    problem, survey, near, model
         As in `ball.certify_ball`; ``model`` in the M-norm.
     segments
         How many, tried in this order until one certifies; more are sharper and slower.
+    steps
+        The lemmas of the proof.
     """
-    result = failure("path", "")
     for number in segments:
-        result = _certify(problem, found, near, model, _segment_ends(model, found.residual, number))
-        if result.certified:
+        ends = segment_ends(model, survey.residual, number)
+        if (result := _followed(Path(problem, survey, near, model, steps), ends)).certified:
             break
     return result
 
 
-def _certify(problem: Problem, found: Survey, near: NearKinks, model: RoundModel, ends: list[int]) -> Certificate:
+def _followed(path: "Path", ends: list[int]) -> Conclusion:
+    where = "from the start on"
     try:
-        path = _Path(problem, found, near, model)
         for first, last in itertools.pairwise(ends):
-            if obstacle := path.advance(last - first):
-                return failure("path", _placed(obstacle, f"in rounds {first} to {last}"), rate=path.rate)
+            where = f"in rounds {first} to {last}"
+            path.advance(last - first)
             path.rebase()
-        if obstacle := path.advance(0):
-            return failure("path", _placed(obstacle, f"from round {ends[-1]} on"), rate=path.rate)
+        where = f"from round {ends[-1]} on"
+        path.advance(0)
+        return path.conclude()
+    except _NoProof as stopped:
+        explanation = f"{stopped.explanation} {where}" if stopped.placed else stopped.explanation
+        return no_proof("path", stopped.obstacle, explanation, rate=path.rate)
     except Unsuitable as error:
-        return failure("path", f"after patterns change, {error}")
-    return path.conclude()
+        return no_proof("path", Obstacle.UNSUITABLE, f"after patterns change, {error}")
 
 
-def _placed(obstacle: str, where: str) -> str:
-    return obstacle if obstacle == BEYOND_KEPT else f"{obstacle} {where}"
-
-
-def predicted_reach(problem: Problem, found: Survey, model: RoundModel) -> Float[ndarray, " n"]:
+def predicted_reach(problem: Problem, survey: Survey, model: RoundModel) -> Float[ndarray, " n"]:
     """How far pre-activations of each sample move along the prediction, whatever the neuron's pattern."""
-    rounds = _segment_ends(model, found.residual, 2)[-1]
-    predicted = predict(model, found.residual, rounds)
-    zero = np.zeros(len(found.residual))
+    rounds = segment_ends(model, survey.residual, 2)[-1]
+    predicted = predict(model, survey.residual, rounds)
+    zero = np.zeros(len(survey.residual))
     nothing = flow(model, predicted, np.zeros_like(model.gram), 0.0)
-    return Reach(predicted, nothing, zero, zero, 0.0).coarse(problem, found.width)
+    return Reach(predicted, nothing, zero, zero, 0.0).coarse(problem, survey.width)
 
 
-def _segment_ends(model: RoundModel, residual: Float[ndarray, " n"], segments: int) -> list[int]:
+def segment_ends(model: RoundModel, residual: Float[ndarray, " n"], segments: int) -> list[int]:
     """Rounds 0 = T_0 < T_1 < …, the last one where the tail begins."""
     length, rounds = float(np.linalg.norm(model.root @ residual)), 0
     start = length
@@ -92,17 +96,27 @@ def _segment_ends(model: RoundModel, residual: Float[ndarray, " n"], segments: i
     return [0, *np.unique(np.geomspace(1, max(rounds, 1), segments).round().astype(int)).tolist()]
 
 
-class _Path:
+class _NoProof(Exception):
+    """The argument ends here."""
+
+    def __init__(self, obstacle: Obstacle, explanation: str, *, placed: bool = True) -> None:
+        super().__init__(explanation)
+        self.obstacle, self.explanation, self.placed = obstacle, explanation, placed
+
+
+class Path:
     """The state at the start of a segment: frozen patterns, prediction, errors and what has moved so far."""
 
-    def __init__(self, problem: Problem, found: Survey, near: NearKinks, model: RoundModel) -> None:
-        self.problem, self.found, self.near, self.model = problem, found, near, model
-        n = len(found.residual)
-        self.patterns, self.counts = near.patterns.copy(), found.counts.copy()
+    def __init__(
+        self, problem: Problem, survey: Survey, near: NearKinks, model: RoundModel, steps: Steps = PROVED
+    ) -> None:
+        self.problem, self.survey, self.near, self.model, self.steps = problem, survey, near, model, steps
+        n = len(survey.residual)
+        self.patterns, self.counts = near.patterns.copy(), survey.counts.copy()
         self.switching = np.zeros_like(near.patterns)
-        self.predicted_residual = found.residual
-        self.error = model.length(np.zeros(n), found.residual_error)
-        self.pairs = PairBounds(problem, near, found.width, model, self.error)
+        self.predicted_residual = survey.residual
+        self.error = model.length(np.zeros(n), survey.residual_error)
+        self.pairs = PairBounds(problem, near, survey.width, model, self.error, steps)
         # Predicted weights that pull up and down, over all rounds so far; the largest of a client's local steps so far;
         # the norms of what they may deviate by.
         self.up, self.down, self.local = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -110,36 +124,35 @@ class _Path:
         self.round, self.rate = 0, math.inf
         self.log_bounds: list[tuple[int, float]] = []  # (t, log of a bound on ‖r(t)‖₂)
 
-    def advance(self, rounds: int) -> str:
-        """Close the set of switching pairs over the next segment (0: for ever); returns the obstacle, if any."""
-        predicted = predict(self.model, self.predicted_residual, rounds)
+    def advance(self, rounds: int) -> None:
+        """Close the set of switching pairs over the next segment (0: for ever)."""
+        predicted = self.steps.prediction(self.model, self.predicted_residual, rounds)
         # In the tail nothing is predicted: all that is left counts as error.
         ahead = 0.0 if rounds else self.model.length(self.predicted_residual)
         start = (self.error + ahead) * SLACK
         self.pairs.prepare(self.model, self.patterns, predicted)
         uncertain, size = np.zeros_like(self.patterns), -1
-        hopeless = 2 * self.model.length(self.found.residual)
+        hopeless = 2 * self.model.length(self.survey.residual)
         for _ in range(_SWEEPS):
-            changes = gram_changes(
-                self.problem.inner, self.problem.inner_error, self.patterns, uncertain, self.found.width
-            )
-            bound = flow(self.model, predicted, changes, start)
+            inner, inner_error = self.problem.inner, self.problem.inner_error
+            changes = self.steps.changes(inner, inner_error, self.patterns, uncertain, self.survey.width)
+            bound = self.steps.deviation(self.model, predicted, changes, start)
             self.rate = bound.rate
             if not bound.largest_error <= hopeless or not math.isfinite(bound.forcing.sum()):
-                return f"ρ = {bound.rate:.4g}: the patterns that may switch explain more than the whole loss"
+                text = f"ρ = {bound.rate:.4g}: the patterns that may switch explain more than the whole loss"
+                raise _NoProof(Obstacle.PATTERNS, text)
             if uncertain.sum() == size:
                 break
             size = int(uncertain.sum())
             reach = Reach(predicted, bound, self.up, self.down, self.deviation)
-            if not (reach.coarse(self.problem, self.found.width) <= self.near.threshold).all():
-                return BEYOND_KEPT
+            if not (reach.coarse(self.problem, self.survey.width) <= self.near.threshold).all():
+                raise _NoProof(Obstacle.BEYOND_KEPT, "neurons may move beyond those kept", placed=False)
             self.pairs.mark(uncertain, bound, reach, ahead)
         else:
-            return "the set of pairs that may switch did not close"
+            raise _NoProof(Obstacle.OPEN, "the set of pairs that may switch did not close")
         self.switching |= uncertain | (self.patterns != self.near.patterns)
         self._close(predicted, bound)
         self.pairs.carry(uncertain, bound, reach)
-        return ""
 
     def _close(self, predicted: Predicted, bound: Flow) -> None:
         self.up = (self.up + predicted.up) * SLACK
@@ -156,31 +169,27 @@ class _Path:
     def rebase(self) -> None:
         """Freeze the patterns anew where the prediction has arrived, and carry the error over to the new norm."""
         old_model, old_patterns = self.model, self.patterns
-        patterns = self.pairs.predicted_patterns(old_patterns)
+        patterns = self.steps.frozen_patterns(self.near, self.pairs.predicted_movements, old_patterns)
         changed = (patterns != old_patterns).any(axis=1)
         if changed.any():
             self.counts = self.counts + pattern_products(patterns[changed]) - pattern_products(old_patterns[changed])
             self.patterns = patterns
-            self.model = RoundModel(self.problem.inner * (self.counts / self.found.width), self.problem)
+            self.model = RoundModel(self.problem.inner * (self.counts / self.survey.width), self.problem)
             transfer = spectral_norm(self.model.root @ old_model.inverse_root)
             pads = (3 * self.model.pad + old_model.root_gap) * self.model.norm * old_model.inverse_norm
             self.error = (transfer + pads) * self.error * SLACK
             self.pairs.rebase(self.model, patterns, old_patterns, self.error)
 
-    def conclude(self) -> Certificate:
+    def conclude(self) -> Conclusion:
         """Rate, constant and radius from what the segments have proved."""
-        start, rate = math.log(self.found.least_norm), math.log(self.rate)
+        start, rate = math.log(self.survey.least_norm), math.log(self.rate)
         constant = math.exp(min(max(size - start - t * rate for t, size in self.log_bounds), 700.0))
         if constant >= math.exp(700.0):
-            return failure("path", f"the rate {self.rate:.3g} of the tail says nothing about the rounds before it")
+            text = f"the rate {self.rate:.3g} of the tail says nothing about the rounds before it"
+            raise _NoProof(Obstacle.TAIL, text, placed=False)
         own = self.problem.owner == np.arange(self.problem.clients.num_clients)[:, None]
         weights = float(np.linalg.norm(np.maximum(self.up, self.down) + self.local * own, axis=1).max())
         weights += self.deviation + self.local_deviation
-        radius = self.problem.spectral * weights / math.sqrt(self.found.width) * SLACK
-        return dataclasses.replace(
-            failure("path", "", rate=self.rate),
-            certified=True,
-            constant=constant * SLACK,
-            radius=radius,
-            switching=pairs_of(self.near, self.switching),
-        )
+        radius = self.problem.spectral * weights / math.sqrt(self.survey.width) * SLACK
+        switching = pairs_of(self.near, self.switching)
+        return Conclusion("path", self.rate, constant * SLACK, radius, switching=switching)
