@@ -110,7 +110,7 @@ def _summary(
         table.add_row("no neuron moves by more than", f"{proof.radius:.6g}")
         table.add_row("pairs that may switch", f"{len(proof.switching)}")
         return table
-    table.add_row("obstacle", proof.obstacle)
+    table.add_row("obstacle", proof.explanation)
     if proof.residual_estimate > 0:
         table.add_row("roughly the residual norm that would do", f"{proof.residual_estimate:.2g}")
         table.add_row("or the width", f"{proof.width_estimate:.1g}")

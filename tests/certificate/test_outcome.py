@@ -1,13 +1,11 @@
 """A certificate in words."""
 
-import dataclasses
-
-import numpy as np
 import pytest
 
-from ntk_localsgd.certificate.outcome import Certificate, failure
+from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Obstacle, no_proof
 
-PROOF = Certificate(True, 0.25, 3.0, 0.5, 0.75, 7.0, "", 100.0, 7.0, "ball", 1e-12, np.zeros((0, 2), int))
+_HERE = {"residual_norm": 7.0, "width": 100, "rounding_floor": 1e-12}
+PROOF = Certificate.of(Conclusion("ball", 0.25, 3.0, 0.5, 0.75), **_HERE)
 
 
 def test_a_proof_names_constant_rate_residual_and_radius_each_in_its_place():
@@ -16,9 +14,9 @@ def test_a_proof_names_constant_rate_residual_and_radius_each_in_its_place():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_failure_says_what_would_do_where_it_is_known(known):
-    proof = failure("path", "too narrow")
-    if known:
-        proof = dataclasses.replace(proof, width_estimate=3000.0, residual_estimate=0.5)
-    hint = "; a width of roughly 3e+03 or a residual of 0.5 would do" if known else ""
+    end = no_proof("path", Obstacle.PATTERNS, "too narrow", share=0.25 if known else 0.0)
+    proof = Certificate.of(end, **_HERE)
+    hint = "; a width of roughly 2e+03 or a residual of 2 would do" if known else ""
     assert str(proof) == f"not certified (path): too narrow{hint}"
     assert not proof.certified
+    assert proof.obstacle is Obstacle.PATTERNS

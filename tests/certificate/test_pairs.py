@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from ntk_localsgd.certificate.flow import flow, predict
-from ntk_localsgd.certificate.pairs import PairBounds, Reach
+from ntk_localsgd.certificate.pairs import PairBounds
+from ntk_localsgd.certificate.reach import Reach
+from ntk_localsgd.certificate.steps import PROVED
 from tests.certificate.settings import parts_of
 from verification.jobs.certified_cases import split_case
 from verification.jobs.reference import follow
@@ -13,7 +15,7 @@ from verification.jobs.reference import follow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_path_s_start_is_among_its_points(seed):
     problem, found, near, model = parts_of(split_case(seed, width=500), 0.5)
-    bounds = PairBounds(problem, near, found.width, model, 0.0)
+    bounds = PairBounds(problem, near, found.width, model, 0.0, PROVED)
     bounds.prepare(model, near.patterns, predict(model, found.residual, 3))
     for fixed in bounds._fixed:
         # Nothing has moved when the segment begins, and something has when it ends.

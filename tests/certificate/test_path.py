@@ -1,9 +1,12 @@
 """The path's parts: what they bound alone must hold alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from ntk_localsgd.certificate.path import _certify, _Path, _segment_ends
+from ntk_localsgd.certificate.path import Path, certify_path
+from ntk_localsgd.certificate.steps import PROVED
 from tests.certificate.settings import parts_of
 from verification.jobs.certified_cases import split_case
 from verification.jobs.reference import follow
@@ -14,8 +17,10 @@ def test_without_a_prediction_the_deviations_bound_the_movement(seed):
     case = split_case(seed, width=2000)
     case = case._replace(targets=case.outputs - 1e-3 * np.array([1, -1, 1, 1]))
     problem, found, near, model = parts_of(case)
-    tail_alone = _certify(problem, found, near, model, [0])
-    predicted = _certify(problem, found, near, model, _segment_ends(model, found.residual, 4))
+    tail_alone = Path(problem, found, near, model)
+    tail_alone.advance(0)
+    tail_alone = tail_alone.conclude()
+    predicted = certify_path(problem, found, near, model)
     seen = follow(case, 30)
     assert tail_alone.certified
     assert predicted.certified
@@ -25,10 +30,12 @@ def test_without_a_prediction_the_deviations_bound_the_movement(seed):
 
 
 def test_an_error_is_carried_over_to_the_norm_of_other_patterns():
-    path = _Path(*parts_of(split_case(0, width=500)))
-    before, rng = path.model.root, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    fewer = lambda near, movements, patterns: patterns & (rng.random(len(patterns)) > 0.2)[:, None]  # noqa: E731, ARG005
+    off = dataclasses.replace(PROVED, frozen_patterns=fewer)
+    path = Path(*parts_of(split_case(0, width=500)), off)
+    before = path.model.root
     # A fifth of the neurons turned off: Θ shrinks, a client's local steps add up to more, the norm grows.
-    path.pairs.predicted_patterns = lambda patterns: patterns & (rng.random(len(patterns)) > 0.2)[:, None]
     path.error = 1.0
     path.rebase()
     errors = np.linalg.solve(before, rng.standard_normal((4, 200)))

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_localsgd import certificate, datasets, seeds
+from ntk_localsgd.certificate.steps import PROVED, Steps
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certified_cases import random_case
@@ -60,12 +61,12 @@ class Tally:
         return xr.Dataset(dataclasses.asdict(self) | {"worst": max(self.rate, self.movement)})
 
 
-def certify(case: Case, method: certificate.Method) -> certificate.Certificate | None:
-    """The certificate of a case; None where the theorem does not apply."""
+def certify(case: Case, method: certificate.Method, steps: Steps = PROVED) -> certificate.Certificate | None:
+    """The certificate of a case by these steps; None where the theorem does not apply."""
     data = datasets.from_arrays(case.inputs, case.targets)
     net = TwoLayerReLU.from_arrays(case.weights, case.signs)
     with contextlib.suppress(InputError):
-        return certificate.certify(net, data, case.clients, case.config, method=method, estimate=False)
+        return certificate.certify(net, data, case.clients, case.config, method=method, estimate=False, steps=steps)
     return None
 
 
