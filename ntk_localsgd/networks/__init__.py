@@ -1,11 +1,40 @@
-"""ReLU networks as the theory defines them: initialization, outputs, pre-activations, activation patterns.
+"""Networks as the theory defines them: initialization, outputs, pre-activations, activation patterns.
 
 A network is an equinox module whose leaves are JAX arrays. `trained` and `with_trained` name the weights that Local
-SGD moves, so that algorithm and observables are written once for every depth.
+SGD moves, so that algorithm and observables are written once for every network; `Stack` is one that is known by its
+structure, and `structure` says whether a network is one.
 """
 
-from ntk_localsgd.networks.deep import DeepReLU
-from ntk_localsgd.networks.network import Network, matmul, relu
-from ntk_localsgd.networks.two_layer import NEURONS_PER_BLOCK, TwoLayerReLU
+from ntk_localsgd.networks.activations import GELU, RELU, SOFTPLUS, TANH, Activation, LeakyReLU, Smooth
+from ntk_localsgd.networks.deep import DeepReLU, deep
+from ntk_localsgd.networks.frozen import FrozenPatterns
+from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul, whole_number
+from ntk_localsgd.networks.stack import Stack, structure
+from ntk_localsgd.networks.two_layer import NEURONS_PER_BLOCK, TwoLayerReLU, two_layer
 
-__all__ = ["NEURONS_PER_BLOCK", "DeepReLU", "Network", "TwoLayerReLU", "matmul", "relu"]
+#: σ(z) = z·1{z ≥ 0} with derivative 1 at 0.
+relu = RELU
+
+__all__ = [
+    "GELU",
+    "NEURONS_PER_BLOCK",
+    "RELU",
+    "SOFTPLUS",
+    "TANH",
+    "Activation",
+    "DeepReLU",
+    "FrozenPatterns",
+    "LeakyReLU",
+    "Network",
+    "Smooth",
+    "Stack",
+    "TwoLayerReLU",
+    "deep",
+    "float_dtype",
+    "input_rows",
+    "matmul",
+    "relu",
+    "structure",
+    "two_layer",
+    "whole_number",
+]

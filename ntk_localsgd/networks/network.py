@@ -1,4 +1,4 @@
-"""What every network of this project has in common: the activation, products in full precision, the protocol."""
+"""What every network has in common: the protocol, products in full precision, and how inputs and dtypes are read."""
 
 from functools import partial
 from typing import Any, Protocol, Self
@@ -8,25 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
 
-__all__ = ["Network", "float_dtype", "matmul", "relu"]
+__all__ = ["Network", "float_dtype", "input_rows", "matmul", "whole_number"]
 
 #: Matrix product in the precision of its operands. By default a GPU rounds float32 products to about three digits
 #: (TensorFloat-32), which moves pre-activations across kinks; gradients inherit the precision stated here.
 matmul = partial(jnp.matmul, precision="highest")
 
 
-def relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """σ(z) = z·1{z ≥ 0}, with derivative 1 at 0 as in the activation pattern 1{z ≥ 0}.
-
-    ``jax.nn.relu`` has derivative 0 there and ``jnp.maximum`` has ½; a layer whose inputs are all zero meets this.
-    """
-    return jnp.where(z >= 0, z, 0)
-
-
 class Network(Protocol):
-    """What the algorithm and the observables ask of a network."""
+    """What the algorithm and the observables ask of a network: outputs of row i depend on input i alone."""
 
     @property
     def input_dim(self) -> int:
@@ -56,11 +49,46 @@ class Network(Protocol):
         ...
 
 
-def float_dtype(dtype: Any) -> Any:
-    """The dtype asked for, or JAX's default; refuses one that JAX would silently narrow."""
-    wanted = np.dtype(dtype) if dtype is not None else jnp.zeros(()).dtype
-    if not np.issubdtype(wanted, np.floating):
-        raise InputError(f"dtype is {wanted}, needs to be a floating-point type.")
+def float_dtype(dtype: Any) -> np.dtype:
+    """float32 or float64: the dtype asked for, or JAX's default; refuses one that JAX would silently narrow.
+
+    Half precision is refused: sums over neurons overflow from 65,504 on (float16) or keep two digits (bfloat16).
+    """
+    try:
+        wanted = np.dtype(dtype) if dtype is not None else jnp.zeros(()).dtype
+    except TypeError as error:
+        raise InputError(f"dtype is {dtype!r}, needs to be float32 or float64.") from error
+    if wanted not in (np.float32, np.float64):
+        why = ": sums over neurons need more range and digits" if jnp.issubdtype(wanted, jnp.floating) else ""
+        raise InputError(f"dtype is {wanted}, needs to be float32 or float64{why}.")
     if wanted.itemsize > 4 and not jax.config.read("jax_enable_x64"):
         raise InputError(f"dtype is {wanted}, which needs JAX's x64 mode: jax.config.update('jax_enable_x64', True).")
     return wanted
+
+
+def input_rows(x: Any, dtype: Any, input_dim: int, name: str = "inputs") -> Float[Array, "n d"]:
+    """Inputs [n d] in a network's dtype; refuses what a cast would change, other shapes, and a dtype out of its scope.
+
+    A float64 network used where x64 mode is off would be narrowed without a word, here or in its next product.
+    """
+    dtype = float_dtype(dtype)
+    if not isinstance(x, jax.Array):
+        x = real_array(name, x, ndim=2)
+    elif not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
+        raise InputError(f"{name} holds {x.dtype}, needs to hold real numbers.")
+    if x.ndim != 2 or x.shape[1] != input_dim:
+        raise InputError(f"{name} has shape {x.shape}, needs [n {input_dim}]: one row a sample.")
+    return jnp.asarray(x, dtype)
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least ``least``, also where it comes as a float (2.0) or a NumPy integer."""
+    if isinstance(value, bool | np.bool_ | str | bytes) or np.ndim(value):
+        raise InputError(f"{name} is {value!r}, needs to be a whole number of at least {least}.")
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} is {value!r}, needs to be a whole number of at least {least}.") from error
+    if whole != value or whole < least:
+        raise InputError(f"{name} is {value}, needs to be a whole number of at least {least}.")
+    return whole

@@ -1,33 +1,36 @@
-"""The two-layer ReLU network in the scaling of Du et al.: first layer trained, random signs fixed."""
+"""The two-layer network in the scaling of Du et al.: first layer trained, random signs fixed."""
 
 import pathlib
+import zipfile
+import zlib
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks.network import float_dtype, matmul, relu
+from ntk_localsgd.networks.activations import RELU, Activation
+from ntk_localsgd.networks.network import float_dtype, whole_number
+from ntk_localsgd.networks.stack import Stack, weight_arrays
 
-__all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU"]
+__all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU", "two_layer"]
 
 # Neurons are drawn in blocks of this many, block b from fold_in(key, b), so that a network of any width can be streamed
 # block by block and still be the one that `TwoLayerReLU.init` builds.
 NEURONS_PER_BLOCK = 2**16
 
 
-class TwoLayerReLU(eqx.Module):
+class TwoLayerReLU(Stack):
     """f(W, x) = m^{-1/2} Σ_r a_r σ(w_r·x) with w_r(0) ~ N(0, I_d) and a_r = ±1 fixed; only W is trained.
 
     Build one with `init` or `from_arrays`. Inputs are NumPy or JAX arrays [n d]; they are cast to the dtype of the
     weights. The scaling is that of Du, Zhai, Poczos and Singh (2019); ``docs/theory.md`` §0.
     """
 
-    weights: Float[Array, "m d"]
-    signs: Float[Array, " m"]
+    def __init__(self, weights: Float[Array, "m d"], signs: Float[Array, " m"]) -> None:
+        super().__init__(None, (weights,), signs, divided=True)
 
     @classmethod
     def init(cls, key: Array, *, width: int, input_dim: int, dtype: Any = None) -> "TwoLayerReLU":
@@ -42,15 +45,14 @@ class TwoLayerReLU(eqx.Module):
         input_dim
             Number of inputs d.
         dtype
-            Of the weights; None: float64 where JAX's x64 mode is on, float32 otherwise.
+            Of the weights, float32 or float64; None: float64 where JAX's x64 mode is on, float32 otherwise.
 
         Raises
         ------
         InputError
-            For a width or dimension below 1, or float64 without JAX's x64 mode.
+            For a width or dimension below 1, another dtype, or float64 without JAX's x64 mode.
         """
-        if width < 1 or input_dim < 1:
-            raise InputError(f"width and input_dim are {width} and {input_dim}, need to be at least 1.")
+        width, input_dim = whole_number("width", width), whole_number("input_dim", input_dim)
         dtype = float_dtype(dtype)
         sizes = [min(NEURONS_PER_BLOCK, width - start) for start in range(0, width, NEURONS_PER_BLOCK)]
         blocks = [cls.draw_block(key, b, size, input_dim, dtype) for b, size in enumerate(sizes)]
@@ -67,7 +69,7 @@ class TwoLayerReLU(eqx.Module):
         return weights, jax.random.rademacher(signs_key, (size,), dtype)
 
     @classmethod
-    def from_arrays(cls, weights: Any, signs: Any) -> "TwoLayerReLU":
+    def from_arrays(cls, weights: Any, signs: Any) -> "TwoLayerReLU":  # type: ignore[override]
         """Network from arrays that something else made.
 
         Parameters
@@ -80,55 +82,28 @@ class TwoLayerReLU(eqx.Module):
         Raises
         ------
         InputError
-            For wrong shapes, non-finite weights, signs other than ±1, or float64 arrays without JAX's x64 mode.
+            For wrong shapes, weights that are no finite real numbers, signs other than ±1, or float64 arrays without
+            JAX's x64 mode.
         """
-        weights, signs = np.asarray(weights), np.asarray(signs)
-        if weights.ndim != 2 or signs.shape != weights.shape[:1] or not weights.size:
-            raise InputError(f"weights {weights.shape} and signs {signs.shape} do not fit, need [m d] and [m].")
-        dtype = float_dtype(weights.dtype if np.issubdtype(weights.dtype, np.floating) else None)
-        if not np.isfinite(weights).all():
-            raise InputError(f"weights hold {int((~np.isfinite(weights)).sum())} non-finite values, need to be finite.")
-        if not np.isin(signs, (-1, 1)).all():
-            raise InputError(f"signs hold {signs[~np.isin(signs, (-1, 1))][0]}, need to be +1 or -1.")
-        return cls(jnp.asarray(weights, dtype), jnp.asarray(signs, dtype))
+        (own,), dtype = weight_arrays([weights])
+        (a,), _ = weight_arrays([signs])
+        assert own is not None
+        assert a is not None
+        if own.ndim != 2 or a.shape != own.shape[:1]:
+            raise InputError(f"weights {own.shape} and signs {a.shape} do not fit, need [m d] and [m].")
+        if not np.isin(a, (-1, 1)).all():
+            raise InputError(f"signs hold {a[~np.isin(a, (-1, 1))][0]}, need to be +1 or -1.")
+        return cls(jnp.asarray(own, dtype), jnp.asarray(a, dtype))
 
     @property
-    def width(self) -> int:
-        """Number of neurons m."""
-        return self.weights.shape[0]
+    def weights(self) -> Float[Array, "m d"]:
+        """W, trained."""
+        return self.hidden_weights[0]
 
     @property
-    def input_dim(self) -> int:
-        """Number of inputs d."""
-        return self.weights.shape[1]
-
-    @property
-    def output_dim(self) -> int:
-        """Number of outputs o = 1."""
-        return 1
-
-    @property
-    def trained(self) -> tuple[Float[Array, "m d"], ...]:
-        """The trained weights: (W,)."""
-        return (self.weights,)
-
-    def with_trained(self, trained: tuple[Array, ...]) -> "TwoLayerReLU":
-        """The same network with W replaced."""
-        (weights,) = trained
-        return TwoLayerReLU(weights, self.signs)
-
-    def pre_activations(self, x: Any) -> tuple[Float[Array, "n m"], ...]:
-        """w_r·x_i of the one trained layer, [n m]."""
-        return (matmul(jnp.asarray(x, self.weights.dtype), self.weights.T),)
-
-    def activation_patterns(self, x: Any) -> tuple[Bool[Array, "n m"], ...]:
-        """1{w_r·x_i ≥ 0} of the one trained layer, [n m]."""
-        return tuple(z >= 0 for z in self.pre_activations(x))
-
-    def __call__(self, x: Any) -> Float[Array, " n"]:
-        """Outputs f(W, x_i), [n]."""
-        (z,) = self.pre_activations(x)
-        return matmul(relu(z), self.signs) / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))
+    def signs(self) -> Float[Array, " m"]:
+        """a, fixed."""
+        return self.output_weights
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write weights and signs to a .npz file."""
@@ -139,10 +114,25 @@ class TwoLayerReLU(eqx.Module):
         """Read a .npz file with arrays ``weights`` [m d] and ``signs`` [m]; raises `InputError` as `from_arrays`."""
         try:
             with np.load(path) as arrays:
-                return cls.from_arrays(arrays["weights"], arrays["signs"])
-        except InputError:
-            raise
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path} cannot be read as a network ({error}): arrays weights and signs needed."
-            ) from error
+                weights, signs = arrays["weights"], arrays["signs"]
+        except _UNREADABLE as error:
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path} cannot be read as a network ({why}): arrays weights and signs needed.") from error
+        return cls.from_arrays(weights, signs)
+
+
+# What NumPy and its zip reader raise for a file that is absent, cut short, of another kind, or damaged inside; a .npy
+# file under this name gives a plain array, which is no context manager.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, MemoryError,
+               RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+
+
+def two_layer(key: Array, *, width: int, input_dim: int, activation: Activation = RELU, dtype: Any = None) -> Stack:
+    """The network of `TwoLayerReLU.init`, weight by weight, with another activation.
+
+    Returns
+    -------
+    f(W, x) = m^{-1/2} Σ_r a_r σ(w_r·x), a `Stack`; arguments and `InputError` as of `TwoLayerReLU.init`.
+    """
+    net = TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=dtype)
+    return Stack(None, net.trained, net.signs, activation, divided=True)

@@ -4,6 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _DATA, _CLIENTS = "tests/test_datasets.py", "tests/test_clients.py"
 _TWO, _DEEP = "tests/networks/test_two_layer.py", "tests/networks/test_deep.py"
+_FROZEN = "tests/networks/test_frozen.py"
 
 MUTATIONS = (
     Mutation(
@@ -70,9 +71,9 @@ MUTATIONS = (
         ("tests/test_randomness.py",),
     ),
     Mutation(
-        "ntk_localsgd/networks/network.py",
-        "return jnp.where(z >= 0, z, 0)",
-        "return jnp.where(z > 0, z, 0)",
+        "ntk_localsgd/networks/activations.py",
+        "return jnp.where(z >= 0, factor,",
+        "return jnp.where(z > 0, factor,",
         "σ'(0) = 0",
         (f"{_TWO}::test_derivative_at_the_kink_is_one_as_in_the_pattern",),
     ),
@@ -84,14 +85,14 @@ MUTATIONS = (
         (f"{_TWO}::test_no_product_of_weights_may_be_rounded_to_a_lower_precision_on_a_gpu",),
     ),
     Mutation(
-        "ntk_localsgd/networks/two_layer.py",
-        "matmul(relu(z), self.signs) / jnp.sqrt(jnp.asarray(self.width, self.weights.dtype))",
-        "matmul(relu(z), self.signs) / jnp.asarray(self.width, self.weights.dtype)",
+        "ntk_localsgd/networks/stack.py",
+        "values / jnp.sqrt(jnp.asarray(self.width, self.dtype))",
+        "values / jnp.asarray(self.width, self.dtype)",
         "1/m for 1/√m in the outputs",
         (f"{_TWO}::test_outputs_and_patterns_match_numpy[float32]",),
     ),
     Mutation(
-        "ntk_localsgd/networks/two_layer.py",
+        "ntk_localsgd/networks/stack.py",
         "return tuple(z >= 0 for z in self.pre_activations(x))",
         "return tuple(z > 0 for z in self.pre_activations(x))",
         "pattern 1{z > 0}",
@@ -112,10 +113,17 @@ MUTATIONS = (
         (f"{_DEEP}::test_weights_have_the_paper_s_variances",),
     ),
     Mutation(
-        "ntk_localsgd/networks/deep.py",
+        "ntk_localsgd/networks/stack.py",
         "matmul(hidden[-1], weights.T)",
         "matmul(hidden[-1], weights)",
         "a transpose missing between hidden layers",
         (f"{_DEEP}::test_outputs_and_patterns_match_numpy[3-float64]",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/frozen.py",
+        "zip(self.initial.pre_activations(given), net.hidden_weights, strict=True)",
+        "zip(net.pre_activations(given), net.hidden_weights, strict=True)",
+        "frozen patterns move with the weights",
+        (f"{_FROZEN}::test_outputs_are_linear_in_the_weights_of_one_trained_layer",),
     ),
 )

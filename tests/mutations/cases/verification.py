@@ -5,7 +5,7 @@ from tests.mutations.mutation import Mutation
 _DIR, _TESTS = "verification", "tests/verification"
 _SAMPLING, _CERTIFICATES = f"{_TESTS}/test_sampling.py", f"{_TESTS}/jobs/test_certificates.py"
 _DEEP, _BALL = f"{_TESTS}/test_deep.py", f"{_TESTS}/test_worst_in_ball.py"
-_PREDICTION, _THRESHOLDS = f"{_TESTS}/test_prediction.py", f"{_TESTS}/test_thresholds.py"
+_THRESHOLDS = f"{_TESTS}/test_thresholds.py"
 
 MUTATIONS = (
     Mutation(
@@ -126,13 +126,6 @@ MUTATIONS = (
         "return int(bool(refuted or crashed))",
         "an unbroken control passes",
         (f"{_TESTS}/test_runner.py",),
-    ),
-    Mutation(
-        f"{_DIR}/predicted_runs.py",
-        "(matmul(jnp.asarray(x, self.weights.dtype), self.initial.T) >= 0,)",
-        "(matmul(jnp.asarray(x, self.weights.dtype), self.weights.T) >= 0,)",
-        "frozen patterns move with the weights",
-        (f"{_PREDICTION}::test_frozen_patterns_follow_the_kernel_regime_at_every_width",),
     ),
     Mutation(
         f"{_DIR}/thresholds.py",
