@@ -15,6 +15,7 @@ from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
 from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, checked_step_size, read_network, read_split
 from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.networks import TwoLayerReLU
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Certify"]
 
 
+@command
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Certify(ProblemOptions):
     """Prove that full-batch Local GD on your own data converges to zero loss, from your weights or random ones."""

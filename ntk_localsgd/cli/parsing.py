@@ -13,6 +13,9 @@ from ntk_localsgd.errors import InputError
 
 __all__ = ["COMMANDS", "command", "execute"]
 
+# Exit codes; 1 is for a command that ran and found nothing.
+_REFUSED, _INTERRUPTED = 2, 130
+
 _Command = TypeVar("_Command", bound=type[Callable[[], int]])
 
 #: The subcommands of ``ntk-localsgd`` by name; `command` fills it.
@@ -48,13 +51,13 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
         return int(_parse(commands, prog, description, argv)() or 0)
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
-        return 2
+        return _REFUSED
     except KeyboardInterrupt:
         print(f"{prog}: interrupted.", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except MemoryError as error:
         print(f"{prog}: this takes more memory than there is ({error or 'none is left'}).", file=sys.stderr)
-        return 2
+        return _REFUSED
 
 
 def _parse(commands: Any, prog: str, description: str, argv: Sequence[str] | None) -> Any:
@@ -74,7 +77,8 @@ def _sentence(box: str) -> str:
     lines = [re.sub(r"[\u2500-\u257f]", "", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in box.splitlines()]
     paragraph: list[str] = []
     for line in lines[1:]:
-        if not line:
+        if line.strip("-"):  # a terminal without box letters has dashes for them
+            paragraph.append(line)
+        elif paragraph:
             break
-        paragraph.append(line)
     return " ".join(paragraph).rstrip(".") + "; --help shows what is understood."

@@ -21,6 +21,7 @@ from ntk_localsgd.cli.inputs import (
     read_split,
 )
 from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Predict"]
 
 
+@command
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict(ProblemOptions):
     """Predict the loss curve of Local (S)GD on your own data from the kernel, without training."""

@@ -28,8 +28,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/parsing.py",
-        "        return 2\n",
-        "        return 1\n",
+        "_REFUSED, _INTERRUPTED = 2, 130",
+        "_REFUSED, _INTERRUPTED = 1, 130",
         "bad input with the exit code of a refutation",
         (f"{_CLI}::test_bad_input_gets_one_sentence_and_exit_code_2",),
     ),
