@@ -8,7 +8,7 @@ from ntk_localsgd.kernels.infinite import (
     infinite_gram_error,
     infinite_gram_neural_tangents,
 )
-from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue
+from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue, spectral_norm
 
 __all__ = [
     "Enclosure",
@@ -21,4 +21,5 @@ __all__ = [
     "infinite_gram_neural_tangents",
     "pattern_counts",
     "smallest_eigenvalue",
+    "spectral_norm",
 ]

@@ -3,7 +3,7 @@
 from tests.mutations.mutation import Mutation
 
 _INFINITE, _EMPIRICAL = "tests/kernels/test_infinite.py", "tests/kernels/test_empirical.py"
-_DEEP, _SPECTRUM = "tests/kernels/test_deep.py", "tests/kernels/test_spectrum.py"
+_DEEP = "tests/kernels/test_deep.py"
 
 MUTATIONS = (
     Mutation(
@@ -82,33 +82,5 @@ MUTATIONS = (
         "backs = [_times(back, weights)",
         "backward pass: the mask of the layer below dropped",
         (f"{_DEEP}::test_equals_autodiff_and_neural_tangents[1-2]",),
-    ),
-    Mutation(
-        "ntk_localsgd/kernels/spectrum.py",
-        "return shift - slack - n * n * tiny",
-        "return shift - n * n * tiny",
-        "lower end: Cholesky's own rounding not subtracted",
-        (f"{_SPECTRUM}::test_the_lower_bound_is_one_for_a_factorisation_that_rounds_as_badly_as_it_may",),
-    ),
-    Mutation(
-        "ntk_localsgd/kernels/spectrum.py",
-        "return quotient + products + _gamma(n + 5) * abs(quotient) + n * np.finfo(np.float64).tiny",
-        "return quotient",
-        "upper end: rounding of the Rayleigh quotient not added",
-        (f"{_SPECTRUM}::test_contains_the_smallest_eigenvalue_of_the_stored_matrix_exactly",),
-    ),
-    Mutation(
-        "ntk_localsgd/kernels/spectrum.py",
-        "float(np.nextafter(upper + error, np.inf))",
-        "float(np.nextafter(upper, np.inf))",
-        "the matrix's error widens the lower end only",
-        (f"{_SPECTRUM}::test_an_error_of_the_entries_widens_both_ends",),
-    ),
-    Mutation(
-        "ntk_localsgd/kernels/spectrum.py",
-        "a, error = symmetric, error + asymmetry",
-        "a, error = symmetric, error",
-        "asymmetry of the stored matrix ignored",
-        (f"{_SPECTRUM}::test_a_slightly_asymmetric_matrix_is_enclosed_with_its_asymmetry",),
     ),
 )
