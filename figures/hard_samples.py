@@ -1,15 +1,20 @@
 """The digits that are hardest to fit, as images, each with its nearest neighbour of the other class (K3)."""
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from verification.figure_runs import CurveRun
 
+from figures.figure import Figure
 from figures.style import new_figure
-from verification.context import Context, Problem
+from verification.context import Context
+from verification.data import Problem
+from verification.engine import Results
+from verification.jobs.curves import Curve
+from verification.jobs.training import Training
+from verification.papers import OWN
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _CLIENTS, _STEPS, _SHOWN = 4, 5, 5
 
@@ -17,43 +22,37 @@ _CLIENTS, _STEPS, _SHOWN = 4, 5, 5
 _SIZES = {"smoke": (8, 2**6, 4, 2), "quick": (64, 2**9, 60, 6), "full": (200, 2**12, 400, 12)}
 
 
-def needs(context: Context) -> list[CurveRun]:
-    """The stored run that the figure reads."""
-    made = _problem(context)
-    _, width, rounds, seeds = _sizes(context)
-    return [
-        CurveRun(
-            made.kind, made.num_samples, made.seed, _CLIENTS, width,
-            step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
-            seeds=tuple(46_000 * (context.seed + 1) + k for k in range(seeds)),
-        )
-    ]  # fmt: skip
+def _needs(context: Context) -> list[Curve]:
+    problem = _problem(context)
+    _, width, rounds, seeds = _SIZES[context.preset.name]
+    step, drawn = 0.5 / problem.largest_client_eigenvalue(_CLIENTS), context.seeds("figure hard_samples", seeds)
+    return [Curve(Training(problem.source, _CLIENTS, width, step, _STEPS, rounds, drawn))]
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a sample, the hardest first.
 
     ``residual`` is the mean over seeds of |f(x) − y| after the last round, ``weight`` the sample's squared entry in the
     eigenvector of λ0, ``neighbour`` the nearest sample of the other class and ``distance`` how far it is.
     """
-    made, (spec,) = _problem(context), needs(context)
-    residual = np.abs(context.run(spec).residual.values)
-    targets = made.dataset.targets
-    distances = np.linalg.norm(made.inputs[:, None] - made.inputs[None], axis=2)
+    problem, (job,) = _problem(context), _needs(context)
+    residual = np.abs(results[job].residual.values)
+    targets = problem.dataset.targets
+    distances = np.linalg.norm(problem.inputs[:, None] - problem.inputs[None], axis=2)
     distances[targets[:, None] == targets] = np.inf
     nearest = distances.argmin(axis=1)
-    weight = np.linalg.eigh(made.gram)[1][:, 0] ** 2
+    weight = np.linalg.eigh(problem.gram)[1][:, 0] ** 2
     table = pd.DataFrame({
-        "sample": np.arange(made.num_samples), "target": targets, "residual": residual.mean(axis=0),
+        "sample": np.arange(problem.num_samples), "target": targets, "residual": residual.mean(axis=0),
         "least": residual.min(axis=0), "most": residual.max(axis=0), "weight": weight, "neighbour": nearest,
         "distance": distances.min(axis=1),
     })  # fmt: skip
     return table.sort_values("residual", ascending=False, ignore_index=True)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Above: the hardest samples; below each: its nearest neighbour of the other class. Last: λ0's two samples."""
-    images, table = _problem(context).inputs, data(context)
+    images = _problem(context).inputs
     figure = new_figure(7.2, 2.8)
     panels = figure.subplots(2, _SHOWN + 1, width_ratios=[1] * _SHOWN + [1.15])
     for k, (above, below) in enumerate(panels.T[:-1]):
@@ -70,10 +69,8 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    samples, width, rounds, seeds = _sizes(context)
-    table = data(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:
+    samples, width, rounds, seeds = _SIZES[context.preset.name]
     first, second = table.weight.nlargest(2).index
     distance = np.linalg.norm(np.subtract(*_problem(context).inputs[table["sample"][[first, second]]]))
     return (
@@ -94,8 +91,7 @@ def _image(axes: Axes, pixels: np.ndarray) -> None:
 
 
 def _problem(context: Context) -> Problem:
-    return context.problems(_sizes(context)[0])[0]
+    return context.problems(_SIZES[context.preset.name][0])[0]
 
 
-def _sizes(context: Context) -> tuple[int, int, int, int]:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
+FIGURE = Figure(OWN.name, (), _needs, _data, _draw, _caption)

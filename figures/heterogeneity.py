@@ -2,18 +2,22 @@
 
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.figure_runs import CurveRun
 
 from figures.data_sets import problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.curves import Curve
+from verification.jobs.training import Training
+from verification.papers import OWN
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _CLIENTS, _STEPS = 4, 10
 
@@ -31,26 +35,20 @@ _NAMES = {"loss": "trained", "predicted loss": "predicted", "rate": "trained", "
           "kernel rate": "as $t\\to\\infty$"}  # fmt: skip
 
 
-def needs(context: Context) -> list[CurveRun]:
-    """The stored runs that the figure reads: by concentration, and last the iid split."""
-    samples, width, rounds, seeds, concentrations = _sizes(context)
-    specs = []
-    for made in problems(context, samples):
+def _needs(context: Context) -> list[Curve]:
+    """By concentration, and last the iid split."""
+    samples, width, rounds, seeds, concentrations = _SIZES[context.preset.name]
+    drawn, jobs = context.seeds("figure heterogeneity", seeds), []
+    for problem in problems(context, samples):
         # One step size for all splits: half of what is stable for the largest client there can be.
-        step_size = 0.5 / float(np.linalg.eigvalsh(made.gram)[-1])
-        specs += [
-            CurveRun(
-                made.kind, made.num_samples, made.seed, _CLIENTS, width, step_size=step_size, local_steps=_STEPS,
-                num_rounds=rounds, seeds=tuple(45_000 * (context.seed + 1) + k for k in range(seeds)),
-                scheme="iid" if concentration == np.inf else "dirichlet",
-                concentration=1.0 if concentration == np.inf else concentration,
-            )
-            for concentration in (*concentrations, np.inf)
-        ]  # fmt: skip
-    return specs
+        step_size = 0.5 / float(np.linalg.eigvalsh(problem.gram)[-1])
+        training = Training(problem.source, _CLIENTS, width, step_size, _STEPS, rounds, drawn)
+        jobs += [Curve(training, "dirichlet", concentration) for concentration in concentrations]
+        jobs.append(Curve(training, "iid"))
+    return jobs
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, concentration (infinite: iid), seed and quantity.
 
     ``loss`` is L(R)/L(0); ``rate`` the mean contraction of the residual's norm per round over the second half of the
@@ -58,26 +56,27 @@ def data(context: Context) -> pd.DataFrame:
     round operator of that Gram matrix, which rates tend to in the kernel regime.
     """
     rows = []
-    for spec in needs(context):
-        run = context.run(spec)
+    for job in _needs(context):
+        run, training = results[job], job.training
         numbers = {"kernel rate": run.kernel_rate.values}
         for prefix in ("", "predicted "):
             losses = run[f"{prefix}loss".replace(" ", "_")].values
-            half = spec.num_rounds // 2
+            half = training.num_rounds // 2
             numbers[f"{prefix}loss"] = losses[:, -1] / losses[:, 0]
-            numbers[f"{prefix}rate"] = (losses[:, -1] / losses[:, half]) ** (1 / (2 * (spec.num_rounds - half)))
-        concentration = np.inf if spec.scheme == "iid" else spec.concentration
+            numbers[f"{prefix}rate"] = (losses[:, -1] / losses[:, half]) ** (1 / (2 * (training.num_rounds - half)))
+        data = training.data.label
+        concentration = np.inf if job.scheme == "iid" else job.concentration
         rows += [
-            {"data": spec.kind, "concentration": concentration, "seed": seed, "quantity": name, "value": value}
+            {"data": data, "concentration": concentration, "seed": seed, "quantity": name, "value": value}
             for name, values in numbers.items()
-            for seed, value in zip(spec.seeds, values, strict=True)
+            for seed, value in zip(training.seeds, values, strict=True)
         ]
     return pd.DataFrame(rows)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: loss at the end; right: 1 − rate. The rightmost points are the iid split's."""
-    table = data(context)
+    table = table.copy()
     # A logarithmic axis has no infinity: iid stands beyond the largest concentration, with a label of its own.
     concentrations = sorted(table.concentration.unique())
     beyond = concentrations[-2] * 5
@@ -89,7 +88,8 @@ def draw(context: Context) -> Figure:
     for kind, colour in DATA_COLOURS.items():
         for axes, quantities in ((left, _LOSSES), (right, _RATES)):
             _curves(axes, table[table.data == kind], quantities, colour)
-    for axes, label in ((left, f"$L(R)/L(0)$ after $R={_sizes(context)[2]}$ rounds"), (right, r"$1-\rho$ per round")):
+    rounds = _SIZES[context.preset.name][2]
+    for axes, label in ((left, f"$L(R)/L(0)$ after $R={rounds}$ rounds"), (right, r"$1-\rho$ per round")):
         axes.set(xscale="log", xlabel=r"Dirichlet concentration $\alpha$", ylabel=label)
         axes.set_xticks([*concentrations[:-1], beyond], [*(f"{c:g}" for c in concentrations[:-1]), "iid"])
         axes.minorticks_off()
@@ -99,9 +99,8 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    samples, width, rounds, seeds, _ = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+    samples, width, rounds, seeds, _ = _SIZES[context.preset.name]
     return (
         f"Heterogeneous clients: n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions) dealt out to "
         f"K = {_CLIENTS} clients by a Dirichlet distribution over each class, the smaller its concentration the fewer "
@@ -111,10 +110,6 @@ def caption(context: Context) -> str:
         f"of the round operator of Θ(W(0)), which the rate tends to in the kernel regime. Predicted from Θ(W(0)). "
         f"Means of {seeds} seeds of split and network, bands their range. Claim C7."
     )
-
-
-def _sizes(context: Context) -> tuple[int, int, int, int, tuple[float, ...]]:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
 
 
 def _curves(axes: Axes, table: pd.DataFrame, quantities: dict[str, tuple[Any, str]], colour: object) -> None:
@@ -135,3 +130,6 @@ def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
         for quantity, (line, marker) in quantities.items()
     ]  # fmt: skip
     return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+
+
+FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption)

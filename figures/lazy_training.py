@@ -2,24 +2,28 @@
 
 from collections.abc import Iterator
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy import ndarray
-from verification.exponents import powers
-from verification.runs import RunSpec
+from verification.claims.deep import training as deep
 
-from figures.data_sets import data_name, deep_problems, problems
+from figures.data_sets import deep_problems, problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.exponents import powers
 from ntk_localsgd.statistics import slope
-from verification import deep_training, lazy_training
+from verification.claims.training import lazy
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.training import Training
+from verification.papers import DU
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _PANELS = {
     "neuron_movement": r"$\max_r\,\|w_r(t)-w_r(0)\|$",
@@ -42,31 +46,25 @@ _GUIDES = {
 _HALF = {"--": -0.5}
 
 
-def needs(context: Context) -> list[RunSpec]:
-    """The stored runs that the figure reads: two-layer networks, then deep ones."""
-    shallow = [
-        spec for made in problems(context, context.preset.sweep_samples) for spec in lazy_training.sweep(context, made)
-    ]
-    return shallow + [spec for made in deep_problems(context) for spec in deep_training.sweep(context, made)]
+def _needs(context: Context) -> list[Training]:
+    """Two-layer networks, then deep ones."""
+    shallow = problems(context, context.preset.sweep_samples)
+    jobs = [job for problem in shallow for job in lazy.sweep(context, problem)]
+    return jobs + [job for problem in deep_problems(context) for job in deep.sweep(context, problem)]
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, quantity, layer (0: all of them), width and seed: its value at the run's end."""
     rows = []
-    for spec in needs(context):
-        run = context.run(spec)
-        for quantity, layer, ends in _ends(spec, run):
-            rows += [
-                {"data": data_name(spec.kind), "quantity": quantity, "layer": layer, "width": spec.width, "seed": seed,
-                 "value": float(value)}
-                for seed, value in zip(spec.seeds, ends, strict=True)
-            ]  # fmt: skip
+    for job in _needs(context):
+        for quantity, layer, ends in _ends(job, results[job]):
+            about = {"data": job.data.label, "quantity": quantity, "layer": layer, "width": job.width}
+            rows += [about | {"seed": seed, "value": float(v)} for seed, v in zip(job.seeds, ends, strict=True)]
     return pd.DataFrame(rows)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Means over seeds with 95% intervals and guides; fitted slopes in the legends."""
-    table = data(context)
     figure = new_figure(7.2, 6.6)
     shallow, deep = figure.subplots(2, 4)
     for axes, (quantity, label) in zip(shallow, _PANELS.items(), strict=True):
@@ -85,34 +83,33 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    preset, deep = context.preset, context.preset.deep
+def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+    preset, sizes = context.preset, context.preset.deep
     return (
         f"Lazy training under Local GD, two-layer networks (top) and deep ones (bottom): quantities at the run's end "
         f"against the width. Top: n = {preset.sweep_samples} samples (digits 3 against 8; the sphere in 32 "
-        f"dimensions), {preset.sweep_rounds} rounds, K = {lazy_training.NUM_CLIENTS} clients split by label, τ = "
-        f"{lazy_training.LOCAL_STEPS} local steps, η = 0.5/λ_max, {preset.sweep_seeds} seeds. Bottom: L = "
-        f"{deep.depths[0]} trained layers, n = {deep.samples[0]} (the sphere in 64 dimensions with a pair at "
-        f"{deep.separations[0]:g}), {deep.rounds} rounds, K = {deep.clients[0]}, τ = {deep.local_steps[0]}, "
-        f"{deep.seeds} seeds, layer by layer. Means over seeds with 95% intervals, fitted slopes with 95% intervals in "
+        f"dimensions), {preset.sweep_rounds} rounds, K = {lazy.NUM_CLIENTS} clients split by label, τ = "
+        f"{lazy.LOCAL_STEPS} local steps, η = 0.5/λ_max, {preset.sweep_seeds} seeds. Bottom: L = "
+        f"{sizes.depths[0]} trained layers, n = {sizes.samples[0]} (the sphere in 64 dimensions with a pair at "
+        f"{sizes.separations[0]:g}), {sizes.rounds} rounds, K = {sizes.clients[0]}, τ = {sizes.local_steps[0]}, "
+        f"{sizes.seeds} seeds, layer by layer. Means over seeds with 95% intervals, fitted slopes with theirs in "
         f"the legends; dashed: m^(−1/2) (‖W(t) − W(0)‖_F: m^0), dotted: m^(−3/4), dash-dotted: m^(−1/3). Claims S4, "
         f"S5, S6."
     )
 
 
-def _ends(spec: RunSpec, run: xr.Dataset) -> Iterator[tuple[str, int, ndarray]]:
+def _ends(job: Training, run: xr.Dataset) -> Iterator[tuple[str, int, ndarray]]:
     """Quantity, layer and its values at the run's end by seed."""
-    if not spec.depth:
+    if job.depth is None:
         for quantity in _PANELS:
             yield quantity, 0, run[quantity].isel({run[quantity].dims[-1]: -1}).values
         return
     # Less than one flip has no logarithm; it stands for half a one.
-    least = {"layer_spectral_movement": 0.0, "layer_flip_fraction": 0.5 / (spec.num_samples * spec.width)}
+    least = {"layer_spectral_movement": 0.0, "layer_flip_fraction": 0.5 / (job.data.num_samples * job.width)}
     scales = {"layer_spectral_movement": np.sqrt(2 * run.loss.isel(round=0).values), "layer_flip_fraction": 1.0}
     for quantity in _DEEP_PANELS:
         ends = run[quantity].isel(round=-1)
-        for place in range(spec.depth):
+        for place in range(job.depth):
             yield quantity, place + 1, np.maximum(ends.isel(layer=place).values, least[quantity]) / scales[quantity]
 
 
@@ -148,3 +145,6 @@ def _guides(axes: Axes, part: pd.DataFrame, exponents: dict[str, float]) -> None
     start = 1.3 * part[part.width == widths[0]].groupby(["data", "layer"]).value.mean().max()
     for style, exponent in exponents.items():
         axes.plot(widths, start * (widths / widths[0]) ** exponent, style, color="0.4", linewidth=1)
+
+
+FIGURE = Figure(DU.name, ("S4", "S5", "S6", "S4-deep", "S5-deep"), _needs, _data, _draw, _caption)

@@ -1,20 +1,24 @@
 """Loss by rounds and by gradient steps for several numbers of local steps, iid and by label (C7)."""
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.figure_runs import CurveRun
 
+from figures.figure import Figure
 from figures.style import draw_seeds, label_decades, new_figure, whole_rounds
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.curves import Curve
+from verification.jobs.training import Training
+from verification.papers import DENG
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _CLIENTS = 4
-_SCHEMES = {"iid": "iid", "by_label": "by label"}
+_SCHEMES = {"iid": "iid", "training": "by label"}
 
 # Samples, width, seeds, numbers of local steps, least number of rounds, least number of gradient steps.
 _SIZES = {
@@ -24,36 +28,33 @@ _SIZES = {
 }
 
 
-def needs(context: Context) -> list[CurveRun]:
-    """The stored runs that the figure reads."""
-    samples, width, seeds, steps, rounds, total = _sizes(context)
-    made = context.problems(samples)[0]
+def _needs(context: Context) -> list[Curve]:
+    samples, width, seeds, steps, rounds, total = _SIZES[context.preset.name]
+    problem = context.problems(samples)[0]
     # One step size for both splits: half of what is stable for the larger of their clients' eigenvalues is below it.
-    step_size = 0.5 / float(np.linalg.eigvalsh(made.gram)[-1])
+    step_size = 0.5 / float(np.linalg.eigvalsh(problem.gram)[-1])
+    drawn = context.seeds("figure local_steps", seeds)
     return [
-        CurveRun(
-            made.kind, made.num_samples, made.seed, _CLIENTS, width, step_size=step_size, local_steps=tau,
-            num_rounds=max(rounds, total // tau), scheme=scheme,
-            seeds=tuple(43_000 * (context.seed + 1) + k for k in range(seeds)),
-        )
-        for scheme in _SCHEMES for tau in steps
-    ]  # fmt: skip
+        Curve(Training(problem.source, _CLIENTS, width, step_size, tau, max(rounds, total // tau), drawn), scheme)
+        for scheme in _SCHEMES
+        for tau in steps
+    ]
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a split, number of local steps, seed, round and quantity: trained and predicted loss."""
     tables = []
-    for spec in needs(context):
-        losses = context.run(spec)[["loss", "predicted_loss"]].to_dataframe().reset_index()
-        losses["split"], losses["local steps"] = _SCHEMES[spec.scheme], spec.local_steps
-        tables.append(losses.assign(step=losses["round"] * spec.local_steps))
+    for job in _needs(context):
+        losses = results[job][["loss", "predicted_loss"]].to_dataframe().reset_index()
+        tau = job.training.local_steps
+        losses["split"], losses["local steps"] = _SCHEMES[job.scheme], tau
+        tables.append(losses.assign(step=losses["round"] * tau))
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Rows: iid and by label; columns: by rounds and by gradient steps. Trained as lines, predicted dotted."""
-    table = data(context)
-    *_, steps, rounds, total = _sizes(context)
+    *_, steps, rounds, total = _SIZES[context.preset.name]
     figure = new_figure(7.2, 5.2)
     panels = figure.subplots(2, 2, sharey=True, sharex="col")
     colours = sns.color_palette("viridis", len(steps))
@@ -69,24 +70,19 @@ def draw(context: Context) -> Figure:
     _show_what_is_seen(panels[0, 0], table, rounds, total)
     handles = [Line2D([], [], color=c, label=rf"$\tau={tau}$") for tau, c in zip(steps, colours, strict=True)]
     handles.append(Line2D([], [], color="0.3", linestyle=":", label="predicted"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, handlelength=1.2,
-                  columnspacing=1)  # fmt: skip
+    shape = {"ncols": 7, "handlelength": 1.2, "columnspacing": 1}
+    figure.legend(handles=handles, loc="outside lower center", frameon=False, **shape)
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    samples, width, seeds, *_ = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+    samples, width, seeds, *_ = _SIZES[context.preset.name]
     return (
         f"Local GD with τ local steps by rounds (left) and by gradient steps (right), samples dealt out to clients at "
         f"random (top) and by label (bottom): digits 3 against 8, n = {samples}, m = {width}, K = {_CLIENTS} clients, "
         f"η = 0.5/λ_max(H^∞). Means of {seeds} seeds, bands their range; dotted: mean of the kernel-regime predictions "
         f"from each network's own Gram matrix at the start. Claim C7."
     )
-
-
-def _sizes(context: Context) -> tuple[int, int, int, tuple[int, ...], int, int]:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
 
 
 def _curve(axes: Axes, table: pd.DataFrame, x: str, colour: object) -> None:
@@ -100,3 +96,6 @@ def _show_what_is_seen(axes: Axes, table: pd.DataFrame, rounds: int, total: int)
     seen = table[(table["round"] <= rounds) | (table.step <= total)].loss
     axes.set(yscale="log", ylim=(seen.min() / 1.3, seen.max() * 1.3))
     label_decades(axes)
+
+
+FIGURE = Figure(DENG.name, ("C7",), _needs, _data, _draw, _caption)

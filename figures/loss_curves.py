@@ -1,21 +1,28 @@
 """Loss by rounds at several widths, two-layer and deep, Local GD and Local SGD, with the predicted curves (C7)."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import matplotlib.figure
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.figure_runs import CurveRun
 
+from figures.figure import Figure
 from figures.style import draw_seeds, label_decades, new_figure, power, whole_rounds
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.curves import Curve
+from verification.jobs.training import Training
+from verification.papers import DENG
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _CLIENTS, _STEPS, _BATCH = 4, 5, 2
-_NAMES = {0: "Local GD", _BATCH: f"Local SGD, $b={_BATCH}$"}
+
+# Columns of panels: the batch size and its name.
+_ALGORITHMS = {None: "Local GD", _BATCH: f"Local SGD, $b={_BATCH}$"}
 
 _DEPTH = 3  # trained layers of the deep half
 
@@ -29,6 +36,11 @@ class _Sizes(NamedTuple):
     rounds: int
     seeds: int
 
+    @property
+    def halves(self) -> dict[str, tuple[int, ...]]:
+        """Widths of the two-layer network and of the deep one."""
+        return {"two layers": self.widths, f"{_DEPTH} trained layers": self.deep_widths}
+
 
 _SIZES = {
     "smoke": _Sizes(8, (2**6, 2**8), (2**6, 2**7), 4, 2),
@@ -37,48 +49,47 @@ _SIZES = {
 }
 
 
-def needs(context: Context) -> list[CurveRun]:
-    """The stored runs that the figure reads: two-layer networks, then deep ones."""
-    sizes = _sizes(context)
-    made = context.problems(sizes.samples)[0]
-    steps = {
-        0: 0.5 / made.largest_client_eigenvalue(_CLIENTS),
-        _DEPTH: 0.5 / made.largest_deep_eigenvalue(_CLIENTS, _DEPTH),
-    }
-    return [
-        CurveRun(
-            made.kind, made.num_samples, made.seed, _CLIENTS, width,
-            step_size=steps[depth] / (width if depth else 1), local_steps=_STEPS, num_rounds=sizes.rounds,
-            seeds=tuple(44_000 * (context.seed + 1) + k for k in range(sizes.seeds)), batch_size=batch, depth=depth,
-        )
-        for depth, widths in _halves(sizes).items() for batch in _NAMES for width in widths
-    ]  # fmt: skip
+def _labelled(context: Context) -> Iterator[tuple[str, str, Curve]]:
+    """Network, algorithm and job of every curve."""
+    sizes = _SIZES[context.preset.name]
+    problem = context.problems(sizes.samples)[0]
+    largest = problem.largest_client_eigenvalue(_CLIENTS), problem.largest_deep_eigenvalue(_CLIENTS, _DEPTH)
+    seeds = context.seeds("figure loss_curves", sizes.seeds)
+    for (network, widths), depth, eigenvalue in zip(sizes.halves.items(), (None, _DEPTH), largest, strict=True):
+        for batch_size, algorithm in _ALGORITHMS.items():
+            for width in widths:
+                step = 0.5 / eigenvalue if depth is None else 0.5 / (width * eigenvalue)
+                run = Training(problem.source, _CLIENTS, width, step, _STEPS, sizes.rounds, seeds, depth=depth,
+                               batch_size=batch_size)  # fmt: skip
+                yield network, algorithm, Curve(run)
 
 
-def data(context: Context) -> pd.DataFrame:
-    """One row a depth (0: two-layer), algorithm, width, seed and round: trained and predicted loss."""
+def _needs(context: Context) -> list[Curve]:
+    return [job for _, _, job in _labelled(context)]
+
+
+def _data(context: Context, results: Results) -> pd.DataFrame:
+    """One row a network, algorithm, width, seed and round: trained and predicted loss."""
     tables = []
-    for spec in needs(context):
-        losses = context.run(spec)[["loss", "predicted_loss"]].to_dataframe().reset_index()
-        tables.append(losses.assign(**{"depth": spec.depth, "batch size": spec.batch_size, "width": spec.width}))
+    for network, algorithm, job in _labelled(context):
+        losses = results[job][["loss", "predicted_loss"]].to_dataframe().reset_index()
+        tables.append(losses.assign(network=network, algorithm=algorithm, width=job.training.width))
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(context: Context) -> Figure:
-    """A row of panels a depth, a column an algorithm; trained as lines with bands, predicted dotted."""
-    table = data(context)
-    halves = _halves(_sizes(context))
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
+    """A row of panels a network, a column an algorithm; trained as lines with bands, predicted dotted."""
+    halves = _SIZES[context.preset.name].halves
     every = sorted({width for widths in halves.values() for width in widths})
     colours = dict(zip(every, sns.color_palette("viridis", len(every)), strict=True))
     figure = new_figure(7.2, 5.4)
     grid = figure.subplots(2, 2, sharex=True, sharey="row")
-    for row, (depth, widths) in zip(grid, halves.items(), strict=True):
-        for axes, (batch, name) in zip(row, _NAMES.items(), strict=True):
-            half = table[(table.depth == depth) & (table["batch size"] == batch)]
+    for row, (network, widths) in zip(grid, halves.items(), strict=True):
+        for axes, algorithm in zip(row, _ALGORITHMS.values(), strict=True):
+            part = table[(table.network == network) & (table.algorithm == algorithm)]
             for width in widths:
-                _curve(axes, half[half.width == width], colours[width])
-            network = f"{depth} trained layers" if depth else "two layers"
-            axes.set_title(f"{network}, {name}", loc="right", fontsize="medium")
+                _curve(axes, part[part.width == width], colours[width])
+            axes.set_title(f"{network}, {algorithm}", loc="right", fontsize="medium")
             axes.set_xlim(0, table["round"].max())
             whole_rounds(axes)
         row[0].set_ylabel("loss $L(t)$")
@@ -87,15 +98,13 @@ def draw(context: Context) -> Figure:
         axes.set_xlabel("round $t$")
     handles = [Line2D([], [], color=colour, label=f"$m=${power(width)}") for width, colour in colours.items()]
     handles.append(Line2D([], [], color="0.3", linestyle=":", label="predicted"))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), 7), frameon=False, handlelength=1.2
-    )
+    columns = min(len(handles), 7)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.2)
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    sizes = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+    sizes = _SIZES[context.preset.name]
     return (
         f"Loss by rounds at several widths, two-layer networks (top) and deep ones with L = {_DEPTH} trained layers "
         f"(bottom), full batches (left) and fresh batches of {_BATCH} samples in every local step (right): digits 3 "
@@ -106,18 +115,12 @@ def caption(context: Context) -> str:
     )
 
 
-def _sizes(context: Context) -> _Sizes:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
-
-
-def _halves(sizes: _Sizes) -> dict[int, tuple[int, ...]]:
-    """Widths by depth; 0 is the two-layer network."""
-    return {0: sizes.widths, _DEPTH: sizes.deep_widths}
-
-
 def _curve(axes: Axes, table: pd.DataFrame, colour: object) -> None:
     trained, predicted = (
         table.pivot(index="seed", columns="round", values=name) for name in ("loss", "predicted_loss")
     )
     draw_seeds(axes, trained.columns.to_numpy(), trained.to_numpy(), color=colour, linewidth=1.2)
     axes.plot(predicted.columns, predicted.mean(), ":", color=colour, linewidth=1.2)
+
+
+FIGURE = Figure(DENG.name, ("C7", "C7-bias"), _needs, _data, _draw, _caption)

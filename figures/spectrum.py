@@ -1,20 +1,27 @@
 """The spectrum: λ_min along training, eigenvalues at start and end, distance from H^∞ against width (S6, K4)."""
 
+import dataclasses
+
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.figure_runs import InitialGrams, SpectrumRun
-from verification.runs import RunSpec
-from verification.sampling import DELTA
 
 from figures.data_sets import problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, power, whole_rounds
 from ntk_localsgd.bounds import BOUNDS
-from verification.context import Context, Problem
+from verification.context import Context
+from verification.data import Problem
+from verification.engine import Results
+from verification.jobs.curves import InitialGrams, Spectrum
+from verification.jobs.training import Training
+from verification.judging import DELTA
+from verification.papers import CLASSICAL
+from verification.store import Job
 
-__all__ = ["bounds", "caption", "data", "draw", "needs"]
+__all__ = ["FIGURE", "bounds"]
 
 _CLIENTS, _STEPS = 4, 5
 
@@ -26,59 +33,60 @@ _SIZES = {
 }
 
 
-def needs(context: Context) -> list[RunSpec]:
-    """The stored runs that the figure reads."""
-    samples = _sizes(context)[0]
-    return [spec for made in problems(context, samples) for spec in (_run(context, made), *_initial(context, made))]
+def _needs(context: Context) -> list[Job]:
+    jobs: list[Job] = []
+    for problem in _problems(context):
+        jobs += [_spectrum(context, problem), *_initial(context, problem)]
+    return jobs
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, seed and value: λ_min by round, eigenvalues by their number, distances by width."""
     rows = []
-    for made in problems(context, _sizes(context)[0]):
-        spec = _run(context, made)
-        run = context.run(spec)
-        for k, seed in enumerate(spec.seeds):
-            about = {"data": made.kind, "seed": seed}
+    for problem in _problems(context):
+        job = _spectrum(context, problem)
+        run = results[job]
+        for k, seed in enumerate(job.training.seeds):
+            about = {"data": problem.source.label, "seed": seed}
             rows += [about | {"quantity": "smallest eigenvalue", "x": t, "value": value} for t, value in zip(
                 run.gram_round.values, run.smallest_eigenvalue.sel(bound="lower")[k].values, strict=True
             )]  # fmt: skip
             for when in ("start", "end"):
                 rows += [about | {"quantity": f"eigenvalues, {when}", "x": i, "value": value}
                          for i, value in enumerate(run.eigenvalues.sel(when=when)[k].values)]  # fmt: skip
-        for at in _initial(context, made):
+        for at in _initial(context, problem):
             for quantity in ("distance", "drop"):
-                rows += [{"data": made.kind, "seed": seed, "quantity": quantity, "x": at.width, "value": value}
-                         for seed, value in zip(at.seeds, context.run(at)[quantity].values, strict=True)]  # fmt: skip
+                about = {"data": problem.source.label, "quantity": quantity, "x": at.training.width}
+                seeds, values = at.training.seeds, results[at][quantity].values
+                rows += [about | {"seed": seed, "value": value} for seed, value in zip(seeds, values, strict=True)]
     return pd.DataFrame(rows)
 
 
-def bounds(made: Problem, widths: np.ndarray) -> dict[str, np.ndarray]:
+def bounds(problem: Problem, widths: np.ndarray) -> dict[str, np.ndarray]:
     """Bounds at each width with probability ≥ 1 − δ: ‖H(0) − H^∞‖_F by Hoeffding, λ0 − λ_min(H(0)) by Chernoff.
 
     Hoeffding bounds every entry, which is n times as much for the norm. Chernoff's tail at the share ε of λ0 falls like
     exp(−ε² m), so that the width for ε = ¼, which K4b asks for, gives ε at every width.
     """
     asked = BOUNDS["K4b"].smallest_width(
-        n=made.num_samples, delta=DELTA, lambda0=made.lambda0.lower, spectral=made.spectral_norm
+        n=problem.num_samples, delta=DELTA, lambda0=problem.lambda0.lower, spectral=problem.spectral_norm
     )
-    entries = [BOUNDS["K4a"].evaluate(n=made.num_samples, m=m, delta=DELTA) for m in widths]
+    entries = [BOUNDS["K4a"].evaluate(n=problem.num_samples, m=m, delta=DELTA) for m in widths]
     return {
-        "distance": made.num_samples * np.array(entries),
-        "drop": made.lambda0.upper / 4 * np.sqrt(asked / widths),
+        "distance": problem.num_samples * np.array(entries),
+        "drop": problem.lambda0.upper / 4 * np.sqrt(asked / widths),
     }
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Three panels, both data sets in each."""
-    table = data(context)
     figure = new_figure(7.2, 3.6)
     left, middle, right = figure.subplots(1, 3)
-    for made in problems(context, _sizes(context)[0]):
-        part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
-        _smallest(left, part, made, colour)
-        _distances(right, part, made, colour)
-    _histograms(middle, table, problems(context, _sizes(context)[0]))
+    for problem in _problems(context):
+        part, colour = table[table.data == problem.source.label], DATA_COLOURS[problem.source.label]
+        _smallest(left, part, problem, colour)
+        _distances(right, part, problem, colour)
+    _histograms(middle, table, _problems(context))
     left.set(ylim=(0, None), xlabel="round $t$", ylabel=r"$\lambda_{\min}(H(t))\,/\,\lambda_0$")
     left.axhline(1, color="0.4", linestyle="--", linewidth=1)
     left.axhline(0.5, color="0.4", linestyle=":", linewidth=1)
@@ -93,9 +101,8 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    samples, width, rounds, _, seeds, _, initial_seeds = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+    samples, width, rounds, _, seeds, _, initial_seeds = _SIZES[context.preset.name]
     return (
         f"The spectrum of the Gram matrix, n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions). "
         f"Left: certified lower bound of λ_min(H(t)) over λ0 under Local GD, m = {width}, K = {_CLIENTS} clients split "
@@ -107,54 +114,48 @@ def caption(context: Context) -> str:
     )
 
 
-def _sizes(context: Context) -> tuple[int, int, int, int, int, tuple[int, ...], int]:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
+def _problems(context: Context) -> list[Problem]:
+    return problems(context, _SIZES[context.preset.name][0])
 
 
-def _run(context: Context, made: Problem) -> SpectrumRun:
-    _, width, rounds, every, seeds, _, _ = _sizes(context)
-    return SpectrumRun(
-        made.kind, made.num_samples, made.seed, _CLIENTS, width,
-        step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
-        seeds=tuple(41_000 * (context.seed + 1) + k for k in range(seeds)), gram_every=every,
-    )  # fmt: skip
+def _spectrum(context: Context, problem: Problem) -> Spectrum:
+    _, width, rounds, every, seeds, _, _ = _SIZES[context.preset.name]
+    step, drawn = 0.5 / problem.largest_client_eigenvalue(_CLIENTS), context.seeds("figure spectrum", seeds)
+    training = Training(problem.source, _CLIENTS, width, step, _STEPS, rounds, drawn)
+    return Spectrum(dataclasses.replace(training, observe=("smallest_eigenvalue",), gram_every=every))
 
 
-def _initial(context: Context, made: Problem) -> list[InitialGrams]:
-    *_, widths, number = _sizes(context)
-    seeds = tuple(42_000 * (context.seed + 1) + k for k in range(number))
-    return [
-        InitialGrams(made.kind, made.num_samples, made.seed, 1, width, step_size=1.0, local_steps=1, num_rounds=0,
-                     seeds=seeds)
-        for width in widths
-    ]  # fmt: skip
+def _initial(context: Context, problem: Problem) -> list[InitialGrams]:
+    *_, widths, number = _SIZES[context.preset.name]
+    drawn = context.seeds("figure spectrum, start", number)
+    return [InitialGrams(Training(problem.source, 1, width, 1.0, 1, 0, drawn)) for width in widths]
 
 
 def _by_seed(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
     return table[table.quantity == quantity].pivot(index="seed", columns="x", values="value")
 
 
-def _smallest(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) -> None:
+def _smallest(axes: Axes, table: pd.DataFrame, problem: Problem, colour: object) -> None:
     values = _by_seed(table, "smallest eigenvalue")
-    draw_seeds(axes, values.columns.to_numpy(), values.to_numpy() / made.lambda0.upper, color=colour, linewidth=1.2)
+    draw_seeds(axes, values.columns.to_numpy(), values.to_numpy() / problem.lambda0.upper, color=colour, linewidth=1.2)
 
 
 def _histograms(axes: Axes, table: pd.DataFrame, shown: list[Problem]) -> None:
     everything = table[table.quantity.str.startswith("eigenvalues")].value
     edges = np.geomspace(everything[everything > 0].min() * 0.999, everything.max() * 1.001, 17)
-    for row, made in enumerate(shown):
-        part, colour = table[table.data == made.kind], DATA_COLOURS[made.kind]
+    for row, problem in enumerate(shown):
+        part, colour = table[table.data == problem.source.label], DATA_COLOURS[problem.source.label]
         for when, fill in (("start", True), ("end", False)):
             values = _by_seed(part, f"eigenvalues, {when}").to_numpy()
             heights = np.histogram(values, edges)[0] / len(values)
             axes.stairs(heights, edges, color=colour, fill=fill, alpha=0.3 if fill else 1, linewidth=1.2)
-        limit = np.linalg.eigvalsh(made.gram)
+        limit = np.linalg.eigvalsh(problem.gram)
         axes.plot(limit, np.full(len(limit), 0.97 - 0.05 * row), "|", color=colour, markersize=5,
                   transform=axes.get_xaxis_transform())  # fmt: skip
     axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
 
 
-def _distances(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) -> None:
+def _distances(axes: Axes, table: pd.DataFrame, problem: Problem, colour: object) -> None:
     for quantity, style, fill in (("distance", "-", "full"), ("drop", "--", "none")):
         values = _by_seed(table, quantity)
         widths = values.columns.to_numpy(float)
@@ -163,7 +164,7 @@ def _distances(axes: Axes, table: pd.DataFrame, made: Problem, colour: object) -
         axes.fill_between(widths, low, high, color=colour, alpha=0.2, linewidth=0)
         # Hoeffding's bound knows n alone, so that both data sets share its line.
         shown = "0.4" if quantity == "distance" else colour
-        axes.plot(widths, bounds(made, widths)[quantity], style, color=shown, linewidth=1)
+        axes.plot(widths, bounds(problem, widths)[quantity], style, color=shown, linewidth=1)
 
 
 def _percentile(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,3 +195,6 @@ def _legends(left: Axes, middle: Axes, right: Axes) -> None:
         Line2D([], [], color="0.3", linestyle="--", label="matrix Chernoff"),
     ]  # fmt: skip
     legend_below(right, handles=distances)
+
+
+FIGURE = Figure(CLASSICAL.name, ("S6", "K4a", "K4b"), _needs, _data, _draw, _caption)
