@@ -16,6 +16,7 @@ from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import LocalSGD
+from ntk_localsgd.scalars import whole_number
 
 __all__ = [
     "Contraction",
@@ -264,8 +265,7 @@ def laziness(gram: Any, clients: Clients, residual: Any, config: LocalSGD, *, wi
     ----------
     ``docs/theory.md`` §4, [D].
     """
-    if not width >= 1:
-        raise InputError(f"width is {width}, needs to be at least 1.")
+    width = whole_number("width", width)
     theta, path = _symmetric(gram, clients), local_sgd_mean(gram, clients, residual, config)
     if not np.isfinite(path).all():
         return Laziness(np.inf, np.inf, 0.5)

@@ -10,9 +10,11 @@ from numpy import ndarray
 from rich.console import Console
 from rich.progress import track
 
+from ntk_localsgd import kernels
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.certificate.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.neurons import NearKinks, Neurons, near_kinks, survey
+from ntk_localsgd.certificate.neurons import LARGEST, SMALLEST, NearKinks, Neurons, near_kinks, survey
 from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Obstacle, no_proof
 from ntk_localsgd.certificate.path import certify_path, predicted_reach
 from ntk_localsgd.certificate.rounding import largest_eigenvalue
@@ -23,6 +25,7 @@ from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
 from ntk_localsgd.rounding import UNIT
+from ntk_localsgd.scalars import whole_number
 
 __all__ = ["Method", "UntilCertified", "certify", "certify_at_init", "until_certified"]
 
@@ -37,6 +40,9 @@ _BALL_REACH = 4
 
 # Wider networks are not tried by the ball method unless asked: its radius keeps several times as many neurons.
 _WIDE = 2**18
+
+# Step sizes within this range keep M^{1/2} and its inverse, products of both and their squares within float64's.
+_STEPS = (1e-30, 1e30)
 
 # Smaller residuals that are tried to say roughly how far a run is from its certificate.
 _SHARES = tuple(4.0**-k for k in range(1, 7))
@@ -82,7 +88,8 @@ def certify(
     ------
     InputError
         If shapes do not fit, η exceeds 1/λ_max of a client (the largest allowed one is named), or the Gram matrix is
-        singular as far as float64 can tell (the most nearly parallel rows are named).
+        singular as far as float64 can tell (the most nearly parallel rows are named if they explain it); for networks
+        traced by `jax.jit`, and for weights or residuals beyond 1e±100, whose squares under- or overflow.
 
     References
     ----------
@@ -93,7 +100,8 @@ def certify(
         raise InputError(f"net is a {type(net).__name__}, but the certificate is for TwoLayerReLU.")
     if net.input_dim != dataset.input_dim:
         raise InputError(f"net takes {net.input_dim} inputs, but the dataset has {dataset.input_dim}.")
-    weights, signs = np.asarray(net.weights), np.asarray(net.signs)
+    signs = real_array("net's signs", net.signs, ndim=1)  # a traced network is refused here
+    weights = np.asarray(net.weights)
     certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, config, steps)
     return certifier.run(method, estimate=estimate)
 
@@ -135,8 +143,7 @@ def certify_at_init(
         As `certify`, and for a width below 1.
     """
     _check(dataset, clients, config, method)
-    if width < 1:
-        raise InputError(f"width is {width}, needs to be at least 1.")
+    width = whole_number("width", width)
     dtype = TwoLayerReLU.init(key, width=1, input_dim=dataset.input_dim, dtype=dtype).weights.dtype
     num_blocks, names = -(-width // NEURONS_PER_BLOCK), iter(("Gram matrix", "neurons near a kink"))
 
@@ -194,9 +201,7 @@ def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertifi
     InputError
         For ``every`` below 1; when called, as `certify`, and for minibatches or a server step other than 1.
     """
-    if every < 1:
-        raise InputError(f"every is {every}, needs to be at least 1.")
-    return UntilCertified(every, method)
+    return UntilCertified(whole_number("every", every), method)
 
 
 class _Certifier:
@@ -217,11 +222,15 @@ class _Certifier:
             model = RoundModel(gram, self.problem)
         except Unsuitable as error:
             raise InputError(self._refusal(gram, str(error))) from error
+        norm, width = self.survey.norm, self.survey.width
         if self.survey.least_norm > 0:
-            end = self._conclude(method, model, estimate=estimate)
+            self._check_range(norm)
+            try:
+                end = self._conclude(method, model, estimate=estimate)
+            except Unsuitable as error:
+                end = no_proof(method, Obstacle.UNSUITABLE, str(error))
         else:
             end = no_proof(method, Obstacle.ARRIVED, "the residual is rounding noise: the run has arrived")
-        norm, width = float(np.linalg.norm(self.survey.residual)), self.survey.width
         # An output adds m terms of size about ½/√m, off by less than √m·u, once a step and once where it is measured;
         # n outputs, and room for a few steps whose errors have not yet been contracted away.
         floor = 8 * UNIT * float(np.sqrt(width)) * len(self.inputs)
@@ -267,6 +276,14 @@ class _Certifier:
                 return share
         return 0.0
 
+    def _check_range(self, norm: float) -> None:
+        """Beyond this range squares and products under- or overflow."""
+        if not SMALLEST <= norm <= LARGEST:
+            raise InputError(
+                f"residual has the norm {norm:.3g}, the certificate needs it between {SMALLEST:g} and {LARGEST:g}: "
+                f"multiply weights and targets by one number, by which all movement is multiplied then."
+            )
+
     def _refusal(self, gram: Float[ndarray, "n n"], reason: str) -> str:
         """One sentence for what the theorem cannot speak of."""
         parts = self.problem.clients.indices
@@ -275,15 +292,21 @@ class _Certifier:
         if self.problem.step_size > allowed:
             worst = int(np.argmax(largest))
             return (f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
-                    f"client: at most {rounded_down(allowed)}, by client {worst}.")  # fmt: skip
+                    f"client: at most {rounded_down(allowed)}, by client {worst + 1} (counted from 1).")  # fmt: skip
         if len(self.inputs) < 2:
             return f"{reason}: the network is off on the only sample."
         off = np.flatnonzero(np.diagonal(self.survey.counts) == 0)
         if off.size:
-            return f"the Gram matrix is singular: no neuron is active on row {off[0]}."
-        pair = min(self.dataset.closest_pair, self.dataset.most_opposite_pair, key=lambda p: p.distance)
-        return (f"{reason}: rows {pair.rows[0]} and {pair.rows[1]} are the most nearly parallel, "
-                f"{pair.distance:.3g} apart.")  # fmt: skip
+            return f"the Gram matrix is singular: no neuron is active on row {off[0] + 1} (counted from 1)."
+        smallest = kernels.smallest_eigenvalue(gram)
+        for pair, sign in ((self.dataset.closest_pair, 1), (self.dataset.most_opposite_pair, -1)):
+            i, j = pair.rows
+            # λ_min is at most vᵀΘv/vᵀv for v = e_i − sign·e_j; the pair explains what no enclosure can exclude.
+            if (gram[i, i] + gram[j, j] - 2 * sign * gram[i, j]) / 2 <= 2 * (smallest.upper - smallest.lower):
+                return (f"{reason}: rows {i + 1} and {j + 1} (counted from 1) are the most nearly parallel, "
+                        f"{pair.distance:.3g} apart.")  # fmt: skip
+        return (f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "
+                f"network or smaller targets are needed.")  # fmt: skip
 
 
 def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) -> None:
@@ -293,6 +316,8 @@ def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) ->
         )
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
+    if not _STEPS[0] <= config.step_size <= _STEPS[1]:
+        raise InputError(f"step_size is {config.step_size:g}, the certificate needs it between 1e-30 and 1e+30.")
     if config.batch_size is not None:
         raise InputError(f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None.")
     if config.server_step_size != 1:

@@ -11,8 +11,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_localsgd.certificate.model import RoundModel, split_norms
+from ntk_localsgd.certificate.model import RoundModel, Unsuitable, split_norms
 from ntk_localsgd.rounding import SLACK, UNIT
+
+# Local residuals kept of a segment: 4 GiB.
+_MOST = 2**29
 
 __all__ = ["Flow", "Predicted", "flow", "predict"]
 
@@ -54,6 +57,8 @@ def predict(model: RoundModel, start: Float[ndarray, " n"], rounds: int) -> Pred
         zero = np.zeros(n)
         nothing = [np.zeros((0, n))] * tau
         return Predicted(np.zeros((1, n)), nothing, zero, zero, zero, zero, zero, zero, zero, zero, zero, 0.0)
+    if rounds * tau * n > _MOST:
+        raise Unsuitable(f"{rounds} rounds of {tau:,} local steps are more than the certificate holds in memory")
     residuals = np.empty((rounds + 1, n))
     residuals[0] = start
     for t in range(rounds):

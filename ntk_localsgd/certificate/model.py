@@ -117,7 +117,9 @@ class RoundModel:
         for c, part in enumerate(self.problem.clients.indices):
             largest = largest_eigenvalue(self.gram[np.ix_(part, part)])
             if eta * largest * SLACK > 1:
-                raise Unsuitable(f"step size {eta:.6g} exceeds 1/λ_max = {1 / largest:.6g} of client {c}")
+                raise Unsuitable(
+                    f"step size {eta:.6g} exceeds 1/λ_max = {1 / largest:.6g} of client {c + 1} (counted from 1)"
+                )
         if not kernels.smallest_eigenvalue(self.gram).lower > 0:
             raise Unsuitable("the Gram matrix is singular as far as float64 can tell")
 

@@ -11,12 +11,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
 __all__ = [
+    "LARGEST",
+    "SMALLEST",
     "NearKinks",
     "Neurons",
     "Survey",
+    "euclidean_norm",
     "gram_changes",
     "near_kinks",
     "pairs_of",
@@ -27,6 +31,10 @@ __all__ = [
 
 # Numbers in one tile of pre-activations: 32 MiB in float64.
 _TILE = 2**22
+
+#: A residual's norm lies between these, and weights below: no square or product of them, or of what a certificate makes
+#: of them, overflows, and what underflow takes, below 1e-150, is far within the slack of bounds that grow with ‖r‖.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 #: Calling it starts a pass: blocks of weights [b d] and signs [b], float32 or float64.
 Neurons = Callable[[], Iterator[tuple[ndarray, ndarray]]]
@@ -43,7 +51,12 @@ class Survey(NamedTuple):
     @property
     def least_norm(self) -> float:
         """A lower bound on the true ‖r(0)‖₂; not positive where the residual is rounding noise."""
-        return float(np.linalg.norm(self.residual)) / SLACK - float(np.linalg.norm(self.residual_error)) * SLACK
+        return self.norm / SLACK - euclidean_norm(self.residual_error) * SLACK
+
+    @property
+    def norm(self) -> float:
+        """‖fl(r(0))‖₂."""
+        return euclidean_norm(self.residual)
 
 
 class NearKinks(NamedTuple):
@@ -62,17 +75,34 @@ class NearKinks(NamedTuple):
     errors: list[Float[ndarray, " p"]]
 
 
+def euclidean_norm(vector: Float[ndarray, " n"]) -> float:
+    """‖v‖₂ of numbers of any size: of v over its largest entry, times that entry."""
+    largest = float(np.abs(vector).max())
+    return largest * float(np.linalg.norm(vector / largest)) if largest > 0 else 0.0
+
+
 def survey(neurons: Neurons, inputs: Float[ndarray, "n d"], targets: Float[ndarray, " n"]) -> Survey:
     """First pass. Counts are exact integers; the output's error covers every rounding of its sum.
 
     |σ(fl z) − σ(z)| ≤ γ_{d+2} ‖w‖‖x‖, and adding b·B numbers in B blocks of at most b neurons is off by at most
     γ_{b+B} Σ_r |σ(z_r)|.
+
+    Raises
+    ------
+    InputError
+        For weights above `LARGEST`.
     """
     n, d = inputs.shape
     norms = np.linalg.norm(inputs, axis=1) * SLACK
     counts, total, size = np.zeros((n, n), np.int64), np.zeros(n), np.zeros(n)
     weight_norms, width, tiles, largest_tile = 0.0, 0, 0, 0
     for weights, signs in _tiles(neurons, n):
+        largest = float(np.abs(weights).max())
+        if not largest <= LARGEST:
+            raise InputError(
+                f"weights hold {largest:.3g}, the certificate needs them to be at most {LARGEST:g}: divide weights and "
+                f"targets by one number, by which all movement is divided then."
+            )
         z = inputs @ weights.T
         counts += pattern_products((z >= 0).T)
         active = np.maximum(z, 0)

@@ -74,7 +74,7 @@ def _followed(path: "Path", ends: list[int]) -> Conclusion:
         explanation = f"{stopped.explanation} {where}" if stopped.placed else stopped.explanation
         return no_proof("path", stopped.obstacle, explanation, rate=path.rate)
     except Unsuitable as error:
-        return no_proof("path", Obstacle.UNSUITABLE, f"after patterns change, {error}")
+        return no_proof("path", Obstacle.UNSUITABLE, f"{'after patterns change, ' if path.round else ''}{error}")
 
 
 def predicted_reach(problem: Problem, survey: Survey, model: RoundModel) -> Float[ndarray, " n"]:

@@ -12,7 +12,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certificate_traps import TRAPS, Planted
 from verification.jobs.certificates import certify
-from verification.jobs.certified_cases import random_case, split_case
+from verification.jobs.certified_cases import off_by, random_case, split_case
 from verification.jobs.reference import follow
 
 
@@ -155,7 +155,7 @@ def test_the_largest_step_size_that_is_named_is_that_of_the_worst_client():
     largest = config.step_size / 0.9
     with pytest.raises(InputError, match="at most 1/λ_max") as caught:
         certificate.certify(net, data, split, local_sgd.LocalSGD(1.01 * largest, 5, 0))
-    named = float(re.search(r"at most (\d\S+), by client", str(caught.value))[1])
+    named = float(re.search(r"at most (\d\S+), by client \d \(counted from 1\)", str(caught.value))[1])
     assert named == pytest.approx(largest, rel=1e-5)  # six digits are shown
 
 
@@ -173,11 +173,11 @@ def test_bad_input_is_one_sentence():
     x = np.array(data.inputs)
     x[1] = x[0] + 1e-9 * x[2]
     twins = datasets.from_arrays(x, data.targets)
-    with pytest.raises(InputError, match=r"singular .* rows 0 and 1 are the most nearly parallel"):
+    with pytest.raises(InputError, match=r"singular .* rows 1 and 2 \(counted from 1\) are the most nearly parallel"):
         certificate.certify(net, twins, split, local_sgd.LocalSGD(0.1, 5, 0))
     dead = TwoLayerReLU.from_arrays(-np.abs(np.asarray(net.weights)), np.asarray(net.signs))
     positive = datasets.from_arrays(np.abs(x[:3]), data.targets[:3])
-    with pytest.raises(InputError, match="no neuron is active on row 0"):
+    with pytest.raises(InputError, match=r"no neuron is active on row 1 \(counted from 1\)"):
         certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), local_sgd.LocalSGD(0.1, 1, 0))
     with pytest.raises(InputError, match="method is 'best', needs to be one out of auto, ball, path"):
         certificate.certify(net, data, split, config, method="best")
@@ -194,3 +194,47 @@ def test_the_step_size_that_a_refusal_names_is_accepted(seed):
         certificate.certify(net, data, split, dataclasses.replace(config, step_size=2 * config.step_size))
     named = float(re.search(r"at most (\d\S+), by", str(caught.value))[1])
     certificate.certify(net, data, split, local_sgd.LocalSGD(named, 5, 0), estimate=False)
+
+
+def test_a_gram_matrix_that_collapsed_is_not_blamed_on_rows():
+    config = local_sgd.LocalSGD(0.1, 1, 0)
+    # All neurons point one way: every row has the same patterns, and rows in two dimensions only are not parallel.
+    x = np.array([[1.0, 0.2], [1.0, 0.5], [1.0, 0.9]])
+    plane = datasets.from_arrays(x, np.ones(3))
+    alike = TwoLayerReLU.from_arrays(np.ones((50, 2)), np.resize([1.0, -1.0], 50))
+    with pytest.raises(InputError, match=r"no two rows are nearly parallel.* a wider network or smaller targets"):
+        certificate.certify(alike, plane, clients.iid(jax.random.key(0), plane, 1), config)
+
+
+def test_traced_networks_are_refused_in_one_sentence():
+    net, data, split, config = _setting(width=300)
+    with pytest.raises(InputError, match="traced"):
+        jax.jit(lambda traced: certificate.certify(traced, data, split, config).rate)(net)
+
+
+@pytest.mark.parametrize("method", ["ball", "path"])
+@pytest.mark.parametrize("power", [-500, -540, 500, 600])
+def test_numbers_whose_squares_leave_float64_are_never_certified(method, power):
+    weights, one = 2.0**power * np.array([[1.0, 0], [1, 0], [0.3, 0], [0.3, 0]]), clients.Clients((np.array([0]),))
+    # Outputs cancel in pairs, so that the residual is the target alone, as small as the square root of a denormal.
+    net = TwoLayerReLU.from_arrays(weights, np.array([1.0, -1.0, 1.0, -1.0]))
+    target = -np.sqrt(1.5 * 5e-324) if power < 0 else -1e160
+    data = datasets.from_arrays(np.array([[1.0, 0.0]]), np.array([target]))
+    with pytest.raises(InputError, match=r"residual has the norm|weights hold"):
+        certificate.certify(net, data, one, local_sgd.LocalSGD(0.02, 1, 0), method=method)
+
+
+@pytest.mark.parametrize("method", ["ball", "path"])
+@pytest.mark.parametrize("power", [-300, -20, 300])
+def test_scaled_networks_and_targets_have_the_scaled_certificate(method, power):
+    case = split_case(0, width=20_000)
+    case = off_by(case, 1e-4 * np.array([1, -1, 1, 1]))
+    scaled = case._replace(weights=case.weights * 2.0**power, targets=case.targets * 2.0**power)
+    plain, other = certify(case, method), certify(scaled, method)
+    assert plain.certified
+    assert other.certified
+    # Powers of two change no mantissa; only what is lost by underflow is counted in absolute terms.
+    assert other.rate == pytest.approx(plain.rate, rel=1e-12)
+    assert other.radius == pytest.approx(plain.radius * 2.0**power, rel=1e-9)
+    assert other.constant == pytest.approx(plain.constant, rel=1e-9)
+    np.testing.assert_array_equal(other.switching, plain.switching)

@@ -46,6 +46,20 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/certify.py",
+        "if not SMALLEST <= norm <= LARGEST:",
+        "if not norm <= LARGEST:",
+        "residuals whose squares underflow are certified",
+        (f"{_CERTIFY}::test_numbers_whose_squares_leave_float64_are_never_certified",),
+    ),
+    Mutation(
+        f"{_DIR}/certify.py",
+        "<= 2 * (smallest.upper - smallest.lower):",
+        "<= np.inf:",
+        "the most nearly parallel rows blamed for every singular Gram matrix",
+        (f"{_CERTIFY}::test_a_gram_matrix_that_collapsed_is_not_blamed_on_rows",),
+    ),
+    Mutation(
+        f"{_DIR}/certify.py",
         "allowed = (1 - 1e-8) / max(largest)",
         "allowed = (1 - 1e-8) / min(largest)",
         "largest step size by the tamest client",
