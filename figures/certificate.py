@@ -3,19 +3,24 @@
 from collections.abc import Iterator
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.certified_widths import stored_widths
-from verification.figure_runs import CertifiedRun
 
 from figures.data_sets import problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
+from verification.claims.certificate import widths
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.curves import CertifiedCurve
+from verification.jobs.training import Training
+from verification.papers import OWN
+from verification.store import Job
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _CLIENTS, _STEPS = 4, 5
 
@@ -30,43 +35,44 @@ _WIDTHS = {
 }
 
 
-def needs(context: Context) -> list[CertifiedRun]:
-    """The stored runs that the figure reads."""
-    samples, width, rounds, every, seeds = _sizes(context)
-    return [
-        CertifiedRun(
-            made.kind, made.num_samples, made.seed, _CLIENTS, width,
-            step_size=0.5 / made.largest_client_eigenvalue(_CLIENTS), local_steps=_STEPS, num_rounds=rounds,
-            seeds=tuple(40_000 * (context.seed + 1) + k for k in range(seeds)), dtype="float64", certify_every=every,
-        )
-        for made in problems(context, samples)
-    ]  # fmt: skip
+def _needs(context: Context) -> list[Job]:
+    return [*_curves(context), *widths.needs(context)]
 
 
-def data(context: Context) -> pd.DataFrame:
+def _curves(context: Context) -> list[CertifiedCurve]:
+    samples, width, rounds, every, seeds = _SIZES[context.preset.name]
+    drawn = context.seeds("figure certificate", seeds)
+    jobs = []
+    for problem in problems(context, samples):
+        step = 0.5 / problem.largest_client_eigenvalue(_CLIENTS)
+        training = Training(problem.source, _CLIENTS, width, step, _STEPS, rounds, drawn, dtype="float64")
+        jobs.append(CertifiedCurve(training, every))
+    return jobs
+
+
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, seed, round and rate, and one a number of samples and kind of width."""
-    rows = []
-    for spec in needs(context):
-        run = context.run(spec)
-        for k, seed in enumerate(spec.seeds):
-            about = {"data": spec.kind, "seed": seed}
+    rows: list[dict[str, Any]] = []
+    for job in _curves(context):
+        run, rounds = results[job], job.training.num_rounds
+        for k, seed in enumerate(job.training.seeds):
+            about = {"data": job.training.data.label, "seed": seed}
             norms = run.residual_norm[k].values
-            rows += [about | {"quantity": "observed", "x": t + 0.5, "value": norms[t + 1] / norms[t]}
-                     for t in range(spec.num_rounds)]  # fmt: skip
+            observed = norms[1:] / norms[:-1]
+            rows += [about | {"quantity": "observed", "x": t + 0.5, "value": rate} for t, rate in enumerate(observed)]
             certified = np.where(run.certified[k] == 1, run.certified_rate[k], np.nan)
             rows += [
                 about | {"quantity": "certified", "x": float(t), "value": rate}
                 for t, rate in zip(run.attempt.values, certified, strict=True)
                 if run.certified[k].sel(attempt=t) >= 0
             ]
-            rows.append(about | {"quantity": "kernel", "x": float(spec.num_rounds), "value": float(run.kernel_rate[k])})
-    rows += [{"data": "sphere", "quantity": name, "x": n, "value": value} for name, n, value in _widths(context)]
+            rows.append(about | {"quantity": "kernel", "x": float(rounds), "value": float(run.kernel_rate[k])})
+    rows += [{"data": "sphere", "quantity": q, "x": n, "value": v} for q, n, v in _widths(context, results)]
     return pd.DataFrame(rows)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: rates by round; a cross where a seed is not certified. Right: widths by number of samples."""
-    table = data(context)
     figure = new_figure(7.2, 3.3)
     left, right = figure.subplots(1, 2)
     for kind, colour in DATA_COLOURS.items():
@@ -85,9 +91,8 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    samples, width, _, every, seeds = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:
+    samples, width, _, every, seeds = _SIZES[context.preset.name]
     return (
         f"The convergence certificate. Left: n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions), "
         f"m = {width}, K = {_CLIENTS} clients split by label, τ = {_STEPS} local steps, η = 0.5/max_c λ_max(H^∞_cc); "
@@ -97,10 +102,6 @@ def caption(context: Context) -> str:
         f"width that theorem C1 asks for at δ = 0.05 (gradient descent), that the certificate needs at initialization "
         f"on all seeds, and at which all runs converge; sphere in 4n dimensions. Claims C8, C8-widths."
     )
-
-
-def _sizes(context: Context) -> tuple[int, int, int, int, int]:
-    return _SIZES.get(context.preset.name, _SIZES["full"])
 
 
 def _rates(axes: Axes, table: pd.DataFrame, colour: object) -> None:
@@ -127,9 +128,12 @@ def _draw_widths(axes: Axes, table: pd.DataFrame) -> None:
     legend_below(axes, ncols=1, title="width by")
 
 
-def _widths(context: Context) -> Iterator[tuple[str, float, float]]:
+def _widths(context: Context, results: Results) -> Iterator[tuple[str, float, float]]:
     """Kind of width, number of samples and width, the largest over seeds."""
-    found = stored_widths(context)
-    for name, quantity in _WIDTHS.items():
-        largest = found[quantity[2]].max([dim for dim in found[quantity[2]].dims if dim != "n"])
-        yield from ((name, float(n), float(width)) for n, width in zip(found.n.values, largest.values, strict=True))
+    table = widths.table(context, results)
+    for name, (_, _, quantity) in _WIDTHS.items():
+        largest = table[quantity].max([dim for dim in table[quantity].dims if dim != "n"])
+        yield from ((name, float(n), float(width)) for n, width in zip(table.n.values, largest.values, strict=True))
+
+
+FIGURE = Figure(OWN.name, ("C8", "C8-widths"), _needs, _data, _draw, _caption)

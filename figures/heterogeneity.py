@@ -99,7 +99,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+def _caption(context: Context, table: pd.DataFrame) -> str:
     samples, width, rounds, seeds, _ = _SIZES[context.preset.name]
     return (
         f"Heterogeneous clients: n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions) dealt out to "

@@ -83,7 +83,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+def _caption(context: Context, table: pd.DataFrame) -> str:
     preset, sizes = context.preset, context.preset.deep
     return (
         f"Lazy training under Local GD, two-layer networks (top) and deep ones (bottom): quantities at the run's end "

@@ -75,7 +75,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+def _caption(context: Context, table: pd.DataFrame) -> str:
     samples, width, seeds, *_ = _SIZES[context.preset.name]
     return (
         f"Local GD with τ local steps by rounds (left) and by gradient steps (right), samples dealt out to clients at "

@@ -103,7 +103,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+def _caption(context: Context, table: pd.DataFrame) -> str:
     sizes = _SIZES[context.preset.name]
     return (
         f"Loss by rounds at several widths, two-layer networks (top) and deep ones with L = {_DEPTH} trained layers "

@@ -101,7 +101,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _caption(context: Context, table: pd.DataFrame) -> str:  # noqa: ARG001 (captions have one interface)
+def _caption(context: Context, table: pd.DataFrame) -> str:
     samples, width, rounds, _, seeds, _, initial_seeds = _SIZES[context.preset.name]
     return (
         f"The spectrum of the Gram matrix, n = {samples} samples (digits 3 against 8; the sphere in 32 dimensions). "

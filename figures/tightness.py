@@ -1,23 +1,26 @@
 """The tightness map: exponents that theorems ask for beside measured ones, and step sizes against local steps (C6)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from verification.runs import RunSpec
-from verification.thresholds import exponents
+from verification.claims.kernel import threshold
 
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.statistics import Interval
-from verification import concentration_threshold, step_thresholds, width_thresholds
+from verification.claims.tightness import steps, sweeps, widths
 from verification.context import Context
+from verification.engine import Results
+from verification.papers import OWN
+from verification.store import Job
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _COLOURS = {"digits": DATA_COLOURS["digits"], "planted": DATA_COLOURS["sphere"]}
 _NAMES = {"digits": "digits", "planted": "sphere, close pair"}
@@ -25,19 +28,41 @@ _SYMBOLS = {"λ0": r"\lambda_0", "φ": r"\varphi", "τ": r"\tau", "n": "n", "K":
 _MARKERS = ("o", "s", "D")
 
 
-def needs(context: Context) -> list[RunSpec]:  # noqa: ARG001 (thresholds are stored by the claims that measure them)
-    """No runs: the claims K4-threshold, C6-width and C6-step store what is drawn."""
-    return []
+def _needs(context: Context) -> list[Job]:
+    """The thresholds that K4-threshold, C6-width, C6-step and C6-stability judge."""
+    jobs: list[Job] = list(threshold.needs(context))
+    for repeats in (*_widths(context).values(), *_step_sizes(context).values()):
+        jobs += sweeps.jobs_of(repeats)
+    return jobs
 
 
-def data(context: Context) -> pd.DataFrame:
+_Key = tuple[str, ...]
+
+
+def _widths(context: Context) -> dict[_Key, list[list[sweeps.Point]]]:
+    """Points by bound and kind of data."""
+    sizes = context.preset.widths
+    return {(bound, kind): widths.sweeps(context, bound, kind) for bound in sizes.bounds for kind in sizes.kinds}
+
+
+def _step_sizes(context: Context) -> dict[tuple[str, int, str], list[list[sweeps.Point]]]:
+    """Points by kind of data, width and conclusion."""
+    sizes = context.preset.steps
+    return {
+        (kind, width, conclusion): steps.sweeps(context, kind, width, conclusion)
+        for kind in sizes.kinds
+        for width in sizes.widths
+        for conclusion in ("stable", "rate")
+    }
+
+
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """Exponents: one row a bound, data set and parameter; step sizes: one row a data set, width, τ and repeat."""
-    return pd.DataFrame([*_exponents(context), *_steps(context)])
+    return pd.DataFrame([*_exponents(context, results), *_steps(context, results)])
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: a row for every bound and parameter. Right: the largest step size that is stable, or has C4's rate."""
-    table = data(context)
     rows = table[table.quantity == "exponent"]
     labels = list(dict.fromkeys(zip(rows.bound, rows.parameter, strict=True)))
     figure = new_figure(7.2, 1.9 + 0.17 * max(8, len(labels)))
@@ -48,9 +73,8 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    sizes = step_thresholds.sizes_of(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:
+    sizes = context.preset.steps
     return (
         "The tightness map. Left: the power of each parameter with which the width, or the step size, that a theorem "
         "asks for grows (open squares; constants 1), and the one needed for its conclusion with probability at least "
@@ -62,24 +86,22 @@ def caption(context: Context) -> str:
     )
 
 
-def _exponents(context: Context) -> Iterator[dict[str, Any]]:
-    points = concentration_threshold.stored_thresholds(context)
-    found, asked = (concentration_threshold.exponents(points, column) for column in (2, 3))
+def _exponents(context: Context, results: Results) -> Iterator[dict[str, Any]]:
+    points = threshold.points(context, results)
+    found, asked = (threshold.exponents(points, column) for column in (2, 3))
     for name, sign, own, claimed in zip(("n", "λ0"), (1, -1), found, asked, strict=True):
         ends = sorted((sign * own.lower, sign * own.upper))
         yield _row("K4b: width", "planted", name, Interval(sign * own.estimate, *ends), sign * claimed.estimate)
-    widths = width_thresholds.sizes_of(context)
-    for bound in widths.bounds:
-        for kind in widths.kinds:
-            yield from _rows(f"{bound}: width", kind, width_thresholds.stored_thresholds(context, bound, kind))
-    steps = step_thresholds.sizes_of(context)
-    for kind in steps.kinds:
-        yield from _rows("C4: step", kind, step_thresholds.stored_steps(context, kind, steps.widths[0], "rate"))
+    for (bound, kind), repeats in _widths(context).items():
+        yield from _rows(f"{bound}: width", kind, sweeps.measured(results, repeats))
+    for (kind, width, conclusion), repeats in _step_sizes(context).items():
+        if conclusion == "rate" and width == context.preset.steps.widths[0]:
+            yield from _rows("C4: step", kind, sweeps.measured(results, repeats))
 
 
-def _rows(bound: str, kind: str, found: xr.Dataset) -> Iterator[dict[str, Any]]:
-    asked: Mapping[str, Interval] = exponents(found, "asked")
-    for name, own in exponents(found).items():
+def _rows(bound: str, kind: str, table: xr.Dataset) -> Iterator[dict[str, Any]]:
+    asked = sweeps.exponents(table, "asked")
+    for name, own in sweeps.exponents(table).items():
         yield _row(bound, kind, name, own, asked[name].estimate)
 
 
@@ -88,17 +110,15 @@ def _row(bound: str, kind: str, name: str, own: Interval, asked: float) -> dict[
             "lower": own.lower, "upper": own.upper, "asked": asked}  # fmt: skip
 
 
-def _steps(context: Context) -> Iterator[dict[str, Any]]:
-    sizes = step_thresholds.sizes_of(context)
-    for kind in sizes.kinds:
-        for width in sizes.widths:
-            stable, rate = (step_thresholds.stored_steps(context, kind, width, name) for name in ("stable", "rate"))
-            shown = {"stable": (stable, "threshold"), "rate": (rate, "threshold"), "asked": (rate, "asked")}
-            for quantity, (found, name) in shown.items():
-                which = found.parameter.values == "τ"
-                for at, values in zip(found["at"].values[:, which], found[name].values[:, which], strict=True):
-                    yield from ({"quantity": quantity, "data": kind, "width": width, "x": tau, "value": value}
-                                for tau, value in zip(at, values, strict=True))  # fmt: skip
+def _steps(context: Context, results: Results) -> Iterator[dict[str, Any]]:
+    for (kind, width, conclusion), repeats in _step_sizes(context).items():
+        table = sweeps.measured(results, repeats)
+        over_steps = table.isel(point=table.parameter.values == "τ")
+        shown = {"stable": {"stable": "threshold"}, "rate": {"rate": "threshold", "asked": "asked"}}[conclusion]
+        for quantity, name in shown.items():
+            for at, values in zip(over_steps["at"].values, over_steps[name].values, strict=True):
+                about = {"quantity": quantity, "data": kind, "width": width}
+                yield from (about | {"x": tau, "value": value} for tau, value in zip(at, values, strict=True))
 
 
 def _draw_exponents(axes: Axes, rows: pd.DataFrame, labels: list[tuple[str, str]], below: float) -> None:
@@ -138,3 +158,6 @@ def _draw_steps(axes: Axes, table: pd.DataFrame, below: float) -> None:
     handles += [Line2D([], [], color="0.3", marker=_MARKERS[k], linestyle="", markersize=4, label=f"$m={width:g}$")
                 for k, width in enumerate(widths)]  # fmt: skip
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
+
+
+FIGURE = Figure(OWN.name, ("K4-threshold", "C6-width", "C6-step", "C6-stability"), _needs, _data, _draw, _caption)

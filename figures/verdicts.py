@@ -47,7 +47,7 @@ def _column(data: str) -> str:
     return next((kind for kind in DATA_COLOURS if data.startswith(kind)), _OTHER)
 
 
-def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:  # noqa: ARG001 (one interface)
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """One symbol a row of evidence; a ring around it if the control did not break."""
     claims = list(dict.fromkeys(table.claim))
     middle = -(-len(claims) // 2)
