@@ -4,6 +4,10 @@ VENV   ?= .venv
 RUN     = $(VENV)/bin/python
 STAMP   = $(VENV)/.stamp
 
+# Compiled programs are kept beside the environment: processes share them, and a second run starts with them.
+export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
+
 .PHONY: verify test mutations lint format figures bench wheel test-all-pythons lock clean .venv
 .DEFAULT_GOAL := verify
 
@@ -21,7 +25,7 @@ verify: .venv ## the main job: check every claim on digits and sphere data, writ
 	$(RUN) -m verification run --preset quick
 
 test: .venv ## the whole test suite, two processes
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadgroup
 
 mutations: .venv ## break one formula at a time and see that the tests notice, some minutes; outside the suite
 	$(RUN) -m tests.mutations
