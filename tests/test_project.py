@@ -91,3 +91,23 @@ def test_makefile_targets_all_make_the_environment_first():
     makefile = (ROOT / "Makefile").read_text()
     for target in ("verify", "test", "mutations", "lint", "figures", "bench"):
         assert re.search(rf"^{target}: \.venv", makefile, re.M), target
+
+
+def test_one_version_everywhere():
+    project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+    assert re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)[1] == project
+    assert re.search(r"^## \[(.+?)\] - \d{4}-\d{2}-\d{2}$", (ROOT / "CHANGELOG.md").read_text(), re.M)[1] == project
+
+
+def test_few_calls_are_kept_from_the_formatter():
+    sources = [p for part in ("ntk_localsgd", "verification", "figures") for p in (ROOT / part).rglob("*.py")]
+    assert sum(path.read_text().count("# fmt: skip") for path in sources) < 20
+
+
+def test_the_rooms_at_the_top_of_verification_are_few_and_jobs_know_no_claim():
+    top = [path for path in (ROOT / "verification").iterdir() if path.suffix == ".py" or path.is_dir()]
+    assert len([path for path in top if not path.name.startswith("__pycache__")]) <= 20
+    above = ("verification.claims", "verification.judging", "verification.registry", "verification.presets",
+             "verification.context", "verification.report", "figures")  # fmt: skip
+    for path in (ROOT / "verification" / "jobs").glob("*.py"):
+        assert not [name for name in _imports(path) if name.startswith(above)], path.name
