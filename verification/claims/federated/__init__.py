@@ -1,0 +1,1 @@
+"""Convergence with many clients and many local steps."""
