@@ -1,10 +1,12 @@
 """Bounds: numbers by hand, solving, errors, and one place for every formula."""
 
 import dataclasses
+import itertools
 import math
 import pkgutil
 
 import hypothesis
+import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
@@ -152,6 +154,18 @@ def test_stability_width_makes_the_failure_probability_delta():
     n, radius, delta = 7, 0.02, 0.05
     width = BOUNDS["K6c"].smallest_width(n=n, R=radius, delta=delta)
     assert n**2 * math.exp(-width * radius / 10) <= delta < n**2 * math.exp(-(width - 1) * radius / 10)
+
+
+@pytest.mark.parametrize("width", [1, 30, 1000, 10**5])
+def test_stability_probability_covers_the_binomial_tails_of_its_proof(width):
+    # Neurons that can switch a product on (or off) are binomial, with probability erf(R/√2) each for a pair, half of it
+    # for a sample with itself.
+    for radius, n in itertools.product(np.logspace(-6, 0, 40), (1, 2, 7)):
+        rate = scipy.special.erf(radius / math.sqrt(2))
+        pair, single = scipy.stats.binom.sf(math.floor(2 * width * radius), width, [rate, rate / 2])
+        assert pair <= math.exp(-0.6 * width * radius) * (1 + 1e-9)
+        fails = n * (n - 1) * pair + 2 * n * single
+        assert fails <= n**2 * math.exp(-width * radius / 10)
 
 
 @pytest.mark.parametrize("radius", [1e-6, 0.1, 1.0, 3.0])

@@ -43,10 +43,6 @@ class Ball:
             rng = seeds.generator(self.seed, f"{self.purpose}, trial {trial}")
             yield rng.standard_normal((self.width, input_dim)), rng
 
-    def uncertain(self, weights: Float[ndarray, "m d"]) -> Float[ndarray, "n n"]:
-        """|A_i ∪ A_j|."""
-        return union_counts(np.abs(weights @ self.data.load().inputs.T) <= self.radius)
-
 
 @dataclasses.dataclass(frozen=True)
 class Uncertain(Ball):
@@ -56,8 +52,9 @@ class Uncertain(Ball):
         """By trial: ``total`` = Σ_ij |G_ij| |A_i ∪ A_j|/m, ``smallest`` ≤ λ_min(H(W)) for every W in the ball."""
         problem, rows = self.data.load(), []
         for weights, _ in self.draws():
-            possible = np.abs(problem.inner) * self.uncertain(weights) / self.width
-            gram = problem.inner * pair_counts(weights @ problem.inputs.T >= 0) / self.width
+            z = weights @ problem.inputs.T
+            possible = np.abs(problem.inner) * union_counts(np.abs(z) <= self.radius) / self.width
+            gram = problem.inner * pair_counts(z >= 0) / self.width
             smallest = smallest_lower(gram, problem, error=float(np.linalg.norm(possible)))
             rows.append((possible.sum(), smallest))
         return _by_trial(("total", "smallest"), rows)
@@ -78,7 +75,8 @@ class Attacked(Ball):
         problem, rows = self.data.load(), []
         x, scale = problem.inputs, problem.inner / self.width
         for weights, rng in self.draws():
-            allowed, before, seen = self.uncertain(weights), pair_counts(weights @ x.T >= 0), []
+            z, seen = weights @ x.T, []
+            allowed, before = union_counts(np.abs(z) <= self.radius), pair_counts(z >= 0)
             for moved in self._attacks(weights, x, rng):
                 after = pair_counts(moved @ x.T >= 0)
                 change = np.abs(after - before)
