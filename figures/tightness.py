@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from verification.claims.kernel import threshold
 
 from figures.figure import Figure
 from figures.style import DATA_COLOURS, new_figure
 from ntk_localsgd.statistics import Interval
+from verification.claims.kernel import threshold
 from verification.claims.tightness import steps, sweeps, widths
 from verification.context import Context
 from verification.engine import Results
@@ -87,8 +87,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
 
 
 def _exponents(context: Context, results: Results) -> Iterator[dict[str, Any]]:
-    points = threshold.points(context, results)
-    found, asked = (threshold.exponents(points, column) for column in (2, 3))
+    points = [results[job] for job in threshold.repeats(context)]
+    found, asked = (threshold.exponents(points, quantity) for quantity in ("measured", "asked"))
     for name, sign, own, claimed in zip(("n", "λ0"), (1, -1), found, asked, strict=True):
         ends = sorted((sign * own.lower, sign * own.upper))
         yield _row("K4b: width", "planted", name, Interval(sign * own.estimate, *ends), sign * claimed.estimate)

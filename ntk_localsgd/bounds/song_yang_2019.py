@@ -11,8 +11,8 @@ __all__ = ["lemma_stability"]
 def lemma_stability() -> Bound:
     """K6c [D]: with probability ≥ 1 − n² exp(−mR/10), ‖H(W) − H(0)‖_F ≤ 2nR in the ball of radius R.
 
-    Proved in ``docs/theory.md``, with −0.6 mR in the exponent. The probability is written as a width: n² exp(−mR/10) ≤ δ
-    once m ≥ 10 log(n²/δ) / R.
+    Proved in ``docs/theory.md``, with −0.6 mR in the exponent. The probability is written as a width:
+    n² exp(−mR/10) ≤ δ once m ≥ 10 log(n²/δ) / R.
     """
     n, radius, delta = symbols("n R delta")
     source, quantity = "Song and Yang 2019; proof in docs/theory.md, K6", "‖H(W) − H(0)‖_F over the ball"

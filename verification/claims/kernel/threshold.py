@@ -18,7 +18,7 @@ from verification.papers import CLASSICAL
 from verification.registry import claim
 from verification.store import Job
 
-__all__ = ["exponents", "repeats"]
+__all__ = ["exponents", "needs", "repeats"]
 
 _INPUT_DIM, _REPEATS = 32, 3
 _SAMPLES, _DISTANCES = (4, 8, 16), (0.4, 0.2, 0.1)
@@ -34,7 +34,8 @@ def _by_norm(context: Context) -> InitialWidths:
     return dataclasses.replace(repeats(context)[0], frobenius=True)
 
 
-def _jobs(context: Context) -> Iterator[Job]:
+def needs(context: Context) -> Iterator[Job]:
+    """All of them, and the control."""
     yield from (*repeats(context), _by_norm(context))
 
 
@@ -44,9 +45,9 @@ def _jobs(context: Context) -> Iterator[Job]:
     letter="P",
     source=BOUNDS["K4b"].source,
     paper=CLASSICAL,
-    needs=_jobs,
+    needs=needs,
 )
-def threshold(context: Context, results: Results) -> Iterator[Evidence]:
+def smallest_width(context: Context, results: Results) -> Iterator[Evidence]:
     """Measured m* over n and λ0; the control asks for ‖H(0) − H^∞‖_F ≤ λ0/4 instead."""
     points, control = [results[job] for job in repeats(context)], results[_by_norm(context)]
     in_samples, in_lambda0 = (in_words(power) for power in exponents(points, "measured"))
