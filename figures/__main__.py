@@ -22,6 +22,9 @@ from verification.engine import Results, compute
 from verification.presets import PRESETS
 from verification.store import Store
 
+#: The figures that are committed.
+GALLERY = pathlib.Path(__file__).parent / "gallery"
+
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
