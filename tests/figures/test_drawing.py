@@ -103,7 +103,7 @@ def test_widths_are_written_as_powers():
 
 @pytest.mark.slow
 def test_certificate_draws_stored_rates_and_widths(smoke, results, shown):
-    jobs, table, figure = shown("certificate")
+    jobs, _, figure = shown("certificate")
     rates, widths = figure.axes
     for job, lines in zip(jobs[:2], (rates.lines[:4], rates.lines[4:8]), strict=True):
         run, (observed, kernel, certified, lacking) = results[job], lines
