@@ -29,20 +29,6 @@ MUTATIONS = (
         (f"{_DATA}::test_separation_matches_brute_force_in_tiles",),
     ),
     Mutation(
-        "ntk_localsgd/separation.py",
-        "distances = np.linalg.norm(left[i] - sign * right[j], axis=1)",
-        "distances = np.linalg.norm(left[i] - right[j], axis=1)",
-        "nearly opposite rows: the sign dropped",
-        (f"{_DATA}::test_tiny_separations_keep_their_digits",),
-    ),
-    Mutation(
-        "ntk_localsgd/separation.py",
-        "np.argwhere(product >= nearest - rounding)",
-        "np.argwhere(product >= nearest)",
-        "closest pair by the rounded inner products alone",
-        (f"{_DATA}::test_the_closest_of_many_near_pairs_is_not_left_to_rounded_inner_products",),
-    ),
-    Mutation(
         "ntk_localsgd/clients.py",
         "np.arange(width)[None, :] < np.array(self.sizes)[:, None]",
         "np.arange(width)[None, :] <= np.array(self.sizes)[:, None]",
