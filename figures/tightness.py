@@ -30,7 +30,7 @@ _MARKERS = ("o", "s", "D")
 
 def _needs(context: Context) -> list[Job]:
     """The thresholds that K4-threshold, C6-width, C6-step and C6-stability judge."""
-    jobs: list[Job] = list(threshold.needs(context))
+    jobs: list[Job] = list(threshold.repeats(context))
     for repeats in (*_widths(context).values(), *_step_sizes(context).values()):
         jobs += sweeps.jobs_of(repeats)
     return jobs
