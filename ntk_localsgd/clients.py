@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.randomness import generator
+from ntk_localsgd.scalars import positive_number, whole_number
 
-__all__ = ["Clients", "by_label", "dirichlet", "from_assignment", "iid"]
+__all__ = ["Clients", "by_label", "class_of_each_row", "dirichlet", "from_assignment", "iid"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +81,8 @@ class Clients:
 
     def spectral_norms(self, inputs: Float[ndarray, "n d"]) -> Float[ndarray, " K"]:
         """χ_c = ‖X_c‖₂ of every client's rows."""
-        return np.array([np.linalg.norm(np.asarray(inputs)[part], 2) for part in self.indices])
+        rows = real_array("inputs", inputs, ndim=2)
+        return np.array([np.linalg.norm(rows[part], 2) for part in self.indices])
 
 
 def iid(key: jax.Array, dataset: Dataset, num_clients: int) -> Clients:
@@ -103,7 +106,7 @@ def iid(key: jax.Array, dataset: Dataset, num_clients: int) -> Clients:
     InputError
         If K is less than 1 or more than n.
     """
-    _check_number(num_clients, dataset)
+    num_clients = _number_of_clients(num_clients, dataset)
     shuffled = generator(key).permutation(dataset.num_samples)
     return Clients(tuple(np.sort(part) for part in np.array_split(shuffled, num_clients)))
 
@@ -120,7 +123,7 @@ def by_label(key: jax.Array, dataset: Dataset, num_clients: int, *, classes_per_
     key
         Decides the order inside a class and who gets which shards.
     dataset
-        What is split; needs labels, or targets ±1 in their stead.
+        What is split; needs labels, or targets that are classes in their stead.
     num_clients
         K.
     classes_per_client
@@ -133,22 +136,21 @@ def by_label(key: jax.Array, dataset: Dataset, num_clients: int, *, classes_per_
     Raises
     ------
     InputError
-        If there are fewer samples than shards, or neither labels nor scalar targets.
+        If there are fewer samples than shards, or neither labels nor targets that are classes.
 
     References
     ----------
     McMahan et al., Communication-efficient learning of deep networks from decentralized data (2017), §3.
     """
-    _check_number(num_clients, dataset)
-    if classes_per_client < 1:
-        raise InputError(f"classes_per_client is {classes_per_client}, needs to be at least 1.")
+    num_clients = _number_of_clients(num_clients, dataset)
+    classes_per_client = whole_number("classes_per_client", classes_per_client)
     shards = num_clients * classes_per_client
     if shards > dataset.num_samples:
         raise InputError(f"{num_clients} clients of {classes_per_client} shards need {shards} samples, there are "
                          f"{dataset.num_samples}.")  # fmt: skip
     rng = generator(key)
     shuffled = rng.permutation(dataset.num_samples)
-    pieces = np.array_split(shuffled[np.argsort(_labels(dataset)[shuffled], kind="stable")], shards)
+    pieces = np.array_split(shuffled[np.argsort(class_of_each_row(dataset)[shuffled], kind="stable")], shards)
     dealt = rng.permutation(shards).reshape(num_clients, classes_per_client)
     return Clients(tuple(np.sort(np.concatenate([pieces[s] for s in hand])) for hand in dealt))
 
@@ -164,11 +166,11 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
     key
         Decides shares and samples.
     dataset
-        What is split; needs labels, or scalar targets in their stead.
+        What is split; needs labels, or targets that are classes in their stead.
     num_clients
         K.
     concentration
-        Parameter of the Dirichlet distribution, > 0.
+        Parameter of the Dirichlet distribution, positive and finite; its infinite limit is near `iid`.
 
     Returns
     -------
@@ -177,28 +179,33 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
     Raises
     ------
     InputError
-        If the concentration is not positive, K does not fit n, or there are neither labels nor scalar targets.
+        If the concentration is not positive and finite, K does not fit n, or there are neither labels nor targets that
+        are classes.
 
     References
     ----------
     Hsu, Qi and Brown, Measuring the effects of non-identical data distribution for federated visual
     classification (2019).
     """
-    _check_number(num_clients, dataset)
-    if not concentration > 0:
-        raise InputError(f"concentration is {concentration}, needs to be positive.")
+    num_clients = _number_of_clients(num_clients, dataset)
+    # Beyond these, shares are those of the limits, one client a class or equal shares, to float64's digits.
+    concentration = min(max(positive_number("concentration", concentration), 1e-100), 1e100)
     rng = generator(key)
-    labels = _labels(dataset)
+    labels = class_of_each_row(dataset)
     hands: list[list[int]] = [[] for _ in range(num_clients)]
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         shares = rng.dirichlet(np.full(num_clients, concentration))
-        cuts = np.round(np.cumsum(shares)[:-1] * len(members)).astype(int)
-        for hand, part in zip(hands, np.split(members, cuts), strict=True):
-            hand.extend(part.tolist())
+        # Cuts are moved by one common random part before they are rounded down: every client holds its share in the
+        # mean and less than one sample more or less; whose turn comes when is random too, so that no client is special.
+        cuts = np.floor(np.cumsum(shares)[:-1] * len(members) + rng.random()).astype(int)
+        for c, part in zip(rng.permutation(num_clients), np.split(members, cuts), strict=True):
+            hands[c].extend(part.tolist())
     for hand in hands:
         if not hand:
-            hand.append(max(hands, key=len).pop())
+            most = max(len(other) for other in hands)
+            giver = hands[rng.choice([c for c, other in enumerate(hands) if len(other) == most])]
+            hand.append(giver.pop(rng.integers(most)))
     return Clients(tuple(np.sort(np.array(hand, np.int64)) for hand in hands))
 
 
@@ -208,14 +215,30 @@ def from_assignment(client: Int[ndarray, " n"]) -> Clients:
     return Clients(tuple(np.flatnonzero(client == name) for name in np.unique(client)))
 
 
-def _labels(dataset: Dataset) -> ndarray:
+def class_of_each_row(dataset: Dataset) -> Int[ndarray, " n"]:
+    """Labels of the samples, or in their stead targets that are classes: whole numbers, most of which recur.
+
+    Raises
+    ------
+    InputError
+        If there are neither.
+    """
     if dataset.labels is not None:
         return dataset.labels
-    if dataset.targets.ndim == 1:
-        return dataset.targets
-    raise InputError(f"dataset {dataset.name!r} has neither labels nor scalar targets: a split by label needs them.")
+    targets = dataset.targets
+    if targets.ndim != 1:
+        raise InputError(
+            f"dataset {dataset.name!r} has neither labels nor one target a row: a split by label needs them."
+        )
+    distinct = np.unique(targets)
+    if (targets != np.rint(targets)).any() or len(distinct) > max(2, len(targets) // 2):
+        raise InputError(f"dataset {dataset.name!r} has no labels and {len(distinct)} different targets, which are no "
+                         "classes: a split by label needs labels.")  # fmt: skip
+    return np.searchsorted(distinct, targets)
 
 
-def _check_number(num_clients: int, dataset: Dataset) -> None:
-    if not 1 <= num_clients <= dataset.num_samples:
-        raise InputError(f"num_clients is {num_clients}, needs to lie between 1 and the {dataset.num_samples} samples.")
+def _number_of_clients(num_clients: int, dataset: Dataset) -> int:
+    number = whole_number("num_clients", num_clients)
+    if number > dataset.num_samples:
+        raise InputError(f"num_clients is {number}, needs to lie between 1 and the {dataset.num_samples} samples.")
+    return number

@@ -5,23 +5,26 @@ decides how hard they are to fit is how close the closest two are: the separatio
 """
 
 import dataclasses
-import gzip
-import math
 import pathlib
-import struct
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.files import read_csv, read_idx, read_npz
 from ntk_localsgd.randomness import generator
+from ntk_localsgd.scalars import whole_number
 from ntk_localsgd.separation import ClosestPair, closest_pair, repeated_pair
 
 __all__ = ["Dataset", "digits", "from_arrays", "load", "mnist", "sphere"]
+
+# Columns of a .csv file that are no inputs, and what they hold.
+_CSV_COLUMNS = {"target": "targets", "client": "client", "label": "labels"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,11 +39,13 @@ class Dataset:
     inputs
         X, rows of unit Euclidean norm, float64.
     targets
-        y, one number or one vector per row.
+        y, one number or one vector per row; vectors of one number become numbers.
     name
         What reports call the data.
     labels
-        Class of each row, for splits by label and for plots.
+        Class of each row, whole numbers, for splits by label and for plots.
+    norms
+        Norms that the rows had before they were scaled to 1; None: they came as they are.
 
     Raises
     ------
@@ -52,10 +57,12 @@ class Dataset:
     targets: Float[ndarray, " n"] | Float[ndarray, "n o"]
     name: str
     labels: Int[ndarray, " n"] | None = None
+    norms: Float[ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
-        inputs = _finite("inputs", self.inputs, ndim=(2,))
-        targets = _finite("targets", self.targets, ndim=(1, 2))
+        inputs, targets = real_array("inputs", self.inputs, ndim=2), real_array("targets", self.targets, ndim=(1, 2))
+        if targets.shape[1:] == (1,):
+            targets = targets[:, 0]
         if len(targets) != len(inputs):
             raise InputError(
                 f"targets has {len(targets)} rows, but inputs has {len(inputs)}: one target a row is needed."
@@ -64,18 +71,14 @@ class Dataset:
         # Normalising rounds each coordinate once; the norm of the result is off by less than this.
         tolerance = 8 * np.finfo(np.float64).eps
         if (worst := int(np.argmax(np.abs(norms - 1)))) >= 0 and abs(norms[worst] - 1) > tolerance:
-            raise InputError(
-                f"inputs row {worst} has norm {norms[worst]:.6g}, needs 1: datasets.from_arrays normalises."
-            )
+            raise InputError(f"inputs row {worst} (counted from 0) has norm {norms[worst]:.6g}, needs 1: "
+                             "datasets.from_arrays normalises.")  # fmt: skip
         object.__setattr__(self, "inputs", _read_only(inputs))
         object.__setattr__(self, "targets", _read_only(targets))
         if self.labels is not None:
-            labels = np.asarray(self.labels)
-            if labels.shape != (len(inputs),) or not np.issubdtype(labels.dtype, np.integer):
-                raise InputError(
-                    f"labels has shape {labels.shape} and dtype {labels.dtype}, needs {len(inputs)} integers."
-                )
-            object.__setattr__(self, "labels", _read_only(labels))
+            object.__setattr__(self, "labels", _read_only(_whole_numbers("labels", self.labels, len(inputs))))
+        if self.norms is not None:
+            object.__setattr__(self, "norms", _read_only(self.norms))
 
     @property
     def num_samples(self) -> int:
@@ -140,16 +143,27 @@ def from_arrays(
     InputError
         For non-finite values, zero rows, rows that coincide (distance ≤ 8u) after normalisation, wrong lengths.
     """
-    rows = _finite("inputs", inputs, ndim=(2,))
+    return _scaled(inputs, targets, labels, name, allow_duplicates=allow_duplicates, first_row=0)
+
+
+def _scaled(
+    inputs: Any, targets: Any, labels: Any, name: str, *, allow_duplicates: bool = False, first_row: int
+) -> Dataset:
+    """`from_arrays`, with sentences that count rows from ``first_row``, as the reader of a file does from 1."""
+    rows, counted = real_array("inputs", inputs, ndim=2), f"(counted from {first_row})"
     # Dividing by the largest entry first keeps the norm of tiny and huge rows from under- and overflowing.
-    largest = np.max(np.abs(rows), axis=1, keepdims=True) if rows.shape[1] else np.zeros((len(rows), 1))
+    largest = np.max(np.abs(rows), axis=1, keepdims=True)
     if (zero := np.flatnonzero(largest == 0)).size:
-        raise InputError(f"inputs row {_listed(zero)} is zero: a row needs a direction to be normalised.")
+        listed = ", ".join(str(row + first_row) for row in zero[:5]) + (", …" if len(zero) > 5 else "")
+        raise InputError(f"inputs row {listed} {counted} is zero: a row needs a direction to be normalised.")
     rows = rows / largest
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / norms
     if not allow_duplicates and (pair := repeated_pair(unit)) is not None:
-        raise InputError(f"inputs rows {pair[0]} and {pair[1]} coincide after normalisation: rows must be distinct.")
-    return Dataset(unit, np.asarray(targets, np.float64), name, labels)
+        i, j = (row + first_row for row in pair)
+        raise InputError(f"inputs rows {i} and {j} {counted} coincide after normalisation: rows must be distinct.")
+    with np.errstate(over="ignore", under="ignore"):
+        return Dataset(unit, targets, name, labels, (norms * largest)[:, 0])
 
 
 def digits(num_samples: int, *, classes: tuple[int, int] | None = None, key: jax.Array) -> Dataset:
@@ -194,16 +208,17 @@ def mnist(
 ) -> Dataset:
     """MNIST, or any data in its IDX format, from files on disk, gzipped or not.
 
-    Reads ``{train,t10k}-images-idx3-ubyte[.gz]`` and ``{train,t10k}-labels-idx1-ubyte[.gz]`` in ``folder``.
+    Reads ``{train,t10k}-images-idx3-ubyte[.gz]`` and ``{train,t10k}-labels-idx1-ubyte[.gz]`` in ``folder``; the names
+    may have a dot for the second hyphen.
 
     Parameters
     ----------
     folder
         Where the IDX files lie.
     num_samples
-        How many images, drawn without replacement; None: all.
+        How many images, drawn without replacement; None: all, of the two classes if there are two.
     classes
-        As in `digits`.
+        As in `digits`; None: one-hot targets, one column a label of the file.
     split
         ``"train"`` or ``"test"``.
     key
@@ -222,12 +237,12 @@ def mnist(
     if split not in ("train", "test"):
         raise InputError(f"split is {split!r}, needs 'train' or 'test'.")
     prefix = {"train": "train", "test": "t10k"}[split]
-    images = _read_idx(pathlib.Path(folder), f"{prefix}-images-idx3-ubyte")
-    labels = _read_idx(pathlib.Path(folder), f"{prefix}-labels-idx1-ubyte")
+    images = read_idx(pathlib.Path(folder), f"{prefix}-images", "idx3-ubyte")
+    labels = read_idx(pathlib.Path(folder), f"{prefix}-labels", "idx1-ubyte")
     if len(images) != len(labels):
         raise InputError(f"folder {folder} holds {len(images)} images but {len(labels)} labels: they must be one set.")
     flat = images.reshape(len(images), -1).astype(np.float64)
-    return _labelled_subset(flat, labels.astype(np.int64), num_samples or len(flat), classes, key, name="MNIST")
+    return _labelled_subset(flat, labels.astype(np.int64), num_samples, classes, key, name="MNIST")
 
 
 def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
@@ -251,8 +266,7 @@ def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
     InputError
         If n or d is not positive, or points coincide (as they must in one dimension when n > 2).
     """
-    if num_samples < 1 or input_dim < 1:
-        raise InputError(f"num_samples and input_dim are {num_samples} and {input_dim}, need to be at least 1.")
+    num_samples, input_dim = whole_number("num_samples", num_samples), whole_number("input_dim", input_dim)
     rng = generator(key)
     return from_arrays(
         rng.standard_normal((num_samples, input_dim)), rng.choice([-1.0, 1.0], num_samples), name="sphere"
@@ -260,10 +274,11 @@ def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
 
 
 def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
-    """The user's own .npz or .csv file: inputs, targets and, if there, the client of each row.
+    """The user's own .npz or .csv file: inputs, targets and, if there, the client and the label of each row.
 
-    A .npz holds arrays ``inputs`` [n d], ``targets`` [n] and optionally ``client`` [n]. A .csv has a header line with
-    a column ``target``, optionally a column ``client``; all other columns are inputs.
+    A .npz holds arrays ``inputs`` [n d], ``targets`` [n] and optionally ``client`` [n] and ``labels`` [n]. A .csv has a
+    header line with a column ``target``, optionally columns ``client`` and ``label``; all other columns are inputs. Its
+    separator is a comma, a semicolon or a tab, whichever the header has.
 
     Parameters
     ----------
@@ -277,102 +292,70 @@ def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
     Raises
     ------
     InputError
-        If the file cannot be read, lacks a part, holds text where numbers belong, or as in `from_arrays`.
+        If the file cannot be read, lacks a part, holds anything but finite numbers, or as in `from_arrays`; rows and
+        columns are counted from 1, without the header.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".npz", ".csv"):
         raise InputError(f"{path} ends in {path.suffix!r}, needs to end in .npz or .csv.")
-    try:
-        if path.suffix == ".npz":
-            with np.load(path) as arrays:
-                columns = {name: arrays[name] for name in ("inputs", "targets", "client") if name in arrays}
-        else:
-            table = pd.read_csv(path)
-            columns = {"inputs": table.drop(columns=["target", "client"], errors="ignore").to_numpy()}
-            columns |= {key: table[name].to_numpy() for name, key in _CSV_COLUMNS.items() if name in table}
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-        raise InputError(f"{path} cannot be read ({reason}): a .npz or .csv file is needed.") from error
-    if missing := {"inputs", "targets"} - columns.keys():
+    if path.suffix == ".csv":
+        columns = read_csv(path)
+        parts = {key: columns.pop(name) for name, key in _CSV_COLUMNS.items() if name in columns}
+        parts["inputs"] = np.column_stack(list(columns.values())) if columns else np.zeros((1, 0))
+    else:
+        parts = read_npz(path, ("inputs", "targets", "client", "labels"))
+    if missing := {"inputs", "targets"} - parts.keys():
         wanted = "a column 'target'" if path.suffix == ".csv" else f"an array {sorted(missing)[0]!r}"
         raise InputError(f"{path} lacks {wanted}.")
-    dataset = from_arrays(columns["inputs"], columns["targets"], name=path.stem)
-    client = columns.get("client")
-    return dataset, None if client is None else _client_numbers(path, client, dataset.num_samples)
+    for name, values in parts.items():
+        _check_numbers(path, name, values)
+    dataset = _scaled(parts["inputs"], parts["targets"], parts.get("labels"), path.stem, first_row=1)
+    client = parts.get("client")
+    return dataset, None if client is None else _whole_numbers(f"client of {path}", client, dataset.num_samples)
 
 
-def _client_numbers(path: pathlib.Path, client: ndarray, rows: int) -> Int[ndarray, " n"]:
-    """The client of each row as integers, refused if they are anything else."""
-    numbers = _finite(f"client of {path}", client, ndim=(1,))
+def _check_numbers(path: pathlib.Path, name: str, values: ndarray) -> None:
+    """Refuse text and what is not finite, by row and column as a reader counts them."""
+    if values.dtype.kind in "fc" and (bad := np.argwhere(~np.isfinite(values))).size:
+        where = ", ".join(f"{axis} {k + 1}" for axis, k in zip(("row", "column", "layer"), bad[0], strict=False))
+        raise InputError(f"{path}: {name}, {where} is {values[tuple(bad[0])]}, needs to be finite.")
+    real_array(f"{name} of {path}", values, ndim=(1, 2))
+
+
+def _whole_numbers(name: str, values: Any, rows: int) -> Int[ndarray, " n"]:
+    """One integer a row, refused if they are anything else."""
+    numbers = real_array(name, values, ndim=1)
     if len(numbers) != rows:
-        raise InputError(f"client of {path} has {len(numbers)} entries, needs one for each of the {rows} rows.")
-    if (bad := np.flatnonzero(numbers != np.rint(numbers))).size:
-        raise InputError(f"client of {path} holds {numbers[bad[0]]:g}, needs to hold whole numbers.")
+        raise InputError(f"{name} has {len(numbers)} entries, needs one for each of the {rows} rows.")
+    if (bad := np.flatnonzero((numbers != np.rint(numbers)) | (np.abs(numbers) > 2**53))).size:
+        raise InputError(f"{name} holds {numbers[bad[0]]:g}, needs to hold whole numbers of at most 2^53.")
     return numbers.astype(np.int64)
 
 
-_CSV_COLUMNS = {"target": "targets", "client": "client"}
-
-
 def _labelled_subset(
-    images: ndarray, labels: ndarray, num_samples: int, classes: tuple[int, int] | None, key: jax.Array, *, name: str
-) -> Dataset:
-    """A random part of labelled images, with targets ±1 for two classes and one-hot targets for all."""
+    images: ndarray, labels: ndarray, num_samples: int | None, classes: tuple[int, int] | None, key: jax.Array, *,
+    name: str,
+) -> Dataset:  # fmt: skip
+    """A random part of labelled images, with targets ±1 for two classes and one-hot targets for all there are."""
+    present = np.unique(labels)
     if classes is not None:
-        if len(classes) != 2 or classes[0] == classes[1] or not set(classes) <= set(labels.tolist()):
-            raise InputError(f"classes is {classes}, needs two different labels out of {sorted(set(labels.tolist()))}.")
+        if len(classes) != 2 or classes[0] == classes[1] or not set(classes) <= set(present.tolist()):
+            raise InputError(f"classes is {classes}, needs two different labels out of {present.tolist()}.")
         kept = np.isin(labels, classes)
         images, labels = images[kept], labels[kept]
         name = f"{name} {classes[0]} vs {classes[1]}"
-    if not 1 <= num_samples <= len(images):
+    num_samples = len(images) if num_samples is None else whole_number("num_samples", num_samples)
+    if num_samples > len(images):
         raise InputError(
             f"num_samples is {num_samples}, needs to lie between 1 and the {len(images)} images there are."
         )
     chosen = generator(key).choice(len(images), num_samples, replace=False)
     images, labels = images[chosen], labels[chosen]
     if classes is None:
-        targets = (labels[:, None] == np.unique(labels)[None, :]).astype(np.float64)
+        targets = (labels[:, None] == present[None, :]).astype(np.float64)
     else:
         targets = np.where(labels == classes[1], 1.0, -1.0)
     return from_arrays(images, targets, labels=labels, name=name)
-
-
-def _read_idx(folder: pathlib.Path, name: str) -> ndarray:
-    """Unsigned bytes of an IDX file: two zero bytes, type 8, the number of dimensions, the sizes, the values."""
-    for path, opened in ((folder / name, open), (folder / f"{name}.gz", gzip.open)):
-        if not path.exists():
-            continue
-        try:
-            with opened(path, "rb") as file:
-                raw = file.read()
-            magic, dims = raw[:3], raw[3]
-            shape = struct.unpack(f">{dims}I", raw[4 : 4 + 4 * dims])
-        except (OSError, EOFError, IndexError, struct.error) as error:
-            raise InputError(f"{path} is no IDX file ({error}).") from error
-        if magic != b"\x00\x00\x08" or len(raw) != 4 + 4 * dims + math.prod(shape):
-            raise InputError(f"{path} is no IDX file of unsigned bytes, or it is cut short.")
-        return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
-    raise InputError(f"folder {folder} holds neither {name} nor {name}.gz.")
-
-
-def _finite(name: str, values: ndarray | jax.Array, *, ndim: tuple[int, ...]) -> Float[ndarray, "..."]:
-    """``values`` as a fresh float64 array of an allowed number of dimensions without NaN or infinity."""
-    try:
-        array: ndarray = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as numbers ({error}).") from error
-    if array.ndim not in ndim or array.shape[0] == 0:
-        wanted = " or ".join(str(k) for k in ndim)
-        raise InputError(f"{name} has shape {array.shape}, needs at least one row and {wanted} dimensions.")
-    if (bad := np.argwhere(~np.isfinite(array))).size:
-        where = tuple(int(k) for k in bad[0])
-        raise InputError(f"{name}{list(where)} is {array[where]}, needs to be finite.")
-    return array
-
-
-def _listed(rows: ndarray) -> str:
-    """Row numbers for a sentence, at most five of them."""
-    return ", ".join(str(int(row)) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
 
 
 def _read_only(array: ndarray) -> ndarray:

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 
+from ntk_localsgd.errors import InputError
+
 __all__ = ["generator"]
 
 
@@ -20,7 +22,16 @@ def generator(key: jax.Array) -> np.random.Generator:
     -------
     numpy.random.Generator
         The same generator for the same key, on every platform.
+
+    Raises
+    ------
+    InputError
+        If it is no key, or one traced by a JAX transformation.
     """
-    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if isinstance(key, jax.core.Tracer):
+        raise InputError("key is traced by a JAX transformation, needs to be known: call this outside.")
+    typed = isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
     bits = jax.random.key_data(key) if typed else key
+    if getattr(bits, "dtype", None) != np.uint32:
+        raise InputError(f"key is {key!r}, needs to be a JAX key: jax.random.key(seed).")
     return np.random.default_rng(np.asarray(bits, np.uint32).ravel().tolist())

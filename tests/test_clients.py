@@ -51,6 +51,31 @@ def test_concentration_goes_from_one_class_to_all():
     assert spread[0] < 5 < spread[1]
 
 
+@pytest.mark.parametrize("concentration", [0.05, 100.0])
+def test_dirichlet_favours_no_client(concentration):
+    seeds = range(300)
+    sizes = [clients.dirichlet(jax.random.key(s), DATA, 12, concentration=concentration).sizes for s in seeds]
+    # Exchangeable clients hold 60/12 in the mean; five standard errors of the mean over the seeds.
+    error = np.std(sizes) / np.sqrt(len(sizes))
+    assert np.abs(np.mean(sizes, axis=0) - 5).max() < 5 * error
+
+
+@pytest.mark.parametrize("concentration", [1e-300, 1e300])
+def test_dirichlet_at_both_ends(concentration):
+    split = clients.dirichlet(KEY, DATA, 3, concentration=concentration)
+    present = [len(set(DATA.labels[part])) for part in split.indices]
+    assert max(split.sizes) - min(split.sizes) <= 10 if concentration > 1 else sum(present) <= 10 + 2
+
+
+def test_targets_that_are_no_classes_are_refused():
+    for targets in (np.linspace(0, 1, 60), np.arange(60.0)):
+        data = datasets.from_arrays(DATA.inputs, targets)
+        with pytest.raises(InputError, match=r"60 different targets, which are no classes"):
+            clients.by_label(KEY, data, 3)
+        with pytest.raises(InputError, match=r"no classes"):
+            clients.dirichlet(KEY, data, 3, concentration=1)
+
+
 def test_splits_by_label_use_scalar_targets_in_the_labels_stead():
     data = datasets.sphere(KEY, 40, 5)
     for part in clients.by_label(KEY, data, 2, classes_per_client=1).indices:
@@ -81,6 +106,10 @@ def test_assignment_from_a_file():
     ("call", "named"),
     [
         (lambda: clients.Clients(()), "at least one client"),
+        (lambda: clients.iid(KEY, DATA, 2.5), "num_clients is 2.5"),
+        (lambda: clients.by_label(KEY, DATA, 2, classes_per_client=True), "classes_per_client is True"),
+        (lambda: clients.dirichlet(KEY, DATA, 2, concentration=float("inf")), "concentration is inf"),
+        (lambda: clients.iid(3, DATA, 2), "key is 3, needs to be a JAX key"),
         (lambda: clients.Clients((np.array([0, 1]), np.array([], int))), "client 1"),
         (lambda: clients.Clients((np.array([0, 1]), np.array([1, 2]))), "sample 1 2 times"),
         (lambda: clients.Clients((np.array([0]), np.array([2]))), "miss sample 1"),
@@ -102,5 +131,5 @@ def test_bad_splits_are_refused_in_one_sentence(call, named):
 
 def test_vector_targets_without_labels_cannot_be_split_by_label():
     data = datasets.from_arrays(np.eye(4), np.eye(4))
-    with pytest.raises(InputError, match="neither labels nor scalar targets"):
+    with pytest.raises(InputError, match="neither labels nor one target a row"):
         clients.by_label(KEY, data, 2)

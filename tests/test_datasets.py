@@ -1,14 +1,18 @@
 """Datasets: unit rows, real data, the user's own files, separation, and every refusal."""
 
+import contextlib
 import gzip
+import io
 import struct
 import subprocess
 import sys
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import strategies as st
 
 from ntk_localsgd import datasets
 from ntk_localsgd.errors import InputError
@@ -132,7 +136,7 @@ def test_one_row_has_no_closest_pair():
 def test_rows_that_coincide_after_normalising_are_refused_by_number():
     rows = np.random.default_rng(0).standard_normal((30, 5))
     rows[17] = 3 * rows[4]  # the last bits differ after normalising: == would miss it
-    _refused("rows 4 and 17 coincide", lambda: datasets.from_arrays(rows, np.zeros(30)))
+    _refused(r"rows 4 and 17 \(counted from 0\) coincide", lambda: datasets.from_arrays(rows, np.zeros(30)))
     kept = datasets.from_arrays(rows, np.zeros(30), allow_duplicates=True)
     assert kept.separation <= UNIT
     rows[17] = -rows[4]  # an opposite row is another point
@@ -142,15 +146,15 @@ def test_rows_that_coincide_after_normalising_are_refused_by_number():
 @pytest.mark.parametrize(
     ("inputs", "targets", "labels", "named"),
     [
-        ([[1.0, 0.0], [0.0, 0.0]], [1, 1], None, "row 1 is zero"),
+        ([[1.0, 0.0], [0.0, 0.0]], [1, 1], None, r"row 1 \(counted from 0\) is zero"),
         ([[1.0, np.nan]], [1], None, r"inputs\[0, 1\] is nan"),
         ([[1.0, 0.0]], [np.inf], None, r"targets\[0\] is inf"),
         ([[1.0, 0.0]], [1, 2], None, "targets has 2 rows"),
-        ([[1.0, 0.0]], [1], [1, 2], "labels has shape"),
-        ([[1.0, 0.0]], [1], [0.5], "labels has shape"),
+        ([[1.0, 0.0]], [1], [1, 2], "labels has 2 entries"),
+        ([[1.0, 0.0]], [1], [0.5], "labels holds 0.5"),
         ([1.0, 0.0], [1], None, "inputs has shape"),
         (np.zeros((0, 2)), [], None, "inputs has shape"),
-        ([["a", "b"]], [1], None, "inputs cannot be read as numbers"),
+        ([["a", "b"]], [1], None, "inputs holds str"),
     ],
 )
 def test_bad_arrays_are_refused_in_one_sentence(inputs, targets, labels, named):
@@ -158,7 +162,7 @@ def test_bad_arrays_are_refused_in_one_sentence(inputs, targets, labels, named):
 
 
 def test_the_constructor_refuses_rows_that_are_not_of_unit_norm():
-    _refused("row 1 has norm 2", lambda: datasets.Dataset(np.diag([1.0, 2.0]), np.ones(2), "mine"))
+    _refused(r"row 1 \(counted from 0\) has norm 2", lambda: datasets.Dataset(np.diag([1.0, 2.0]), np.ones(2), "mine"))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_the_constructor_refuses_rows_that_are_not_of_unit_norm():
         (lambda: datasets.digits(0, key=KEY), "num_samples is 0"),
         (lambda: datasets.digits(5, classes=(3, 3), key=KEY), "classes is"),
         (lambda: datasets.digits(5, classes=(3, 11), key=KEY), "classes is"),
-        (lambda: datasets.sphere(KEY, 0, 3), "num_samples and input_dim are 0 and 3"),
+        (lambda: datasets.sphere(KEY, 0, 3), "num_samples is 0"),
         (lambda: datasets.sphere(KEY, 3, 1), "coincide"),
     ],
 )
@@ -199,6 +203,19 @@ def test_mnist_reads_idx_files(tmp_path, zipped):
     np.testing.assert_allclose(data.inputs, rows[order], rtol=0, atol=UNIT)
     np.testing.assert_array_equal(data.labels, LABELS[order])
     assert set(datasets.mnist(tmp_path, 3, classes=(2, 5), key=KEY).targets) <= {-1.0, 1.0}
+    assert datasets.mnist(tmp_path, classes=(2, 5), key=KEY).num_samples == 4  # None: all that there are of the two
+    _refused("num_samples is 0", lambda: datasets.mnist(tmp_path, 0, key=KEY))
+
+
+def test_idx_files_may_have_dots_and_must_hold_images(tmp_path):
+    _write_idx(tmp_path, IMAGES, LABELS, zipped=True)
+    for name in ("images-idx3", "labels-idx1"):
+        (tmp_path / f"train-{name}-ubyte.gz").rename(tmp_path / f"train-{name.replace('-', '.')}-ubyte.gz")
+    assert datasets.mnist(tmp_path, 7, key=KEY).num_samples == 7
+    _write_idx(tmp_path, IMAGES[:0], LABELS[:0])
+    _refused(r"shape \(0, 3, 4\)", lambda: datasets.mnist(tmp_path, key=KEY))
+    _write_idx(tmp_path, IMAGES, LABELS[:, None])
+    _refused("1 axes", lambda: datasets.mnist(tmp_path, key=KEY))
 
 
 def test_mnist_test_split(tmp_path):
@@ -245,8 +262,17 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
     ("name", "content", "named"),
     [
         ("a.csv", "u,v\n1,2\n", "column 'target'"),
-        ("a.csv", "u,target\nx,2\n", "inputs cannot be read"),
-        ("a.csv", "u,v,target\n1,,2\n", "inputs"),
+        ("a.csv", "u,target\nx,2\n", "row 1, column 'u' is 'x', needs to be a number"),
+        ("a.csv", "u,target\n1,2\n2,cat\n", "row 2, column 'target' is 'cat'"),
+        ("a.csv", "u,v,target\n1,,2\n", "row 1, column 'v' is empty"),
+        ("a.csv", "u,v,target\n1,inf,2\n", "inputs, row 1, column 2 is inf"),
+        ("a.csv", "u,v,target\n1,1e999,2\n", "inputs, row 1, column 2 is inf"),
+        ("a.csv", "u,v,target\n1,2,1,7\n3,1,-1,8\n", "rows of more than 3 fields"),
+        ("a.csv", ",u,target\n0,1,2\n", "column 1 has no name"),
+        ("a.csv", "u,u,target\n0,1,2\n", "2 columns 'u'"),
+        ("a.csv", "target\n1\n", "at least one entry"),
+        ("a.csv", "u,v,target\n1,2,1\n3,6,1\n", r"rows 1 and 2 \(counted from 1\) coincide"),
+        ("a.csv", "u,target,client\n1,2,1e30\n", "client of .* holds 1e"),
         ("a.csv", "", "cannot be read"),
         ("a.npz", "no zip file", "cannot be read"),
         ("a.txt", "1 2", "needs to end in"),
@@ -255,6 +281,60 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
 def test_bad_files_are_refused_in_one_sentence(tmp_path, name, content, named):
     (tmp_path / name).write_text(content)
     _refused(named, lambda: datasets.load(tmp_path / name))
+
+
+def _npz_bytes(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@hypothesis.given(cut=st.floats(0, 1), at=st.floats(0, 1), byte=st.integers(0, 255))
+def test_files_cut_short_or_with_a_wrong_byte_are_read_or_refused(tmp_path_factory, cut, at, byte):
+    folder = tmp_path_factory.mktemp("broken")
+    whole = _npz_bytes(inputs=np.eye(3), targets=np.ones(3))
+    spoilt = bytearray(whole)
+    spoilt[int(at * (len(whole) - 1))] = byte
+    for content in (whole[: int(cut * (len(whole) - 1))], bytes(spoilt)):
+        (folder / "a.npz").write_bytes(content)
+        with contextlib.suppress(InputError):
+            datasets.load(folder / "a.npz")
+
+
+def test_an_array_without_a_name_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(2))
+    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    _refused("one array without a name", lambda: datasets.load(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ", "])
+def test_the_header_decides_the_separator(tmp_path, separator):
+    text = "\ufeffu,v,target,label\n3,4,1,7\n1,0,-1,8\n".replace(",", separator)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    data, _ = datasets.load(tmp_path / "a.csv")
+    np.testing.assert_allclose(data.inputs, [[0.6, 0.8], [1, 0]], rtol=0, atol=UNIT)
+    np.testing.assert_array_equal(data.labels, [7, 8])
+    np.testing.assert_allclose(data.norms, [5, 1], rtol=1e-15)
+
+
+def test_labels_of_an_npz_are_kept_and_whole_floats_are_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", inputs=np.eye(3), targets=np.array([0.1, 0.2, 0.3]), labels=np.array([4.0, 5, 4]))
+    np.testing.assert_array_equal(datasets.load(tmp_path / "a.npz")[0].labels, [4, 5, 4])
+
+
+def test_complex_and_masked_arrays_are_refused():
+    _refused("inputs holds complex", lambda: datasets.from_arrays(np.eye(2) + 1j, np.ones(2)))
+    _refused("inputs holds masked", lambda: datasets.from_arrays(np.ma.masked_greater(2 * np.eye(2), 1), np.ones(2)))
+    _refused("targets holds masked", lambda: datasets.from_arrays(np.eye(2), np.ma.masked_equal([1.0, 2.0], 2)))
+
+
+def test_one_column_of_targets_is_one_target_a_row():
+    assert datasets.from_arrays(np.eye(3), np.ones((3, 1))).targets.shape == (3,)
+    assert datasets.from_arrays(np.eye(3), np.ones((3, 2))).targets.shape == (3, 2)
+
+
+def test_one_hot_targets_have_a_column_for_every_digit_there_is():
+    assert {datasets.digits(15, key=jax.random.key(k)).targets.shape for k in range(4)} == {(15, 10)}
 
 
 def test_npz_without_targets_is_refused(tmp_path):

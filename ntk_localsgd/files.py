@@ -1,0 +1,104 @@
+"""Files of data as arrays, checked as far as the format goes: .npz, .csv, and MNIST's IDX."""
+
+import csv
+import gzip
+import math
+import pathlib
+import warnings
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from ntk_localsgd.errors import InputError
+
+__all__ = ["read_csv", "read_idx", "read_npz"]
+
+
+def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
+    """Those arrays of ``names`` that a .npz file holds; raises `InputError` if it is no such file."""
+    try:
+        arrays = np.load(path)
+        if not isinstance(arrays, ndarray):
+            with arrays:
+                return {name: arrays[name] for name in names if name in arrays}
+    except Exception as error:  # whatever a parser raises means that the file is none of its kind
+        raise _unreadable(path, error, "a .npz file") from error
+    raise InputError(f"{path} holds one array without a name, needs {names[0]} and {names[1]} (numpy.savez).")
+
+
+def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
+    """The columns of a .csv file by the names in its header, every entry a number.
+
+    The separator is a comma, a semicolon or a tab, whichever the header has.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read; names the column and the row, both counted from 1 without the header.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            line = file.readline()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, "a .csv file") from error
+    separator = next((mark for mark in ",;\t" if mark in line), ",")
+    names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise InputError(f"{path}: column {number} has no name, needs one; pandas writes an index so unless told "
+                             "index=False.")  # fmt: skip
+        if names.count(name) > 1:
+            raise InputError(f"{path} has {names.count(name)} columns {name!r}, needs one.")
+    with warnings.catch_warnings():
+        # Rows with more fields than the header would lose them with no more than this warning.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        options = {"sep": separator, "index_col": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+        try:
+            table = pd.read_csv(path, header=0, names=names, **options)
+        except pd.errors.ParserWarning as error:
+            raise InputError(f"{path} has rows of more than {len(names)} fields, needs one a name.") from error
+        except Exception as error:  # whatever a parser raises means that the file is none of its kind
+            raise _unreadable(path, error, "a .csv file") from error
+    columns = {}
+    for name in names:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if (bad := np.flatnonzero(numbers.isna())).size:
+            value = table[name].iloc[bad[0]]
+            said = "empty" if isinstance(value, float) else repr(value)
+            raise InputError(f"{path}: row {bad[0] + 1}, column {name!r} is {said}, needs to be a number.")
+        columns[name] = numbers.to_numpy(np.float64)
+    return columns
+
+
+def read_idx(folder: pathlib.Path, name: str, kind: str) -> ndarray:
+    """Unsigned bytes of an IDX file: two zero bytes, type 8, the number of axes, the sizes, the values.
+
+    The file is ``name-kind`` or ``name.kind`` in the folder, gzipped or not; ``kind`` is idx1-ubyte or idx3-ubyte.
+    Raises `InputError` if there is none, or it is cut short, empty or of another kind.
+    """
+    names = [f"{name}{mark}{kind}{ending}" for mark in "-." for ending in ("", ".gz")]
+    path = next((folder / name for name in names if (folder / name).exists()), None)
+    if path is None:
+        raise InputError(f"folder {folder} holds none of {', '.join(names)}.")
+    axes = int(kind[3])
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            raw = file.read()
+    except Exception as error:  # of the system or of the decompression
+        raise InputError(f"{path} is no IDX file ({error}).") from error
+    # Files of MNIST's kind may hold rows in place of pictures; labels are one number each.
+    dims = raw[3] if len(raw) > 3 else 0
+    shape = tuple(np.frombuffer(raw[4 : 4 + 4 * dims], ">u4").tolist()) if len(raw) >= 4 + 4 * dims else ()
+    if raw[:3] != b"\x00\x00\x08" or not shape or len(raw) != 4 + 4 * dims + math.prod(shape):
+        raise InputError(f"{path} is no IDX file of unsigned bytes, or it is cut short.")
+    if 0 in shape or (dims != 1 if axes == 1 else dims < 2):
+        raise InputError(f"{path} has shape {shape}, needs at least one entry and {'1' if axes == 1 else '3'} axes.")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
+
+
+def _unreadable(path: pathlib.Path, error: Exception, need: str) -> InputError:
+    """The one sentence about a file that a parser could not read."""
+    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    return InputError(f"{path} cannot be read ({reason.rstrip('.')}): {need} is needed.")
