@@ -1,0 +1,295 @@
+"""Deep networks at initialization: D1, D2, D5."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.evidence import Condition, Evidence
+from ntk_localsgd.statistics import slope
+from verification.claims.growth import TOLERANCE
+from verification.context import Context
+from verification.data import Problem
+from verification.engine import Results
+from verification.jobs.deep_start import DeepStart
+from verification.judging import DELTA, as_exponent, stays_bounded
+from verification.papers import ALLEN_ZHU, CLASSICAL
+from verification.registry import claim
+
+# Controls: entries N(0, 4/m) instead of N(0, 2/m), so that layers grow like 2^{l/2}. A network is homogeneous: h_l is
+# multiplied by _TOO_LARGE^{l+1} and ∇f by _TOO_LARGE^L, and V's scale multiplies ∇f; nothing has to be drawn again.
+_TOO_LARGE = 2**0.5
+_AT_START = Condition("A, W_l, V drawn as `DeepReLU.init` says, ω = 0 by construction", True)
+
+# float32 leaves λ_min with an error of about 1e-6 λ_max; a singular matrix must still have a logarithm.
+_RESOLUTION = 1e-7
+
+
+class _Sweep(NamedTuple):
+    """A parameter, its values, and the networks at each."""
+
+    parameter: str
+    values: tuple[float, ...]
+    starts: list[DeepStart]
+
+
+def _start(context: Context, problem: Problem, *, width: int | None = None, depth: int | None = None) -> DeepStart:
+    sizes = context.preset.deep
+    seeds = context.seeds("deep starts", sizes.start_seeds)
+    return DeepStart(problem.source, width or sizes.widths[0], depth or sizes.depths[0], seeds)
+
+
+def _over_width(context: Context, problem: Problem) -> _Sweep:
+    widths = context.preset.deep.start_widths
+    return _Sweep("m", widths, [_start(context, problem, width=m) for m in widths])
+
+
+def _over_depth(context: Context, problem: Problem) -> _Sweep:
+    depths = tuple(sorted(context.preset.deep.depths))
+    return _Sweep("L", depths, [_start(context, problem, depth=depth) for depth in depths])
+
+
+def _over_samples(context: Context, problem: Problem) -> _Sweep:
+    samples = tuple(sorted(context.preset.deep.samples))
+    return _Sweep("n", samples, [_start(context, context.problem(problem.source.kind, n)) for n in samples])
+
+
+def _drawing_closer(context: Context) -> _Sweep:
+    """The planted pair draws closer like n^(−4), unseen by the bound."""
+    samples, distance = tuple(sorted(context.preset.deep.samples)), context.preset.deep.separations[0]
+    problems = [context.problem("planted", n, distance=distance * (samples[0] / n) ** 4) for n in samples]
+    return _Sweep("n", samples, [_start(context, problem) for problem in problems])
+
+
+def _over_separation(context: Context, problem: Problem) -> _Sweep:
+    distances = tuple(sorted(context.preset.deep.separations, reverse=True))
+    problems = [context.problem("planted", problem.num_samples, distance=phi) for phi in distances]
+    return _Sweep("1/φ", tuple(1 / phi for phi in distances), [_start(context, other) for other in problems])
+
+
+def _width_and_depth(context: Context) -> Iterator[DeepStart]:
+    for problem in context.deep_problems():
+        yield from (*_over_width(context, problem).starts, *_over_depth(context, problem).starts)
+
+
+def _upper_starts(context: Context) -> Iterator[DeepStart]:
+    yield from _width_and_depth(context)
+    for problem in context.deep_problems():
+        yield from _over_samples(context, problem).starts
+
+
+def _lower_starts(context: Context) -> Iterator[DeepStart]:
+    for problem in context.deep_problems():
+        yield from _over_width(context, problem).starts
+        if problem.source.kind == "planted":
+            for swept in (
+                _over_samples(context, problem),
+                _drawing_closer(context),
+                _over_separation(context, problem),
+            ):
+                yield from swept.starts
+
+
+def _limit_starts(context: Context) -> Iterator[DeepStart]:
+    for problem in context.deep_problems():
+        yield from _over_width(context, problem).starts
+
+
+def _setting(context: Context, problem: Problem, parameter: str) -> dict[str, str | int | float]:
+    sizes = context.preset.deep
+    whole = problem.setting | {"m": sizes.widths[0], "L": sizes.depths[0]}
+    return {name: value for name, value in whole.items() if name != parameter}
+
+
+def _shape(claim_id: str, swept: _Sweep) -> np.ndarray:
+    """The bound at every point of a sweep, all else as the networks there have it."""
+    bound = BOUNDS[claim_id]
+    return np.array([bound.evaluate(**{name: _numbers(start)[name] for name in bound.needs}) for start in swept.starts])
+
+
+def _numbers(start: DeepStart) -> dict[str, float]:
+    problem = start.data.load()
+    of_data = {"n": problem.num_samples, "phi": problem.dataset.separation, "o": problem.num_outputs}
+    return of_data | {"m": start.width, "L": start.depth, "delta": DELTA, "loss": 1.0}
+
+
+def _deviation(results: Results, swept: _Sweep, scale: float = 1.0) -> np.ndarray:
+    """max |‖h_{i,l}‖ − 1| [seeds points] of networks whose A and W_l are ``scale`` times as large."""
+    columns = []
+    for start in swept.starts:
+        norms = results[start]
+        grown = scale ** (norms.layer + 1)
+        ends = (abs(grown * norms[name] - 1).max("layer") for name in ("least_norm", "largest_norm"))
+        columns.append(np.maximum(*(end.values for end in ends)))
+    return np.stack(columns, axis=1)
+
+
+def _largest(results: Results, swept: _Sweep) -> np.ndarray:
+    """max over residuals of ‖∇F‖²/F = 2λ_max(Θ), [seeds points]."""
+    return 2 * np.stack([results[start].largest.values for start in swept.starts], axis=1)
+
+
+def _smallest(results: Results, swept: _Sweep) -> np.ndarray:
+    """min over residuals of ‖∇F‖²/F = 2λ_min(Θ), [seeds points]."""
+    runs = [results[start] for start in swept.starts]
+    return 2 * np.stack([np.maximum(r.smallest.values, _RESOLUTION * r.largest.values) for r in runs], axis=1)
+
+
+@claim(
+    "D1",
+    "A, W_l ~ N(0, 2/m) ⇒ max |‖h_{i,l}‖ − 1| = O(√(L log(nL/δ)/m))",
+    letter="R",
+    source=BOUNDS["D1"].source,
+    paper=ALLEN_ZHU,
+    needs=_width_and_depth,
+)
+def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
+    """The largest deviation of a layer's norm from 1, over m and over L; the control's layers grow."""
+    for problem in context.deep_problems():
+        for swept in (_over_width(context, problem), _over_depth(context, problem)):
+            shape = _shape("D1", swept)
+            # The lemma's ε, the deviation that it allows, is at most 1.
+            premise = Condition(f"ω = 0, √(L log(nL/δ)/m) ≤ 1 (here {shape.max():.2g})", bool(shape.max() <= 1))
+            yield stays_bounded(
+                _setting(context, problem, swept.parameter),
+                premise,
+                "max |‖h_{i,l}‖ − 1|",
+                swept.parameter,
+                swept.values,
+                _deviation(results, swept),
+                shape,
+                control=_deviation(results, swept, _TOO_LARGE),
+                control_setting="A, W_l ~ N(0, 4/m)",
+            )
+
+
+@claim(
+    "D2-upper",
+    "at initialization, for every residual: ‖∇F‖² = O(L n m/o) F",
+    letter=BOUNDS["D2-upper"].letter,
+    source=BOUNDS["D2-upper"].source,
+    paper=ALLEN_ZHU,
+    needs=_upper_starts,
+)
+def gradient_upper(context: Context, results: Results) -> Iterator[Evidence]:
+    """max over residuals of ‖∇F‖²/F = 2λ_max(Θ), over m, L and n."""
+    for problem in context.deep_problems():
+        widths, depths, samples = (f(context, problem) for f in (_over_width, _over_depth, _over_samples))
+        controls = (
+            (widths, np.array(widths.values) / widths.values[0], "V's variance grows like m"),
+            (depths, _TOO_LARGE ** (2 * np.array(depths.values)), "A, W_l ~ N(0, 4/m)"),
+            (samples, np.array(samples.values), "the bound's factor n left out"),
+        )
+        for swept, factor, changed in controls:
+            values = _largest(results, swept)
+            yield stays_bounded(
+                _setting(context, problem, swept.parameter),
+                _AT_START,
+                "max ‖∇F‖²/F = 2λ_max(Θ)",
+                swept.parameter,
+                swept.values,
+                values,
+                _shape("D2-upper", swept),
+                control=values * factor,
+                control_setting=changed,
+            )
+
+
+def _lower(context: Context, results: Results, claim_id: str) -> Iterator[Evidence]:
+    """min over residuals of ‖∇F‖²/F = 2λ_min(Θ), over m and, on planted data, n and 1/φ."""
+    for problem in context.deep_problems():
+        rows = [_in_width(context, results, problem)]
+        if problem.source.kind == "planted":
+            rows += [_in_samples(context, results, problem), _in_separation(context, results, problem)]
+        for swept, control, changed in rows:
+            yield stays_bounded(
+                _setting(context, problem, swept.parameter),
+                _AT_START,
+                "min ‖∇F‖²/F = 2λ_min(Θ)",
+                swept.parameter,
+                swept.values,
+                _smallest(results, swept),
+                _shape(claim_id, swept),
+                control=control,
+                control_setting=changed,
+                relation="≥",
+            )
+
+
+_Row = tuple[_Sweep, np.ndarray, str]
+
+
+def _in_width(context: Context, results: Results, problem: Problem) -> _Row:
+    swept = _over_width(context, problem)
+    # Ten outputs have more rows in Θ than the narrowest networks have neurons: λ_min rises like m² and more there.
+    power = 3 if problem.num_outputs > 1 else 1
+    shrunk = _smallest(results, swept) * (swept.values[0] / np.array(swept.values)) ** power
+    return swept, shrunk, f"V's variance shrinks like 1/m{'³' if power == 3 else ''}"
+
+
+def _in_samples(context: Context, results: Results, problem: Problem) -> _Row:
+    closer = _smallest(results, _drawing_closer(context))
+    return _over_samples(context, problem), closer, "the pair draws closer like n^(−4), unseen by the bound"
+
+
+def _in_separation(context: Context, results: Results, problem: Problem) -> _Row:
+    swept = _over_separation(context, problem)
+    # Against mφ/(o n^p) with its φ at the first distance throughout, as if the bound did not know of it.
+    unseen = _smallest(results, swept) * swept.values[0] / np.array(swept.values)
+    return swept, unseen, "the bound's factor φ left out"
+
+
+@claim(
+    "D2-lower",
+    "at initialization, for every residual: ‖∇F‖² = Ω(mφ/(o n²)) F",
+    letter=BOUNDS["D2-lower"].letter,
+    source=BOUNDS["D2-lower"].source,
+    paper=ALLEN_ZHU,
+    needs=_lower_starts,
+)
+def gradient_lower(context: Context, results: Results) -> Iterator[Evidence]:
+    """The published form with n²."""
+    yield from _lower(context, results, "D2-lower")
+
+
+@claim(
+    "D2-sharper",
+    "at initialization, for every residual: ‖∇F‖² = Ω(mφ/(o n)) F",
+    letter=BOUNDS["D2-sharper"].letter,
+    source=BOUNDS["D2-sharper"].source,
+    paper=ALLEN_ZHU,
+    needs=_lower_starts,
+)
+def gradient_lower_sharper(context: Context, results: Results) -> Iterator[Evidence]:
+    """The sharper form with n."""
+    yield from _lower(context, results, "D2-sharper")
+
+
+@claim(
+    "D5",
+    "Θ(W(0))/m → Θ^∞, the infinite-width kernel with A and V frozen, with an error of Θ(m^{-1/2})",
+    letter="P",
+    source="Jacot, Gabriel and Hongler 2018; Arora et al. 2019; docs/theory.md, D5",
+    paper=CLASSICAL,
+    needs=_limit_starts,
+)
+def limit(context: Context, results: Results) -> Iterator[Evidence]:
+    """Spectral norm of the error over m; the control takes neural-tangents' kernel without the factor ½."""
+    for problem in context.deep_problems():
+        swept = _over_width(context, problem)
+        errors = [results[start].error for start in swept.starts]
+        power, control = (
+            slope(swept.values, np.stack([error.sel(multiple=k).values for error in errors], axis=1)) for k in (1, 2)
+        )
+        yield as_exponent(
+            _setting(context, problem, "m") | {"over": f"m = {swept.values[0]} … {swept.values[-1]}"},
+            _AT_START,
+            "‖Θ/m − Θ^∞‖₂",
+            power,
+            -0.5,
+            TOLERANCE,
+            control=control,
+            control_setting="limit twice as large",
+            trials=context.preset.deep.start_seeds,
+        )
