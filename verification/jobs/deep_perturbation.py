@@ -1,7 +1,6 @@
 """Deep networks beside their initialization, at perturbations W' of given spectral norm, random and adversarial."""
 
 import dataclasses
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -39,13 +38,23 @@ class Perturbation:
     def compute(self) -> xr.Dataset:
         """The fields of `Effect` [seed choice]."""
         dataset = self.data.load().dataset
-        keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
-        shape = {"width": self.width, "depth": self.depth}
-        effects = _effects(keys, dataset.inputs, dataset.targets, self.radius, **shape)
+        x, y = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets)
+        rows = [_effects(self._network(seed), _aside(seed), x, y, self.radius) for seed in self.seeds]
+        effects = jax.tree.map(lambda *fields: np.stack(fields), *rows)
         return xr.Dataset(
-            {name: (("choice", "seed"), np.asarray(values)) for name, values in effects._asdict().items()},
+            {name: (("seed", "choice"), values) for name, values in effects._asdict().items()},
             {"seed": list(self.seeds), "choice": list(CHOICES)},
         )
+
+    def _network(self, seed: int) -> DeepReLU:
+        problem = self.data.load()
+        shape = {"width": self.width, "depth": self.depth, "output_dim": problem.num_outputs}
+        return DeepReLU.init(jax.random.key(seed), input_dim=problem.dataset.input_dim, dtype=np.float64, **shape)
+
+
+def _aside(seed: int) -> Array:
+    """A key apart from those of the network's layers."""
+    return jax.random.fold_in(jax.random.key(seed), 10**6)
 
 
 class Effect(NamedTuple):
@@ -58,19 +67,12 @@ class Effect(NamedTuple):
     loss: Array  # F(W)
 
 
-@partial(jax.jit, static_argnames=("width", "depth"))
-def _effects(keys: Array, x: Array, y: Array, radius: float, *, width: int, depth: int) -> Effect:
-    """[choice seed] of every field: one program, one network after the other."""
-    outputs = y.shape[1] if y.ndim == 2 else 1
-
-    def of_one(key: Array) -> tuple[Effect, ...]:
-        net = DeepReLU.init(key, width=width, depth=depth, input_dim=x.shape[1], output_dim=outputs, dtype=np.float64)
-        aside = jax.random.fold_in(key, 10**6)
-        reach = jnp.maximum(radius, _SMALLEST_REACH)
-        directions = (random_direction(aside, net), flipping_direction(aside, net, x, reach))
-        return tuple(effect(net, x, y, direction, radius) for direction in directions)
-
-    return jax.tree.map(lambda *fields: jnp.stack(fields), *jax.lax.map(of_one, keys))
+def _effects(net: DeepReLU, key: Array, x: Array, y: Array, radius: float) -> Effect:
+    """[choice] of every field."""
+    start = random_direction(key, net)
+    directions = (start, flipping_direction(start, net, x, max(radius, _SMALLEST_REACH)))
+    effects = [effect(net, x, y, direction, radius) for direction in directions]
+    return jax.tree.map(lambda *fields: np.stack(fields), *effects)
 
 
 def random_direction(key: Array, net: DeepReLU) -> tuple[Float[Array, "m m"], ...]:
@@ -82,12 +84,14 @@ def random_direction(key: Array, net: DeepReLU) -> tuple[Float[Array, "m m"], ..
 
 
 @jax.jit
-def flipping_direction(key: Array, net: DeepReLU, x: Array, radius: float | Array) -> tuple[Float[Array, "m m"], ...]:
+def flipping_direction(
+    start: tuple[Array, ...], net: DeepReLU, x: Array, radius: float | Array
+) -> tuple[Float[Array, "m m"], ...]:
     """Matrices of spectral norm 1 that flip many neurons of the first sample when multiplied by ω = ``radius``.
 
-    Gradient ascent on Σ_l Σ_r sigmoid(−sign(z_r) z'_r/β) from a small random start, the norm held at ω. An adversary
-    that flips the neurons nearest to their kinks reaches |z| of about ω^{2/3} times their scale √(2/m), which is β. One
-    sample's gradient has rank one, so that its Frobenius norm is its spectral norm and serves on the way.
+    Gradient ascent on Σ_l Σ_r sigmoid(−sign(z_r) z'_r/β) from a tenth of a random direction, the norm held at ω. An
+    adversary that flips the neurons nearest to their kinks reaches |z| of about ω^{2/3} times their scale √(2/m), which
+    is β. One sample's gradient has rank one, so that its Frobenius norm is its spectral norm and serves on the way.
     """
     before = net.pre_activations(x[:1])
     beta = radius ** (2 / 3) * (2 / net.width) ** 0.5
@@ -106,8 +110,8 @@ def flipping_direction(key: Array, net: DeepReLU, x: Array, radius: float | Arra
         slope = on_sphere(jax.grad(flips)(moved))
         return on_sphere(tuple(v + g for v, g in zip(moved, slope, strict=True))), None
 
-    start = tuple(0.1 * radius * v for v in random_direction(key, net))
-    moved, _ = jax.lax.scan(ascend, start, jnp.arange(_ASCENT_STEPS))
+    small = tuple(0.1 * radius * v for v in start)
+    moved, _ = jax.lax.scan(ascend, small, jnp.arange(_ASCENT_STEPS))
     return tuple(v / s for v, s in zip(moved, layer_spectral_norms(moved), strict=True))
 
 
