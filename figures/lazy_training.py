@@ -8,15 +8,15 @@ import pandas as pd
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
-from ntk_localsgd.bounds.exponents import powers
 from numpy import ndarray
-from verification.claims.deep import training as deep
 
 from figures.data_sets import deep_problems, problems
 from figures.figure import Figure
 from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.exponents import powers
 from ntk_localsgd.statistics import slope
+from verification.claims.deep import training as deep
 from verification.claims.training import lazy
 from verification.context import Context
 from verification.engine import Results

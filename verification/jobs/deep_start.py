@@ -1,7 +1,6 @@
 """Deep networks at their initialization: norms of layers, extreme eigenvalues of Θ, and its distance from the limit."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +9,13 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from ntk_localsgd import kernels
-from ntk_localsgd.networks import DeepReLU
+from ntk_localsgd.networks import DeepReLU, Network
 from verification.data import Source
 
 __all__ = ["DeepStart", "joined_outputs"]
 
 #: With which multiples of Θ^∞ the kernel is compared: the limit, and a control.
 _MULTIPLES = (1, 2)
-
-# Networks that are held together: 16 of three layers of 1,024 neurons are 200 MiB.
-_TOGETHER = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +31,8 @@ class DeepStart:
         """By seed: least and largest ‖h_{i,l}‖ [layer], λ_min(Θ), λ_max(Θ), ‖Θ/m − kΘ^∞‖₂ [multiple k]."""
         problem = self.data.load()
         inputs = jnp.asarray(problem.inputs)
-        groups = [self.seeds[k : k + _TOGETHER] for k in range(0, len(self.seeds), _TOGETHER)]
-        parts = [_at_start(self._networks(group), inputs) for group in groups]
-        least, largest, grams = (np.concatenate(part) for part in zip(*parts, strict=True))
+        rows = [_at_start(self._network(seed), inputs) for seed in self.seeds]
+        least, largest, grams = (np.stack(column) for column in zip(*rows, strict=True))
         matrices = joined_outputs(grams.astype(np.float64))
         limit = kernels.infinite_deep_gram(problem.inputs, self.depth)
         limit = np.kron(limit, np.eye(problem.num_outputs)) / problem.num_outputs
@@ -54,25 +49,19 @@ class DeepStart:
             {"seed": list(self.seeds), "layer": np.arange(self.depth + 1), "multiple": list(_MULTIPLES)},
         )
 
-    def _networks(self, seeds: tuple[int, ...]) -> DeepReLU:
-        """Networks along a first dimension of every leaf; a draw is compiled for each shape of weights, not of nets."""
+    def _network(self, seed: int) -> DeepReLU:
         problem = self.data.load()
         shape = {"width": self.width, "depth": self.depth, "output_dim": problem.num_outputs}
-        draw = partial(DeepReLU.init, input_dim=problem.dataset.input_dim, dtype=np.float32, **shape)
-        return jax.vmap(draw)(jnp.stack([jax.random.key(seed) for seed in seeds]))
+        return DeepReLU.init(jax.random.key(seed), input_dim=problem.dataset.input_dim, dtype=np.float32, **shape)
 
 
 @jax.jit
 def _at_start(
-    networks: DeepReLU, inputs: Array
-) -> tuple[Float[Array, "S L+1"], Float[Array, "S L+1"], Float[Array, "S n n ..."]]:
-    """Least and largest norm of every layer, and Θ, one network after the other."""
-
-    def of_one(net: DeepReLU) -> tuple[Array, Array, Array]:
-        norms = jnp.linalg.norm(jnp.stack(net.layers(inputs)[0]).astype(np.float64), axis=2)
-        return norms.min(axis=1), norms.max(axis=1), kernels.empirical_gram(net, inputs)
-
-    return jax.lax.map(of_one, networks)
+    net: Network, inputs: Array
+) -> tuple[Float[Array, " L+1"], Float[Array, " L+1"], Float[Array, "n n ..."]]:
+    """Least and largest norm of every layer, and Θ."""
+    norms = jnp.linalg.norm(jnp.stack(net.layers(inputs)[0]).astype(np.float64), axis=2)
+    return norms.min(axis=1), norms.max(axis=1), kernels.empirical_gram(net, inputs)
 
 
 def joined_outputs(grams: Float[np.ndarray, "S n n ..."]) -> Float[np.ndarray, "S n*o n*o"]:
