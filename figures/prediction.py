@@ -1,38 +1,41 @@
 """Predicted and trained losses of Local GD at several widths, and the prediction's error against the width (C7)."""
 
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from verification.predicted_runs import PredictedRun
-from verification.prediction import SIZES, Sizes, sweep
 
 from figures.data_sets import problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, new_figure, power
 from ntk_localsgd.statistics import slope
+from verification.claims.prediction import sweep
 from verification.context import Context
+from verification.engine import Results
+from verification.jobs.predicted import PredictedTraining
+from verification.papers import OWN
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 # Solid and filled: by the network's own Gram matrix; dashed and open: by the infinite one.
 _STYLES = {"network": ("-", "full", r"$\Theta(W(0))$"), "infinite": ("--", "none", r"$H^\infty$")}
 
 
-def needs(context: Context) -> list[PredictedRun]:
-    """The stored runs that the figure reads."""
-    return [spec for made in problems(context, _sizes(context).samples) for spec in sweep(context, made)]
+def _needs(context: Context) -> list[PredictedTraining]:
+    shown = problems(context, context.preset.prediction.samples)
+    return [job for problem in shown for job in sweep(context, problem)]
 
 
-def data(context: Context) -> pd.DataFrame:
+def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, width, seed and quantity: trained and predicted loss by round, error at the end."""
     rows = []
-    for spec in needs(context):
-        run = context.run(spec)
-        for k, seed in enumerate(spec.seeds):
-            about = {"data": spec.kind, "width": spec.width, "seed": seed}
+    for job in _needs(context):
+        run = results[job]
+        for k, seed in enumerate(job.seeds):
+            about = {"data": job.data.label, "width": job.width, "seed": seed}
             for quantity, losses in (
                 ("trained loss", run.loss[k]),
                 ("predicted loss", run.predicted_loss[k].sel(predictor="network")),
@@ -40,17 +43,17 @@ def data(context: Context) -> pd.DataFrame:
                 rows += [
                     about | {"quantity": quantity, "round": t, "value": float(v)} for t, v in enumerate(losses.values)
                 ]
+            errors = run.error[k]
             rows += [
-                about | {"quantity": f"error, {name}", "round": spec.num_rounds,
-                         "value": float(run.error[k].sel(predictor=name))}
+                about
+                | {"quantity": f"error, {name}", "round": job.num_rounds, "value": float(errors.sel(predictor=name))}
                 for name in _STYLES
-            ]  # fmt: skip
+            ]
     return pd.DataFrame(rows)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: one network a width on the digits; right: errors with 95% intervals, fitted slopes in the legend."""
-    table = data(context)
     figure = new_figure(7.2, 4.0)
     left, right = figure.subplots(1, 2)
     _losses(left, table[(table.data == "digits") & (table.seed == table.seed.min())])
@@ -58,21 +61,16 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
-    sizes = _sizes(context)
+def _caption(context: Context, table: pd.DataFrame) -> str:
+    sizes = context.preset.prediction
     return (
         f"Local GD against its kernel-regime prediction, n = {sizes.samples} samples (digits 3 against 8; the sphere "
-        f"in 32 dimensions), K = {sizes.num_clients} clients split by label, τ = {sizes.local_steps} local steps, "
+        f"in 32 dimensions), K = {sizes.clients} clients split by label, τ = {sizes.local_steps} local steps, "
         f"η = 0.5/max_c λ_max(H^∞_cc). Left: loss on the digits, one network a width, predicted (line) from its Gram "
         f"matrix Θ(W(0)) and its residual at the start, and trained (circles). Right: relative error of the predicted "
-        f"residual after {sizes.num_rounds} rounds, predicted from Θ(W(0)) and from H^∞; means of {sizes.seeds} seeds "
+        f"residual after {sizes.rounds} rounds, predicted from Θ(W(0)) and from H^∞; means of {sizes.seeds} seeds "
         f"with 95% intervals; grey: m^(−1/2). Claim C7."
     )
-
-
-def _sizes(context: Context) -> Sizes:
-    return SIZES.get(context.preset.name, SIZES["full"])
 
 
 def _losses(axes: Axes, table: pd.DataFrame) -> None:
@@ -115,3 +113,6 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(title="predicted from: slope in $m$", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False,
                 handlelength=2.5)  # fmt: skip
+
+
+FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption)
