@@ -127,7 +127,7 @@ def positivity(context: Context, results: Results) -> Iterator[Evidence]:
     """A certified lower bound of λ0 above 0; with an input repeated it must not exist."""
     for problem in context.problems(context.preset.sweep_samples):
         plain, repeated = (results[job] for job in _spectra(problem))
-        premise = Condition("no two inputs are parallel", _separation(plain) > SAME_ROW)
+        premise = Condition("no two inputs are parallel", bool(_separation(plain) > SAME_ROW))
         yield _positivity(problem.setting, premise, plain, repeated, "the first input repeated")
 
 
@@ -145,7 +145,7 @@ def positivity_sharp(context: Context, results: Results) -> Iterator[Evidence]:
         one, three = (results[job] for job in _antipodal_spectra(problem))
         premise = Condition(
             "no input repeats, directions of antipodal pairs independent",
-            float(one.apart) > SAME_ROW and int(one.dependent) == 0,
+            bool(one.apart > SAME_ROW and one.dependent == 0),
         )
         setting = problem.setting | {"case": "and −x_1"}
         yield _positivity(setting, premise, one, three, "three antipodal pairs in one plane")
@@ -168,7 +168,7 @@ def _positivity(
         float(plain.lower),
         0.0,
         interval=(float(plain.lower), float(plain.upper)),
-        also=float(plain.lower) > 0,
+        also=True if plain.lower > 0 else None,
         control=float(broken.lower),
         control_setting=how,
         control_interval=(float(broken.lower), float(broken.upper)),
@@ -197,7 +197,7 @@ def separation(context: Context, results: Results) -> Iterator[Evidence]:
         without_antipodes = BOUNDS["K3"].evaluate(n=int(pairs.num_samples), phi=float(pairs.apart))
         yield at_least(
             problem.setting | {"case": f"as it is and with a pair at {_DISTANCES[0]:g} … {_DISTANCES[-1]:g}"},
-            Condition("no two inputs are parallel", min(separations) > SAME_ROW),
+            Condition("no two inputs are parallel", bool(min(separations) > SAME_ROW)),
             f"certified lower bound of λ0 ≥ φ±/(100 n²); closest at φ± = {separations[worst]:.2g}",
             lowest[worst],
             bounds[worst],

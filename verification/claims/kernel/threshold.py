@@ -55,7 +55,7 @@ def smallest_width(context: Context, results: Results) -> Iterator[Evidence]:
     span = {"n": f"{_SAMPLES[0]} … {_SAMPLES[-1]}", "case": f"{_REPEATS} data sets each"}
     yield at_most(
         {"data": f"sphere with a pair at distance {_DISTANCES[0]} … {_DISTANCES[-1]}"} | span,
-        Condition("no two inputs are parallel", min(float(each.separation.min()) for each in points) > SAME_ROW),
+        Condition("no two inputs are parallel", all(bool((each.separation > SAME_ROW).all()) for each in points)),
         f"m* ≤ K4b's width; m* grows like n to the {in_samples} and like 1/λ0 to the {in_lambda0} "
         "(K4b: those of ‖X‖² log n, and 1; K4a-width: 2 and 2)",
         max(float((each.measured / each.asked).max()) for each in points),
