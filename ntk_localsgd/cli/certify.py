@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
-from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, checked_step_size, read_network, read_split
-from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, checked_step_size, read_network, read_problem
+from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, title_of, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd.config import Checkpoint
 from ntk_localsgd.networks import TwoLayerReLU
 
 if TYPE_CHECKING:
@@ -44,12 +45,21 @@ class Certify(ProblemOptions):
 
     def __call__(self) -> int:
         """Print what is proved, write it and a plot of the bound beside the run; 1 if nothing is proved."""
-        dataset, split = read_split(self)
+        check_folder("out folder", self.out)
+        if self.save is not None:
+            check_folder("folder of save", self.save.absolute().parent)
+            if self.save.suffix != ".npz" or self.save.is_dir():
+                raise InputError(f"save is {self.save}, needs to name a file that ends in .npz.")
+        dataset, split, scales, notes = read_problem(self)
+        if scales is not None:
+            raise InputError(f"inputs have rows of norm {scales.min():.4g} … {scales.max():.4g}, but the proof is for "
+                             "norm 1: --rows scaled asks the weights about scaled rows.")  # fmt: skip
         net = read_network(self, dataset)
         step_size, largest = checked_step_size(checked_gram(net, dataset).matrix, split, self.step_size)
         # 1/λ_max itself is refused: it cannot be told from a larger number.
         step_size = min(step_size, largest * (1 - 1e-7))
-        proof, net, losses = self._prove(net, dataset, split, step_size)
+        config = local_sgd.LocalSGD(step_size, self.local_steps, self.rounds)
+        net, losses, proof = self._train(net, dataset, split, config)
         content = {
             "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
             "client_sizes": list(split.sizes),
@@ -60,38 +70,85 @@ class Certify(ProblemOptions):
             "local_steps": self.local_steps,
             "trained_rounds": len(losses) - 1,
             "loss": losses.tolist(),
-            "certificate": _plain(proof),
+            "notes": notes,
         }
+        kept = [] if self.save is None else [_saved(net, self.save)]
+        if proof is None:
+            try:
+                proof = certificate.certify(net, dataset, split, config, method=self.method)
+            except InputError as error:
+                if len(losses) == 1:
+                    raise
+                kept = kept or [_saved(net, self._reached)]
+                paths = write_results(self.out, "certify", self.data, content | {"certificate": None}, None)
+                where = " and ".join(str(path) for path in (*kept, *paths))
+                raise InputError(
+                    f"{str(error).rstrip('.')}; the {len(losses) - 1} rounds are kept in {where}."
+                ) from error
+        content["certificate"] = _plain(proof)
         figure = _plot(proof, net, dataset, split, step_size, self.local_steps, losses)
         paths = write_results(self.out, "certify", self.data, content, figure)
-        if self.save is not None:
-            net.save(self.save)
-        console = Console()
-        title = f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}"
-        console.print(_summary(title, proof, split, step_size, largest, losses))
-        for path in paths if self.save is None else (*paths, self.save):
-            console.print(path, soft_wrap=True, highlight=False)
+        show(_summary(title_of(dataset, net), proof, split, step_size, largest, losses), notes, (*paths, *kept))
         return 0 if proof.certified else 1
 
-    def _prove(
-        self, net: TwoLayerReLU, dataset: Dataset, split: Clients, step_size: float
-    ) -> tuple[Certificate, TwoLayerReLU, Float[ndarray, " rounds"]]:
-        """The certificate, the network it speaks of and the losses on the way there."""
-        config = local_sgd.LocalSGD(step_size, self.local_steps, self.rounds)
-        stop = certificate.until_certified(self.every, method=self.method) if self.rounds else None
-        run = local_sgd.run(net, dataset, split, config, stop=stop, progress=bool(self.rounds))
-        losses = np.asarray(run.trajectory.loss.values, np.float64)
-        if stop is not None and stop.certificate is not None and stop.certificate.certified:
-            return stop.certificate, run.network, losses
-        proof = certificate.certify(run.network, dataset, split, config, method=self.method)
-        return proof, run.network, losses
+    @property
+    def _reached(self) -> pathlib.Path:
+        """Where a network goes that was trained, and whose command did not come to its end."""
+        return self.save or self.out / f"certify-{self.data.stem}-network.npz"
+
+    def _train(
+        self, net: TwoLayerReLU, dataset: Dataset, split: Clients, config: local_sgd.LocalSGD
+    ) -> tuple[TwoLayerReLU, Float[ndarray, " rounds"], Certificate | None]:
+        """The network after the rounds, the losses on the way there, and the certificate that ended them, if any."""
+        if not self.rounds:
+            losses = local_sgd.run(net, dataset, split, config).trajectory.loss.values
+            return net, np.asarray(losses, np.float64), None
+        stop = _Remembering(certificate.until_certified(self.every, method=self.method))
+        try:
+            run = local_sgd.run(net, dataset, split, config, stop=stop, progress=True)
+        except KeyboardInterrupt as interrupt:
+            if stop.last is None:
+                raise
+            path = _saved(stop.last.network, self._reached)
+            raise KeyboardInterrupt(f"the network after {stop.last.round} rounds is in {path}") from interrupt
+        proof = stop.stop.certificate
+        return (
+            run.network,
+            np.asarray(run.trajectory.loss.values, np.float64),
+            proof if proof is not None and proof.certified else None,
+        )
+
+
+@dataclasses.dataclass
+class _Remembering:
+    """A stop that keeps the last checkpoint, for whoever interrupts the run."""
+
+    stop: certificate.UntilCertified
+    last: Checkpoint | None = None
+
+    @property
+    def every(self) -> int:
+        return self.stop.every
+
+    def __call__(self, checkpoint: Checkpoint) -> bool:
+        self.last = checkpoint
+        return self.stop(checkpoint)
+
+
+def _saved(net: TwoLayerReLU, path: pathlib.Path) -> pathlib.Path:
+    """Write the network, into a folder that is made if missing."""
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        net.save(path)
+    except OSError as error:
+        raise InputError(f"network {path} cannot be written ({error.strerror}).") from error
+    return path
 
 
 def _plain(proof: Certificate) -> dict[str, Any]:
     """Finite plain values only: what is unknown or infinite becomes null."""
     values = {name: getattr(proof, name) for name in proof.__dataclass_fields__ if name != "switching"}
-    return {name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in values.items()} | {"switching_pairs": len(proof.switching)}  # fmt: skip
+    return finite(values) | {"switching_pairs": len(proof.switching)}
 
 
 def _summary(

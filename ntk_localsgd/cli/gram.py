@@ -5,10 +5,11 @@ import pathlib
 
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import datasets, kernels
+from ntk_localsgd.cli.inputs import require_memory, scaling_note
+from ntk_localsgd.cli.output import show
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
@@ -30,13 +31,13 @@ class Gram:
         """Print the table."""
         data, _ = datasets.load(self.data)
         n, d = data.inputs.shape
+        require_memory(f"the Gram matrix of {n} rows", 6.0 * n**2)
         table = Table("quantity", "value", title=f"{data.name}: n = {n}, d = {d}")
         if n > 1:
-            for name, pair in (
-                ("φ, closest rows", data.closest_pair),
-                ("closest to opposite", data.most_opposite_pair),
-            ):
-                table.add_row(name, f"{pair.distance:.6g}  (rows {pair.rows[0]} and {pair.rows[1]})")
+            pairs = {"φ, closest rows": data.closest_pair, "closest to opposite": data.most_opposite_pair}
+            for name, pair in pairs.items():
+                i, j = pair.rows
+                table.add_row(name, f"{pair.distance:.6g}  (rows {i + 1} and {j + 1}, from 1)")
         gram, error = kernels.infinite_gram(data.inputs), kernels.infinite_gram_error(n, d)
         _add_spectrum(table, "H^∞", gram, error)
         if self.weights is not None:
@@ -45,14 +46,14 @@ class Gram:
                 raise InputError(f"weights take {net.input_dim} inputs, but {self.data} has {d}.")
             empirical = np.asarray(kernels.empirical_gram(net, data.inputs), np.float64)
             _add_spectrum(table, f"H(W), m = {net.width}", empirical, kernels.empirical_gram_error(net, data.inputs))
-            table.add_row("‖H(W) − H^∞‖₂", f"{np.linalg.norm(empirical - gram, 2):.6g}")
-        Console().print(table)
+            table.add_row("‖H(W) − H^∞‖₂", f"{kernels.spectral_norm(empirical - gram).upper:.6g}")
+        show(table, scaling_note(data), ())
         return 0
 
 
 def _add_spectrum(table: Table, name: str, gram: np.ndarray, error: float) -> None:
     smallest = kernels.smallest_eigenvalue(gram, error=error)
     table.add_row(f"λ_min({name})", f"[{smallest.lower!r}, {smallest.upper!r}]")
-    largest = float(np.linalg.eigvalsh(gram)[-1])
+    largest = kernels.spectral_norm(gram).upper + error
     condition = f"{largest / smallest.lower:.6g}" if smallest.lower > 0 else "infinite, as far as float64 can tell"
     table.add_row(f"condition of {name}, at most", condition)

@@ -1,17 +1,59 @@
 """What commands on the user's own data write: a JSON file and a plot beside it, named after command and data."""
 
 import json
+import math
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+
 from ntk_localsgd import results
+from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import TwoLayerReLU
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_plot", "write_results"]
+__all__ = ["check_folder", "finite", "new_plot", "show", "title_of", "write_results"]
+
+
+def check_folder(name: str, folder: pathlib.Path) -> None:
+    """Refuse a folder that results cannot be written to before they are computed; one that is missing is made later.
+
+    Raises
+    ------
+    InputError
+        If it is a file, below a file, or must not be written to.
+    """
+    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise InputError(f"{name} {folder} cannot be written ({there} is no folder that may be written to).")
+
+
+def finite(value: Any) -> Any:
+    """Plain values for JSON: what is infinite or unknown becomes null."""
+    if isinstance(value, Mapping):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def title_of(dataset: Dataset, net: TwoLayerReLU) -> str:
+    """Name and sizes, as the title of a table."""
+    return f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}"
+
+
+def show(table: Table, notes: Iterable[str], paths: Iterable[pathlib.Path]) -> None:
+    """Print a table, what the user should know beside it, and where files lie."""
+    console = Console()
+    console.print(table)
+    for line in (*(f"note: {note}." for note in notes), *map(str, paths)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def new_plot(width: float = 5.0, height: float = 3.4) -> "Figure":
@@ -24,8 +66,8 @@ def new_plot(width: float = 5.0, height: float = 3.4) -> "Figure":
 
 
 def write_results(
-    folder: pathlib.Path, command: str, data: pathlib.Path, content: Mapping[str, Any], figure: "Figure"
-) -> tuple[pathlib.Path, pathlib.Path]:
+    folder: pathlib.Path, command: str, data: pathlib.Path, content: Mapping[str, Any], figure: "Figure | None"
+) -> tuple[pathlib.Path, ...]:
     """Write ``command-data.json`` and ``command-data.png``.
 
     Parameters
@@ -37,11 +79,11 @@ def write_results(
     content
         Plain finite values; versions and device are added.
     figure
-        The plot.
+        The plot; None: the JSON file alone.
 
     Returns
     -------
-    The two files
+    The files
 
     Raises
     ------
@@ -54,6 +96,8 @@ def write_results(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths[0].write_text(text + "\n", encoding="utf-8")
+        if figure is None:
+            return paths[:1]
         figure.savefig(paths[1], dpi=200)
     except OSError as error:
         raise InputError(f"out folder {folder} cannot be written ({error.strerror}).") from error

@@ -52,8 +52,9 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return _REFUSED
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        kept = f"; {interrupt}" if interrupt.args else ""
+        print(f"{prog}: interrupted{kept}.", file=sys.stderr)
         return _INTERRUPTED
     except MemoryError as error:
         print(f"{prog}: this takes more memory than there is ({error or 'none is left'}).", file=sys.stderr)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import prediction
@@ -18,9 +17,9 @@ from ntk_localsgd.cli.inputs import (
     checked_gram,
     checked_step_size,
     read_network,
-    read_split,
+    read_problem,
 )
-from ntk_localsgd.cli.output import new_plot, write_results
+from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, title_of, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Predict"]
+
+# Predicted share of flipped patterns beyond which the kernel cannot be taken to stay put.
+_PLAUSIBLE_FLIPS = 0.05
 
 
 @command
@@ -45,13 +47,20 @@ class Predict(ProblemOptions):
 
     def __call__(self) -> int:
         """Print a summary, write curve and plot."""
-        dataset, split = read_split(self)
+        check_folder("out folder", self.out)
+        dataset, split, scales, notes = read_problem(self)
         net = read_network(self, dataset)
-        gram = checked_gram(net, dataset)
+        gram = checked_gram(net, dataset, scales)
         step_size, largest = checked_step_size(gram.matrix, split, self.step_size)
         config = LocalSGD(step_size, self.local_steps, self.rounds, self.batch_size)
-        residual = np.asarray(net(dataset.inputs), np.float64) - dataset.targets
-        found = prediction.contraction(gram.matrix, split, dataclasses.replace(config, batch_size=None))
+        outputs = np.asarray(net(dataset.inputs), np.float64)
+        residual = (outputs if scales is None else scales * outputs) - dataset.targets
+        full_batch = dataclasses.replace(config, batch_size=None)
+        contraction = prediction.contraction(gram.matrix, split, full_batch)
+        lazy = prediction.laziness(gram.matrix, split, residual, config, width=net.width)
+        if lazy.flips > _PLAUSIBLE_FLIPS:
+            notes.append(f"the kernel regime is not plausible here: {lazy.flips:.0%} of the patterns would flip, and "
+                         "the trained loss will differ; smaller targets or more neurons help")  # fmt: skip
         curves = _curves(gram, split, residual, config)
         content = {
             "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
@@ -62,15 +71,19 @@ class Predict(ProblemOptions):
             "config": dataclasses.asdict(config),
             "largest_step_size": largest,
             "smallest_eigenvalue": list(gram.smallest),
-            "contraction": found._asdict(),
-            "loss": {name: values.tolist() for name, values in curves.items()},
+            "contraction": finite(contraction._asdict()),
+            "laziness": finite(lazy._asdict()),
+            "loss": finite({name: values.tolist() for name, values in curves.items()}),
+            "notes": notes,
         }
-        paths = write_results(self.out, "predict", self.data, content, _plot(curves, dataset.name))
-        console = Console()
-        console.print(_summary(f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}",
-                               gram, split, config, largest, found, curves))  # fmt: skip
-        for path in paths:
-            console.print(path, soft_wrap=True, highlight=False)
+        figure = _plot(curves, dataset.name)
+        paths = write_results(self.out, "predict", self.data, content, figure)
+        table = Table("quantity", "value", title=title_of(dataset, net))
+        _fill(table, gram, split, config, largest, contraction, curves)
+        start = float(np.linalg.norm(net.weights))
+        table.add_row("weights move by, of their norm", f"{lazy.movement:.4g}, {start:.4g}")
+        table.add_row("share of patterns that flip", f"{lazy.flips:.2%}")
+        show(table, notes, paths)
         return 0
 
 
@@ -87,24 +100,22 @@ def _curves(
     return curves
 
 
-def _summary(
-    title: str, gram: Gram, split: Clients, config: LocalSGD, largest: float, found: prediction.Contraction,
+def _fill(
+    table: Table, gram: Gram, split: Clients, config: LocalSGD, largest: float, contraction: prediction.Contraction,
     curves: dict[str, Float[ndarray, "rounds+1"]],
-) -> Table:  # fmt: skip
-    table = Table("quantity", "value", title=title)
+) -> None:  # fmt: skip
     sizes = f"{min(split.sizes)} … {max(split.sizes)}" if len(set(split.sizes)) > 1 else f"{split.sizes[0]}"
     table.add_row("clients K, samples each", f"{split.num_clients}, {sizes}")
     table.add_row("step size η, largest with proof", f"{config.step_size:.6g}, {largest:.6g}")
     table.add_row("λ_min(Θ(W))", f"[{gram.smallest.lower:.6g}, {gram.smallest.upper:.6g}]")
-    table.add_row("contraction of a round, ‖B‖ in the M-norm", f"{found.norm:.6g}")
-    table.add_row("‖B‖₂ (above 1: the loss may rise for a while)", f"{found.operator_norm:.6g}")
-    table.add_row("rounds for a tenth of the loss, in the end", _rounds_per_tenth(found.asymptotic_rate))
+    table.add_row("contraction of a round, ‖B‖ in the M-norm", f"{contraction.norm:.6g}")
+    table.add_row("‖B‖₂ (above 1: the loss may rise for a while)", f"{contraction.operator_norm:.6g}")
+    table.add_row("rounds for a tenth of the loss, in the end", _rounds_per_tenth(contraction.asymptotic_rate))
     for name, losses in curves.items():
         label = name.replace("_", " ")
         table.add_row(f"{label}: loss at round 0, {config.num_rounds}", f"{losses[0]:.6g}, {losses[-1]:.6g}")
         if name != "minibatch_without_noise":
             table.add_row(f"{label}: first round below 1% of the loss", _first_below(losses, 0.01 * losses[0]))
-    return table
 
 
 def _rounds_per_tenth(rate: float) -> str:
@@ -126,7 +137,7 @@ def _plot(curves: dict[str, Float[ndarray, "rounds+1"]], name: str) -> "Figure":
     axes = figure.subplots()
     styles = {"full_batch": "-", "minibatch": "--", "minibatch_without_noise": ":"}
     for curve, losses in curves.items():
-        shown = np.where(losses > 0, losses, np.nan)  # a loss of zero has no logarithm
+        shown = np.where((losses > 0) & np.isfinite(losses), losses, np.nan)  # what has a logarithm
         axes.plot(np.arange(len(losses)), shown, styles[curve], label=curve.replace("_", " "))
     axes.set(yscale="log", xlabel="round", ylabel="predicted loss", title=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

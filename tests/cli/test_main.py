@@ -97,7 +97,7 @@ def test_non_finite_data_are_refused_by_row(tmp_path, capsys, bad):
     inputs[1, 2] = bad
     np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.ones(3))
     assert cli.main(["gram", str(tmp_path / "bad.npz")]) == 2
-    assert "inputs[1, 2]" in capsys.readouterr().err
+    assert "row 2, column 3 is" in capsys.readouterr().err
 
 
 def test_help_exits_with_0():
