@@ -81,9 +81,11 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     left.set(xlabel="round $t$", ylabel="contraction of $\\|r\\|$ per round")
     whole_rounds(left)
     lines: dict[str, tuple[Any, str]] = {
-        "certified from $t$ on": ("-", "o"), "not certified": ("", "x"), "observed": ("-", ""),
+        "certified from $t$ on": ("-", "o"),
+        "not certified": ("", "x"),
+        "observed": ("-", ""),
         "kernel regime, at the end": (":", ""),
-    }  # fmt: skip
+    }
     handles = [Line2D([], [], color="0.3", linestyle=s, marker=m, markersize=4, label=n) for n, (s, m) in lines.items()]
     handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
     legend_below(left, handles=handles, ncols=2)

@@ -42,11 +42,18 @@ def _data(context: Context, results: Results) -> pd.DataFrame:
     distances[targets[:, None] == targets] = np.inf
     nearest = distances.argmin(axis=1)
     weight = np.linalg.eigh(problem.gram)[1][:, 0] ** 2
-    table = pd.DataFrame({
-        "sample": np.arange(problem.num_samples), "target": targets, "residual": residual.mean(axis=0),
-        "least": residual.min(axis=0), "most": residual.max(axis=0), "weight": weight, "neighbour": nearest,
-        "distance": distances.min(axis=1),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "sample": np.arange(problem.num_samples),
+            "target": targets,
+            "residual": residual.mean(axis=0),
+            "least": residual.min(axis=0),
+            "most": residual.max(axis=0),
+            "weight": weight,
+            "neighbour": nearest,
+            "distance": distances.min(axis=1),
+        }
+    )
     return table.sort_values("residual", ascending=False, ignore_index=True)
 
 

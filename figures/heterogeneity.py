@@ -31,8 +31,13 @@ _SIZES = {
 # Quantities of the left panel and of the right: line and marker.
 _LOSSES: dict[str, tuple[Any, str]] = {"loss": ("-", "o"), "predicted loss": (":", "none")}
 _RATES: dict[str, tuple[Any, str]] = {"rate": ("-", "o"), "predicted rate": (":", "none"), "kernel rate": ("--", "D")}
-_NAMES = {"loss": "trained", "predicted loss": "predicted", "rate": "trained", "predicted rate": "predicted",
-          "kernel rate": "as $t\\to\\infty$"}  # fmt: skip
+_NAMES = {
+    "loss": "trained",
+    "predicted loss": "predicted",
+    "rate": "trained",
+    "predicted rate": "predicted",
+    "kernel rate": "as $t\\to\\infty$",
+}
 
 
 def _needs(context: Context) -> list[Curve]:
@@ -125,10 +130,18 @@ def _curves(axes: Axes, table: pd.DataFrame, quantities: dict[str, tuple[Any, st
 
 def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
     lines = [
-        Line2D([], [], color="0.3", linestyle=line, marker=marker, markersize=4, label=_NAMES[quantity],
-               fillstyle="full" if marker == "o" else "none")
+        Line2D(
+            [],
+            [],
+            color="0.3",
+            linestyle=line,
+            marker=marker,
+            markersize=4,
+            label=_NAMES[quantity],
+            fillstyle="full" if marker == "o" else "none",
+        )
         for quantity, (line, marker) in quantities.items()
-    ]  # fmt: skip
+    ]
     return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
 
 

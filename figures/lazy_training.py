@@ -118,8 +118,17 @@ def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity:
     for name, (part, colour) in curves.items():
         seeds = part.pivot(index="seed", columns="width", values="value")
         found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
-        sns.lineplot(part, x="width", y="value", ax=axes, color=colour, marker="o", errorbar=("ci", 95), seed=0,
-                     label=f"{name}: {found.estimate:.2f} ± {found.half_width:.2f}")  # fmt: skip
+        sns.lineplot(
+            part,
+            x="width",
+            y="value",
+            ax=axes,
+            color=colour,
+            marker="o",
+            errorbar=("ci", 95),
+            seed=0,
+            label=f"{name}: {found.estimate:.2f} ± {found.half_width:.2f}",
+        )
     everything = pd.concat([part for part, _ in curves.values()])
     widths = sorted(everything.width.unique())
     _guides(axes, everything, _GUIDES.get(quantity, _HALF))
@@ -128,8 +137,14 @@ def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity:
     axes.minorticks_off()
     at_least_a_decade(axes)
     label_decades(axes)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), title="slope in $m$", frameon=False,
-                fontsize="x-small", title_fontsize="x-small")  # fmt: skip
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        title="slope in $m$",
+        frameon=False,
+        fontsize="x-small",
+        title_fontsize="x-small",
+    )
 
 
 def _same_range(pair: ndarray) -> None:

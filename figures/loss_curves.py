@@ -59,8 +59,17 @@ def _labelled(context: Context) -> Iterator[tuple[str, str, Curve]]:
         for batch_size, algorithm in _ALGORITHMS.items():
             for width in widths:
                 step = 0.5 / eigenvalue if depth is None else 0.5 / (width * eigenvalue)
-                run = Training(problem.source, _CLIENTS, width, step, _STEPS, sizes.rounds, seeds, depth=depth,
-                               batch_size=batch_size)  # fmt: skip
+                run = Training(
+                    problem.source,
+                    _CLIENTS,
+                    width,
+                    step,
+                    _STEPS,
+                    sizes.rounds,
+                    seeds,
+                    depth=depth,
+                    batch_size=batch_size,
+                )
                 yield network, algorithm, Curve(run)
 
 

@@ -90,8 +90,13 @@ def _losses(axes: Axes, table: pd.DataFrame) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(handles=handles, title="digits: line predicted, circles trained", loc="upper center",
-                bbox_to_anchor=(0.5, -0.2), frameon=False)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        title="digits: line predicted, circles trained",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        frameon=False,
+    )
 
 
 def _errors(axes: Axes, table: pd.DataFrame) -> None:
@@ -101,8 +106,20 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
             seeds = part.pivot(index="seed", columns="width", values="value")
             found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
             label = f"{kind}, {symbol}: {found.estimate:.2f} ± {found.half_width:.2f}"
-            sns.lineplot(part, x="width", y="value", ax=axes, color=colour, label=label, marker="o", linestyle=line,
-                         fillstyle=fill, markeredgecolor=colour, errorbar=("ci", 95), seed=0)  # fmt: skip
+            sns.lineplot(
+                part,
+                x="width",
+                y="value",
+                ax=axes,
+                color=colour,
+                label=label,
+                marker="o",
+                linestyle=line,
+                fillstyle=fill,
+                markeredgecolor=colour,
+                errorbar=("ci", 95),
+                seed=0,
+            )
     widths = np.array(sorted(table.width.unique()), float)
     top = table[table.quantity.str.startswith("error") & (table.width == widths[0])].groupby(["data", "quantity"])
     axes.plot(widths, 1.3 * top.value.mean().max() * (widths / widths[0]) ** -0.5, color="0.5", linewidth=1)
@@ -111,8 +128,13 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
     axes.minorticks_off()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.legend(title="predicted from: slope in $m$", loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False,
-                handlelength=2.5)  # fmt: skip
+    axes.legend(
+        title="predicted from: slope in $m$",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        frameon=False,
+        handlelength=2.5,
+    )
 
 
 FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption)

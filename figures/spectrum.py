@@ -48,12 +48,17 @@ def _data(context: Context, results: Results) -> pd.DataFrame:
         run = results[job]
         for k, seed in enumerate(job.training.seeds):
             about = {"data": problem.source.label, "seed": seed}
-            rows += [about | {"quantity": "smallest eigenvalue", "x": t, "value": value} for t, value in zip(
-                run.gram_round.values, run.smallest_eigenvalue.sel(bound="lower")[k].values, strict=True
-            )]  # fmt: skip
+            rows += [
+                about | {"quantity": "smallest eigenvalue", "x": t, "value": value}
+                for t, value in zip(
+                    run.gram_round.values, run.smallest_eigenvalue.sel(bound="lower")[k].values, strict=True
+                )
+            ]
             for when in ("start", "end"):
-                rows += [about | {"quantity": f"eigenvalues, {when}", "x": i, "value": value}
-                         for i, value in enumerate(run.eigenvalues.sel(when=when)[k].values)]  # fmt: skip
+                rows += [
+                    about | {"quantity": f"eigenvalues, {when}", "x": i, "value": value}
+                    for i, value in enumerate(run.eigenvalues.sel(when=when)[k].values)
+                ]
         for at in _initial(context, problem):
             for quantity in ("distance", "drop"):
                 about = {"data": problem.source.label, "quantity": quantity, "x": at.training.width}
@@ -150,8 +155,14 @@ def _histograms(axes: Axes, table: pd.DataFrame, shown: list[Problem]) -> None:
             heights = np.histogram(values, edges)[0] / len(values)
             axes.stairs(heights, edges, color=colour, fill=fill, alpha=0.3 if fill else 1, linewidth=1.2)
         limit = np.linalg.eigvalsh(problem.gram)
-        axes.plot(limit, np.full(len(limit), 0.97 - 0.05 * row), "|", color=colour, markersize=5,
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.plot(
+            limit,
+            np.full(len(limit), 0.97 - 0.05 * row),
+            "|",
+            color=colour,
+            markersize=5,
+            transform=axes.get_xaxis_transform(),
+        )
     axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
 
 
@@ -190,10 +201,18 @@ def _legends(left: Axes, middle: Axes, right: Axes) -> None:
     distances = [
         Line2D([], [], color="0.3", linestyle="none", marker="o", markersize=4, label=r"$\|H(0)-H^\infty\|_F$"),
         Line2D([], [], color="0.4", label="Hoeffding"),
-        Line2D([], [], color="0.3", linestyle="none", marker="D", markersize=4, fillstyle="none",
-               label=r"$\lambda_0-\lambda_{\min}(H(0))$"),
+        Line2D(
+            [],
+            [],
+            color="0.3",
+            linestyle="none",
+            marker="D",
+            markersize=4,
+            fillstyle="none",
+            label=r"$\lambda_0-\lambda_{\min}(H(0))$",
+        ),
         Line2D([], [], color="0.3", linestyle="--", label="matrix Chernoff"),
-    ]  # fmt: skip
+    ]
     legend_below(right, handles=distances)
 
 

@@ -15,9 +15,17 @@ from numpy import ndarray
 from ntk_localsgd.evidence import Verdict
 
 __all__ = [
-    "DATA_COLOURS", "VERDICT_COLOURS", "VERDICT_SYMBOLS", "at_least_a_decade", "draw_seeds", "label_decades",
-    "legend_below", "new_figure", "power", "whole_rounds",
-]  # fmt: skip
+    "DATA_COLOURS",
+    "VERDICT_COLOURS",
+    "VERDICT_SYMBOLS",
+    "at_least_a_decade",
+    "draw_seeds",
+    "label_decades",
+    "legend_below",
+    "new_figure",
+    "power",
+    "whole_rounds",
+]
 
 _PALETTE = sns.color_palette("colorblind")
 

@@ -106,8 +106,16 @@ def _rows(bound: str, kind: str, table: xr.Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _row(bound: str, kind: str, name: str, own: Interval, asked: float) -> dict[str, Any]:
-    return {"quantity": "exponent", "bound": bound, "data": kind, "parameter": name, "value": own.estimate,
-            "lower": own.lower, "upper": own.upper, "asked": asked}  # fmt: skip
+    return {
+        "quantity": "exponent",
+        "bound": bound,
+        "data": kind,
+        "parameter": name,
+        "value": own.estimate,
+        "lower": own.lower,
+        "upper": own.upper,
+        "asked": asked,
+    }
 
 
 def _steps(context: Context, results: Results) -> Iterator[dict[str, Any]]:
@@ -134,8 +142,15 @@ def _draw_exponents(axes: Axes, rows: pd.DataFrame, labels: list[tuple[str, str]
     axes.set(ylim=(len(labels) - 0.5, -0.5), xlabel="exponent")
     handles = [Line2D([], [], color=_COLOURS[kind], marker="o", markersize=3.5, label=_NAMES[kind]) for kind in kinds]
     handles.append(Line2D([], [], color="0.3", marker="s", markerfacecolor="none", linestyle="", label="asked for"))
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, below), frameon=False, ncols=3,
-                handlelength=1.2, columnspacing=1)  # fmt: skip
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.4, below),
+        frameon=False,
+        ncols=3,
+        handlelength=1.2,
+        columnspacing=1,
+    )
 
 
 def _draw_steps(axes: Axes, table: pd.DataFrame, below: float) -> None:
@@ -149,14 +164,20 @@ def _draw_steps(axes: Axes, table: pd.DataFrame, below: float) -> None:
         axes.plot(means.index, means, line, marker=marker, markersize=3.5, color=_COLOURS[str(kind)], linewidth=1)
     axes.axhline(2, color="0.4", linewidth=0.8)
     ticks = sorted(table.x.unique())
-    axes.set(xscale="log", yscale="log", xlabel=r"local steps $\tau$",
-             ylabel=r"largest $\eta\,\max_c\lambda_{\max}(H^\infty_{cc})$")  # fmt: skip
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel=r"local steps $\tau$",
+        ylabel=r"largest $\eta\,\max_c\lambda_{\max}(H^\infty_{cc})$",
+    )
     axes.set_xticks(ticks, [f"{tau:g}" for tau in ticks])
     axes.minorticks_off()
     lines: dict[str, Any] = {"stable": "-", "with C4's rate": "--", "C4 asks for": ":"}
     handles = [Line2D([], [], color="0.3", linestyle=line, label=name) for name, line in lines.items()]
-    handles += [Line2D([], [], color="0.3", marker=_MARKERS[k], linestyle="", markersize=4, label=f"$m={width:g}$")
-                for k, width in enumerate(widths)]  # fmt: skip
+    handles += [
+        Line2D([], [], color="0.3", marker=_MARKERS[k], linestyle="", markersize=4, label=f"$m={width:g}$")
+        for k, width in enumerate(widths)
+    ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
 
 
