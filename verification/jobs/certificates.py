@@ -2,23 +2,27 @@
 
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import xarray as xr
 
 from ntk_localsgd import certificate, datasets, seeds
 from ntk_localsgd.certificate.steps import PROVED, Steps
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certified_cases import random_case
 from verification.jobs.reference import Case, follow
+from verification.jobs.training import gram_of
 
-__all__ = ["RandomCertificates", "Tally", "certify"]
+__all__ = ["ROUNDING", "RandomCertificates", "Tally", "certify", "largest_step"]
 
 _ROUNDS = 25
 
-# A certificate bounds exact arithmetic; a float64 run differs from it by rounding errors far below this share.
-_ROUNDING = 1e-9
+#: A certificate bounds exact arithmetic; a float64 run differs from it by rounding errors far below this share.
+ROUNDING = 1e-9
 
 
 @dataclasses.dataclass
@@ -40,10 +44,10 @@ class Tally:
         seen = follow(case, _ROUNDS)
         norms, rounds = seen.residual_norms, np.arange(_ROUNDS + 1)
         bound = np.maximum(proof.constant * proof.rate**rounds * norms[0], np.finfo(float).tiny)
-        above = norms > max(proof.rounding_floor, _ROUNDING * norms[0])
+        above = norms > max(proof.rounding_floor, ROUNDING * norms[0])
         # A measured residual is off by up to the floor, whatever its size.
         norms = np.maximum(norms - proof.rounding_floor, 0)
-        broken = norms > bound * (1 + _ROUNDING)
+        broken = norms > bound * (1 + ROUNDING)
         later = above & (rounds > 0)
         # The t-th root: how much faster the certified rate is than needed, per round.
         rate = float(((norms / bound)[later] ** (1 / rounds[later])).max(initial=0.0))
@@ -52,7 +56,7 @@ class Tally:
         may[proof.switching[:, 1], proof.switching[:, 0]] = True
         astray = int((seen.switched & ~may).sum())
         self.certified += 1
-        self.failed += bool(broken.any() or movement > 1 + _ROUNDING or astray)
+        self.failed += bool(broken.any() or movement > 1 + ROUNDING or astray)
         self.rate, self.movement = max(self.rate, rate), max(self.movement, movement)
         self.astray += astray
 
@@ -96,3 +100,10 @@ class RandomCertificates:
             if tally.certified == self.enough:
                 break
         return tally.dataset()
+
+
+def largest_step(net: TwoLayerReLU, dataset: Dataset, clients: Clients) -> float:
+    """1/max_c λ_max(Θ_cc); infinite where no neuron is active on any sample."""
+    gram = gram_of(net, dataset)
+    largest = max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in clients.indices)
+    return 1 / largest if largest > 0 else math.inf

@@ -6,13 +6,11 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.context import Context
 from verification.engine import Results
 from verification.jobs.certificate_traps import TRAPS, Planted, SwitchingWithinARound
+from verification.jobs.certificates import ROUNDING
 from verification.judging import at_most
 from verification.papers import OWN
 from verification.registry import claim
 from verification.store import Job
-
-# A certificate bounds exact arithmetic; a float64 run differs from it by rounding errors far below this share.
-_ROUNDING = 1e-9
 
 
 def _jobs(context: Context) -> Iterator[Job]:  # noqa: ARG001 (planted cases do not depend on preset or seed)
@@ -39,7 +37,7 @@ def traps(context: Context, results: Results) -> Iterator[Evidence]:  # noqa: AR
             f"rate, radius and signs hold; {int(true.astray)} pairs astray",
             float(true.worst),
             1.0,
-            tolerance=_ROUNDING,
+            tolerance=ROUNDING,
             also=bool(true.failed == 0),
             control=float(wrong.worst),
             control_setting=f"certified as if: {trap} ({int(wrong.astray)} pairs astray)",
