@@ -1,7 +1,6 @@
 """Certified runs held against what they do: C8, and one long run of a very wide network: C8-run."""
 
 from collections.abc import Iterator
-from typing import get_args
 
 from ntk_localsgd.certificate import Method
 from ntk_localsgd.evidence import Condition, Control, Evidence
@@ -13,7 +12,7 @@ from verification.judging import at_most
 from verification.papers import OWN
 from verification.registry import claim
 
-_METHODS: tuple[Method, ...] = get_args(Method)
+_METHODS: tuple[Method, ...] = ("ball", "path")
 
 # What the control divides rate and radius by, and for how many runs.
 _OVERSTATED, _ENOUGH = 10.0, 3
