@@ -1,10 +1,10 @@
 """Settings of Local SGD, and what a run shows between its chunks of rounds."""
 
 import dataclasses
-from typing import Any
 
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.networks import Network
 from ntk_localsgd.scalars import positive_number, whole_number
 
 __all__ = ["Checkpoint", "LocalSGD"]
@@ -55,10 +55,11 @@ class LocalSGD:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a ``stop`` callable sees between chunks."""
+    """What a ``stop`` callable sees between chunks of rounds; ``index`` is the network's among those of `run_seeds`."""
 
-    network: Any
+    network: Network
     round: int
     dataset: Dataset
     clients: Clients
     config: LocalSGD
+    index: int = 0

@@ -1,14 +1,18 @@
 """Collects the observations of a run and labels them: an xarray data set with dimensions, units and formulas."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Int
+from jaxtyping import Float, Int, Shaped
+from numpy import ndarray
 
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.kernels import empirical_gram, empirical_gram_error, smallest_eigenvalue
-from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels import empirical_gram
+from ntk_localsgd.local_sgd.observables import Observable
+from ntk_localsgd.local_sgd.states import GramState
 from ntk_localsgd.networks import Network
 
 __all__ = ["GramRecorder", "Record"]
@@ -23,9 +27,9 @@ class GramRecorder:
 
     def __init__(self, net: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
         self.inputs, self.wanted, self.every = dataset.inputs, wanted, every
-        self.initial = np.zeros(())
+        self.initial: ndarray | None = None
         self.rounds: list[int] = []
-        self.values: dict[str, list[Any]] = {entry.name: [] for entry in wanted}
+        self.values: dict[str, list[ndarray]] = {entry.name: [] for entry in wanted}
         self.take(net, 0)
 
     def take(self, net: Network, at_round: int) -> None:
@@ -33,55 +37,81 @@ class GramRecorder:
         if not self.wanted or at_round % self.every:
             return
         gram = _as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
+        self.initial = gram if self.initial is None else self.initial
         self.rounds.append(at_round)
-        if "smallest_eigenvalue" in self.values:
-            enclosure = smallest_eigenvalue(gram, error=empirical_gram_error(net, self.inputs))
-            self.values["smallest_eigenvalue"].append(tuple(enclosure))
-        if "gram_movement" in self.values:
-            self.initial = gram if at_round == 0 else self.initial
-            self.values["gram_movement"].append(float(np.linalg.norm(gram - self.initial, 2)))
+        state = GramState(net, self.inputs, gram, self.initial)
+        for entry in self.wanted:
+            self.values[entry.name].append(np.asarray(entry.compute(state)))
 
 
-def _as_matrix(gram: np.ndarray) -> np.ndarray:
+def _as_matrix(gram: ndarray) -> Float[ndarray, "no no"]:
     """[n n o o] as the matrix of all outputs of all samples, (n·o)²."""
     size = gram.shape[0] * (gram.shape[2] if gram.ndim == 4 else 1)
     return gram if gram.ndim == 2 else gram.transpose(0, 2, 1, 3).reshape(size, size)
 
 
 class Record:
-    """Collects chunks of observations and labels them at the end."""
+    """Collects chunks of observations of one run and labels them at the end.
 
-    def __init__(self, at_round: dict[str, Any], repeats: dict[int, dict[str, Any]], grams: GramRecorder) -> None:
-        """Start with round 0; what its local steps see is the same at each of them, so many times."""
-        repeated = {
-            name: np.repeat(np.asarray(v)[None], times, axis=0) for times, seen in repeats.items()
-            for name, v in seen.items()
-        }  # fmt: skip
-        self.pieces = [{name: np.asarray(v)[None] for name, v in (at_round | repeated).items()}]
-        self.first_loss, self.grams = float(at_round["loss"]), grams
+    Parameters
+    ----------
+    observables
+        What is observed.
+    first
+        Values at round 0; of steps at each of them, as many as the dimension has.
+    grams
+        Records the Gram matrix beside.
 
-    def diverges(self, losses: Any) -> Int[np.ndarray, " k"]:
+    Raises
+    ------
+    InputError
+        If an observable's values do not have the dimensions that it names.
+    """
+
+    def __init__(
+        self, observables: tuple[Observable, ...], first: Mapping[str, Shaped[ndarray, "..."]], grams: GramRecorder
+    ) -> None:
+        self.observables = {entry.name: entry for entry in observables}
+        self.pieces = [{name: np.asarray(value)[None] for name, value in first.items()}]
+        self.first_loss, self.grams = float(first["loss"]), grams
+        self._check(self._values())
+
+    def diverges(self, losses: Shaped[ndarray, " k"]) -> Int[ndarray, " j"]:
         """Which of these losses, by position, are not finite or a million times that at the start."""
+        losses = np.asarray(losses, np.float64)
         most = DIVERGED * max(self.first_loss, np.finfo(np.float64).tiny)
-        return np.flatnonzero(~(np.asarray(losses, np.float64) <= most))
+        return np.flatnonzero(~(np.isfinite(losses) & (losses <= most)))
 
-    def append(self, observed: dict[str, Any]) -> None:
+    def append(self, observed: Mapping[str, Shaped[ndarray, "..."]]) -> None:
         """Add the observations of a chunk of rounds."""
-        self.pieces.append({name: np.asarray(v) for name, v in observed.items()})
+        self.pieces.append(dict(observed))
 
-    def labelled(self, attributes: dict[str, Any]) -> xr.Dataset:
+    def labelled(self, attributes: Mapping[str, Any]) -> xr.Dataset:
         """Everything so far, with dimensions, coordinates, units and formulas."""
-        values = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
-        # Sums over rounds in float64: a float32 sum of many small steps would stop growing.
-        values |= {
-            name: np.cumsum(v, axis=0, dtype=np.float64) for name, v in values.items() if OBSERVABLES[name].cumulative
-        }
-        values |= {name: np.array(v) for name, v in self.grams.values.items()}
+        values = self._values()
         variables = {
-            name: (OBSERVABLES[name].dims, v, {"units": OBSERVABLES[name].units, "formula": OBSERVABLES[name].formula})
-            for name, v in values.items()
+            name: (entry.dims, values[name], {"units": entry.units, "formula": entry.formula})
+            for name, entry in self.observables.items()
         }
-        labels: dict[str, Any] = {"gram_round": np.array(self.grams.rounds), "bound": ["lower", "upper"]}
+        labels = {"gram_round": np.array(self.grams.rounds), "bound": np.array(["lower", "upper"])}
         sizes = xr.Dataset(variables).sizes
         coords = {name: labels.get(str(name), np.arange(size)) for name, size in sizes.items()}
         return xr.Dataset(variables, coords, attributes)
+
+    def _values(self) -> dict[str, ndarray]:
+        values = {name: np.concatenate([piece[name] for piece in self.pieces]) for name in self.pieces[0]}
+        # Sums over rounds in float64: a float32 sum of many small steps would stop growing.
+        summed = [name for name in values if self.observables[name].cumulative]
+        values |= {name: np.cumsum(values[name], axis=0, dtype=np.float64) for name in summed}
+        return values | {name: np.array(value) for name, value in self.grams.values.items()}
+
+    def _check(self, values: Mapping[str, ndarray]) -> None:
+        sizes: dict[str, int] = {}
+        for name, entry in self.observables.items():
+            shape = values[name].shape
+            if len(shape) != len(entry.dims) or any(
+                sizes.setdefault(dim, size) != size for dim, size in zip(entry.dims, shape, strict=True)
+            ):
+                raise InputError(
+                    f"observable {name!r} has shape {shape}, which does not fit its dimensions {entry.dims}."
+                )

@@ -3,8 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +17,22 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
-from ntk_localsgd.local_sgd.gradients import ClientData, for_each
+from ntk_localsgd.local_sgd.gradients import ClientData
 from ntk_localsgd.local_sgd.observables import Observable, select
 from ntk_localsgd.local_sgd.placement import everywhere, spread
 from ntk_localsgd.local_sgd.recording import GramRecorder, Record
-from ntk_localsgd.local_sgd.rounds import Plan, State, at_start, chunk_of_rounds
+from ntk_localsgd.local_sgd.rounds import Sizes, State, begin, go_on
+from ntk_localsgd.local_sgd.ways import Plan, Seen, choose
 from ntk_localsgd.networks import Network
+from ntk_localsgd.networks.network import float_dtype
+from ntk_localsgd.scalars import whole_number
 
 __all__ = ["Run", "run", "run_seeds"]
 
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +48,13 @@ class Run:
         k = 0 … τ − 1 and ``gram_round``. Local steps at round t ≥ 1 are those that lead from W(t−1) to W(t); at t = 0
         all clients hold W(0).
     diverged_at
-        First round at which the loss was not finite or a million times its start; the trajectory ends before it.
+        First round at which the loss was not finite or a million times its start; the trajectory ends before it. 0: it
+        was not finite at the start, which is all that the trajectory holds.
     stopped_at
         Round at which ``stop`` ended the run.
     """
 
-    network: Any
+    network: Network
     trajectory: xr.Dataset
     diverged_at: int | None = None
     stopped_at: int | None = None
@@ -62,7 +67,7 @@ def run(
     config: LocalSGD,
     *,
     key: Array | None = None,
-    observe: tuple[str, ...] = (),
+    observe: Sequence[str | Observable] = (),
     gram_every: int = 1,
     stop: Callable[[Checkpoint], bool] | None = None,
     progress: bool = False,
@@ -80,13 +85,13 @@ def run(
     net
         Start; it is not changed. Training runs in its dtype.
     dataset, clients
-        The data and who holds it.
+        The data and who holds it. Targets of one output may stand in one column.
     config
         Step size, local steps, rounds, batch size, server step size.
     key
         Decides the batches; needed exactly when ``batch_size`` is set.
     observe
-        Names out of `OBSERVABLES`; ``loss`` is always recorded.
+        Names out of `OBSERVABLES`, or `Observable` of your own; ``loss`` is always recorded.
     gram_every
         The observables of the Gram matrix are taken every this many rounds.
     stop
@@ -104,89 +109,12 @@ def run(
     Raises
     ------
     InputError
-        If data, clients, network and configuration do not fit together, or an observable is unknown.
+        If data, clients, network and configuration do not fit together, an observable is unknown, or this is called
+        under ``jax.jit``.
     """
-    names = ("loss", *observe)
-    at_rounds, at_taken, at_steps, at_grams = (select(names, when) for when in ("round", "taken", "step", "gram"))
-    check(net, dataset, clients, config, key, gram_every)
-    data = spread(ClientData.of(dataset, clients, net.trained[0].dtype), mesh, "clients")
-    net = everywhere(net, mesh)
-    grams = GramRecorder(net, dataset, at_grams, gram_every)
-    plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
-    state, at_round, at_step = at_start(net, data, plan=plan)
-    record = first_record(at_round, at_step, at_taken, clients, config, grams)
-    about = attributes(net, dataset, clients, config)
-    sizes = {"step_size": config.step_size, "server_step_size": config.server_step_size}
-    chunk = partial(chunk_of_rounds, net, data, key, plan=plan, **sizes)
-    network, stop_every = net, getattr(stop, "every", 1)
-    stopped_at = 0 if stop and stop(Checkpoint(net, 0, dataset, clients, config)) else None
-    cadences = ([gram_every] if at_grams else []) + ([stop_every] if stop else [])
-    for first, rounds in chunks(config.num_rounds if stopped_at is None else 0, cadences, progress):
-        after, observed = chunk(state, first, rounds=rounds)
-        if (diverged := record.diverges(observed["loss"])).size:
-            kept = int(diverged[0])
-            if kept:  # the same rounds again, up to the last good one, so that network and trajectory agree
-                after, observed = chunk(state, first, rounds=kept)
-                network = net.with_trained(after.trained)
-                record.append(observed)
-            return Run(network, record.labelled(about), diverged_at=first + kept + 1)
-        state, network, done = after, net.with_trained(after.trained), first + rounds
-        record.append(observed)
-        grams.take(network, done)
-        if stop and done % stop_every == 0 and stop(Checkpoint(network, done, dataset, clients, config)):
-            stopped_at = done
-            break
-    return Run(network, record.labelled(about), stopped_at=stopped_at)
-
-
-def first_record(
-    at_round: dict[str, Array], at_step: dict[str, Array], at_taken: tuple[Observable, ...], clients: Clients,
-    config: LocalSGD, grams: GramRecorder,
-) -> Record:  # fmt: skip
-    """A record that begins with round 0, where all clients hold W(0) and no step has been taken."""
-    zeros = {entry.name: jnp.zeros(clients.num_clients) for entry in at_taken}
-    return Record(at_round, {config.local_steps + 1: at_step, config.local_steps: zeros}, grams)
-
-
-def check(
-    net: Network, dataset: Dataset, clients: Clients, config: LocalSGD, key: Array | None, gram_every: int
-) -> None:
-    """Refuse data, clients, network and configuration that do not fit together."""
-    if dataset.input_dim != net.input_dim:
-        raise InputError(f"dataset has {dataset.input_dim} inputs, but the network takes {net.input_dim}.")
-    columns = dataset.targets.shape[1:]
-    if columns != (() if net.output_dim == 1 else (net.output_dim,)):
-        outputs = "one output, a plain number" if net.output_dim == 1 else f"{net.output_dim} outputs"
-        raise InputError(f"dataset has {columns[0] if columns else 1} targets a row, but the network has {outputs}.")
-    if clients.num_samples != dataset.num_samples:
-        raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
-    if config.batch_size is not None and config.batch_size > min(clients.sizes):
-        raise InputError(
-            f"batch_size is {config.batch_size}, but client {int(np.argmin(clients.sizes))} holds {min(clients.sizes)} "
-            f"samples: a batch without replacement cannot be larger."
-        )
-    if (config.batch_size is None) != (key is None):
-        raise InputError("key is needed when batch_size is set, and has no use when it is not.")
-    if gram_every < 1:
-        raise InputError(f"gram_every is {gram_every}, needs to be at least 1.")
-
-
-def attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
-    """What a trajectory says of its run; NetCDF attributes are never None."""
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
-    data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
-    return settings | data | {"client_sizes": list(clients.sizes), "dtype": str(net.trained[0].dtype)}
-
-
-def chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
-    """First round and number of rounds of every chunk; chunk ends meet every cadence."""
-    length = math.gcd(*cadences) if cadences else _LONGEST_CHUNK
-    if progress and not cadences:
-        length = max(1, math.ceil(num_rounds / 20))
-    starts = range(0, num_rounds, length)
-    shown = track(starts, description="Local SGD") if progress else starts
-    for first in shown:
-        yield first, min(length, num_rounds - first)
+    keys = None if key is None else (key,)
+    options: dict[str, Any] = {"observe": observe, "gram_every": gram_every, "stop": stop, "progress": progress}
+    return run_seeds((net,), dataset, clients, config, keys=keys, mesh=mesh, **options)[0]
 
 
 def run_seeds(
@@ -196,14 +124,17 @@ def run_seeds(
     config: LocalSGD,
     *,
     keys: Sequence[Array] | None = None,
-    observe: tuple[str, ...] = (),
+    observe: Sequence[str | Observable] = (),
     gram_every: int = 1,
+    stop: Callable[[Checkpoint], bool] | None = None,
+    progress: bool = False,
     mesh: Mesh | None = None,
 ) -> list[Run]:
     """Train several networks of one shape by Local (S)GD on the same data and clients.
 
-    What `local_sgd.run` finds for each of them, up to rounding; networks one after the other on a CPU, all at once on a
-    GPU, where a single small network leaves most of the device idle. All of them are held in memory together.
+    What `run` finds for each of them, up to rounding, by one compiled program: networks one after the other on a CPU,
+    all at once on a GPU, where a single small network leaves most of the device idle. All of them are held in memory
+    together.
 
     Parameters
     ----------
@@ -211,10 +142,13 @@ def run_seeds(
         Starts, of equal shapes; they are not changed.
     keys
         One a network, exactly when ``batch_size`` is set.
+    stop
+        As of `run`, asked for each network (``checkpoint.index``) until it says true of it.
     mesh
-        Devices over whose first axis the networks are spread; it must divide their number.
-    dataset, clients, config, observe, gram_every
-        As in `local_sgd.run`.
+        Devices over whose first axis the networks are spread, or the clients of a single one; it must divide their
+        number.
+    dataset, clients, config, observe, gram_every, progress
+        As of `run`.
 
     Returns
     -------
@@ -223,74 +157,175 @@ def run_seeds(
     Raises
     ------
     InputError
-        As `local_sgd.run`; for no networks, networks of different shapes, or another number of keys.
+        As `run`; for no networks, networks of different shapes, or another number of keys.
     """
-    _check_alike(nets, keys)
-    check(nets[0], dataset, clients, config, keys[0] if keys is not None else None, gram_every)
+    nets, every = tuple(nets), whole_number("gram_every", gram_every)
+    _check(nets, clients, config, keys)
+    entries = select(observe)
     at_rounds, at_taken, at_steps, at_grams = (
-        select(("loss", *observe), when) for when in ("round", "taken", "step", "gram")
+        tuple(entry for entry in entries if entry.when == when) for when in ("round", "taken", "step", "gram")
     )
-    data = everywhere(ClientData.of(dataset, clients, nets[0].trained[0].dtype), mesh)
-    stacked = spread(jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets), mesh, "networks")
-    key = spread(jnp.stack(list(keys)), mesh, "networks") if keys is not None else None
     plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
-    states, rounds_seen, steps_seen = _starts(stacked, data, plan=plan)
-    records = [
-        first_record(
-            _of(rounds_seen, k),
-            _of(steps_seen, k),
-            at_taken,
-            clients,
-            config,
-            GramRecorder(net, dataset, at_grams, gram_every),
+    together = _Together(nets, keys, ClientData.of(dataset, clients, nets[0]), config, plan, mesh)
+    states, *firsts = together.begin()
+    courses = [
+        _Course(
+            Checkpoint(net, 0, dataset, clients, config, k),
+            Record(entries, _at_round_zero(plan, clients, *seen), GramRecorder(net, dataset, at_grams, every)),
+            stop,
         )
-        for k, net in enumerate(nets)
+        for k, (net, seen) in enumerate(zip(nets, together.apart(firsts), strict=True))
     ]
-    sizes = {"step_size": config.step_size, "server_step_size": config.server_step_size}
-    chunk = partial(_chunk, stacked, data, key, plan=plan, **sizes)
-    diverged = np.zeros(len(nets), bool)
-    for first, rounds in chunks(config.num_rounds, [gram_every] if at_grams else [], progress=False):
-        states, observed = chunk(states, first, rounds=rounds)
-        observed = {name: np.asarray(values) for name, values in observed.items()}
-        for k, (net, record) in enumerate(zip(nets, records, strict=True)):
-            diverged[k] |= record.diverges(observed["loss"][k]).size > 0
-            if not diverged[k]:
-                record.append(_of(observed, k))
-                record.grams.take(net.with_trained(_of(states.trained, k)), first + rounds)
-    about = attributes(nets[0], dataset, clients, config)
-    # A diverged run ends at its last good round, which only a run of its own stops at.
-    alone = partial(run, dataset=dataset, clients=clients, config=config, observe=observe, gram_every=gram_every)
-    return [
-        alone(net, key=keys[k] if keys is not None else None) if diverged[k]
-        else Run(net.with_trained(_of(states.trained, k)), records[k].labelled(about))
-        for k, net in enumerate(nets)
-    ]  # fmt: skip
+    cadences = ([every] if at_grams else []) + ([courses[0].every] if stop else [])
+    for first, rounds in _chunks(config.num_rounds, cadences, progress):
+        if all(course.ended for course in courses):
+            break
+        after, observed = together.go_on(states, first, rounds)
+        for k, (course, seen) in enumerate(zip(courses, together.apart(observed), strict=True)):
+            if course.ended:
+                continue
+            diverged = course.record.diverges(seen["loss"])
+            if not diverged.size:
+                course.follow(together.network(k, after), first + rounds, seen)
+                continue
+            course.diverged_at = first + int(diverged[0]) + 1
+            if diverged[0]:  # the same rounds again, up to the last good one, so that network and trajectory agree
+                last, seen = together.go_on_alone(k, states, first, int(diverged[0]))
+                course.keep(nets[k].with_trained(last.trained), course.diverged_at - 1, seen)
+        states = after
+    about = _attributes(nets[0], dataset, clients, config)
+    return [course.finished(about) for course in courses]
 
 
-def _check_alike(nets: Sequence[Network], keys: Sequence[Array] | None) -> None:
+@dataclasses.dataclass
+class _Course:
+    """One network on its way: where it is, its record, and how it ended."""
+
+    at: Checkpoint
+    record: Record
+    stop: Callable[[Checkpoint], bool] | None
+    diverged_at: int | None = None
+    stopped_at: int | None = None
+
+    def __post_init__(self) -> None:
+        self.every = whole_number("stop.every", getattr(self.stop, "every", 1))
+        if self.record.diverges(np.array([self.record.first_loss])).size:
+            self.diverged_at = 0
+        else:
+            self._ask()
+
+    @property
+    def ended(self) -> bool:
+        return self.diverged_at is not None or self.stopped_at is not None
+
+    def keep(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
+        """Go on to the network of this round, with what was observed on the way."""
+        self.at = dataclasses.replace(self.at, network=network, round=number)
+        self.record.append(seen)
+
+    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
+        """Keep it, take its Gram matrix and ask whether to stop."""
+        self.keep(network, number, seen)
+        self.record.grams.take(network, number)
+        self._ask()
+
+    def finished(self, about: dict[str, Any]) -> Run:
+        """What the user gets."""
+        return Run(self.at.network, self.record.labelled(about), self.diverged_at, self.stopped_at)
+
+    def _ask(self) -> None:
+        if self.stop is not None and self.at.round % self.every == 0 and self.stop(self.at):
+            self.stopped_at = self.at.round
+
+
+class _Together:
+    """The compiled rounds of one network, or of several as one program, and where their arrays are."""
+
+    def __init__(
+        self, nets: tuple[Network, ...], keys: Sequence[Array] | None, data: ClientData, config: LocalSGD, plan: Plan,
+        mesh: Mesh | None,
+    ) -> None:  # fmt: skip
+        self.nets, self.keys, self.mesh, self.many = nets, keys, mesh, len(nets) > 1
+        self.sizes = Sizes(config.step_size, config.server_step_size)
+        self.how: dict[str, Any] = {"way": choose(nets[0], data, plan), "plan": plan}
+        self.key = None if keys is None else keys[0]
+        if self.many:
+            self.data = everywhere(data, mesh)
+            self.net = spread(jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets), mesh, "networks")
+            self.key = None if keys is None else spread(jnp.stack(list(keys)), mesh, "networks")
+        else:
+            self.data, self.net = spread(data, mesh, "clients"), everywhere(nets[0], mesh)
+
+    def begin(self) -> tuple[State, Seen, Seen]:
+        return begin(self.net, self.data, many=self.many, **self.how)
+
+    def go_on(self, states: State, first: int, rounds: int) -> tuple[State, Seen]:
+        return go_on(
+            self.net, self.key, states, self.data, first, self.sizes, many=self.many, rounds=rounds, **self.how
+        )
+
+    def go_on_alone(self, k: int, states: State, first: int, rounds: int) -> tuple[State, dict[str, np.ndarray]]:
+        """The rounds of the k-th network only, on the same devices."""
+        net, key, state = everywhere((self.nets[k], self.keys and self.keys[k], self._of(states, k)), self.mesh)
+        last, seen = go_on(net, key, state, self.data, first, self.sizes, many=False, rounds=rounds, **self.how)
+        return last, jax.tree.map(np.asarray, seen)
+
+    def network(self, k: int, states: State) -> Network:
+        """The k-th network at a state."""
+        return self.nets[k].with_trained(self._of(states.trained, k))
+
+    def apart(self, seen: _T) -> list[_T]:
+        """Observations network by network, on the host."""
+        held = jax.tree.map(np.asarray, seen)
+        return [self._of(held, k) for k in range(len(self.nets))]
+
+    def _of(self, tree: _T, k: int) -> _T:
+        return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
+
+
+def _at_round_zero(plan: Plan, clients: Clients, at_round: Seen, at_step: Seen) -> dict[str, np.ndarray]:
+    """Observations at round 0: what local steps see is the same at each of them, and no step has been taken."""
+    repeated = {name: np.repeat(value[None], plan.local_steps + 1, axis=0) for name, value in at_step.items()}
+    zeros = np.zeros((plan.local_steps, clients.num_clients), at_round["loss"].dtype)
+    return {**at_round, **repeated, **{entry.name: zeros for entry in plan.at_taken}}
+
+
+def _check(nets: tuple[Network, ...], clients: Clients, config: LocalSGD, keys: Sequence[Array] | None) -> None:
+    """Refuse networks, clients, keys and configuration that do not fit together."""
     if not nets:
         raise InputError("nets is empty, needs at least one network.")
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((nets, keys))):
+        raise InputError("net or key is traced by a JAX transformation, needs to be known: call this outside.")
+    float_dtype(nets[0].trained[0].dtype)
     shapes = {
         (jax.tree.structure(net), *((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(net))) for net in nets
     }
     if len(shapes) > 1:
         raise InputError(f"nets have {len(shapes)} different shapes or dtypes, need to be alike.")
+    if (config.batch_size is None) != (keys is None):
+        raise InputError("key is needed when batch_size is set, and has no use when it is not.")
     if keys is not None and len(keys) != len(nets):
         raise InputError(f"keys are {len(keys)}, but there are {len(nets)} networks: one each is needed.")
+    if config.batch_size is not None and config.batch_size > min(clients.sizes):
+        raise InputError(
+            f"batch_size is {config.batch_size}, but client {int(np.argmin(clients.sizes))} holds {min(clients.sizes)} "
+            f"samples: a batch without replacement cannot be larger."
+        )
 
 
-def _of(tree: Any, k: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[k], tree)
+def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
+    """What a trajectory says of its run; NetCDF attributes are never None, and lists of one would become numbers."""
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
+    return settings | data | {"client_sizes": np.array(clients.sizes), "dtype": str(net.trained[0].dtype)}
 
 
-@partial(jax.jit, static_argnames=("plan",))
-def _starts(nets: Any, data: ClientData, *, plan: Plan) -> Any:
-    return for_each(lambda net: at_start(net, data, plan=plan), nets)
-
-
-@partial(jax.jit, static_argnames=("plan", "rounds"))
-def _chunk(nets: Any, data: ClientData, keys: Array | None, states: State, first: int, **settings: Any) -> Any:
-    """`chunk_of_rounds` of every network."""
-    if keys is None:
-        return for_each(lambda net, at: chunk_of_rounds(net, data, None, at, first, **settings), nets, states)
-    return for_each(lambda net, key, at: chunk_of_rounds(net, data, key, at, first, **settings), nets, keys, states)
+def _chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
+    """First round and number of rounds of every chunk; chunk ends meet every cadence."""
+    length = math.gcd(*cadences) if cadences else _LONGEST_CHUNK
+    if progress and not cadences:
+        length = max(1, math.ceil(num_rounds / 20))
+    starts = range(0, num_rounds, length)
+    shown = track(starts, description="Local SGD") if progress else starts
+    for first in shown:
+        yield first, min(length, num_rounds - first)

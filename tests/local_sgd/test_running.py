@@ -11,7 +11,7 @@ import scipy.stats
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD, rounds
+from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers
 
@@ -52,28 +52,6 @@ def test_minibatch_runs_match_the_reference_fed_with_the_documented_batches(obse
     batches = lambda t, k, c: _documented_batch(key, t, k, c, split.sizes[c], 2)  # noqa: E731
     _, averages = helpers.local_sgd(net, data, split, config, batches)
     np.testing.assert_allclose(run.network.weights, averages[-1], rtol=0, atol=CLOSE)
-
-
-def test_batches_are_uniform_and_without_replacement():
-    mask, counts, draws, size = jnp.array([True] * 5 + [False] * 2), np.zeros(7), 2000, 2
-    samples = (jnp.arange(7.0), jnp.zeros(7), mask)
-    keys = jax.random.split(jax.random.key(0), draws)
-    chosen = np.asarray(jax.vmap(lambda key: rounds._batch(key, samples, size)[0])(keys)).astype(int)
-    assert (np.diff(np.sort(chosen, axis=1), axis=1) > 0).all()
-    np.add.at(counts, chosen.ravel(), 1)
-    assert counts[5:].sum() == 0  # never padding
-    level = 1 - 0.001 / 5  # joint level 99.9%
-    for count in counts[:5]:
-        interval = scipy.stats.binomtest(int(count), draws).proportion_ci(level, method="exact")
-        assert interval.low <= size / 5 <= interval.high
-
-
-def test_batches_do_not_depend_on_how_much_another_client_pads():
-    rows = jnp.arange(9.0)
-    key = jax.random.key(3)
-    short = rounds._batch(key, (rows[:4], rows[:4], jnp.ones(4, bool)), 2)[0]
-    padded = rounds._batch(key, (rows, rows, jnp.arange(9) < 4), 2)[0]
-    np.testing.assert_array_equal(short, padded)
 
 
 def test_batch_of_all_samples_is_the_full_batch():

@@ -11,16 +11,22 @@ that a round reads the weights once and writes them once, whatever the number of
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ntk_localsgd.local_sgd.gradients import ClientData, norm
+from ntk_localsgd.local_sgd import batches
+from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights, layer_flips, norm
+from ntk_localsgd.local_sgd.ways.way import Plan, Seen, Start
 from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU, matmul, relu
 
-__all__ = ["Pass", "look", "mean_movement", "pays"]
+__all__ = ["KEEPS", "Pass", "is_faster", "mean_movement", "movement", "patterns", "there_and_back", "visit"]
+
+# The pass at a round's end holds the next round's first steps.
+KEEPS = True
 
 # Steps are written out one by one, which takes compile time.
 _MOST_STEPS = 16
@@ -40,7 +46,7 @@ class Pass(NamedTuple):
     pre_activations: tuple[Float[Array, "K n m"], ...]
     residual: Float[Array, "K n o"]  # 0 where the mask says padding
     slopes: tuple[Float[Array, "K n m"], ...]  # of the loss by the pre-activations; () if not wanted
-    gradient: tuple[Float[Array, "m p"], ...] = ()  # Σ_c ∇L_c by the trained layers; () if not wanted
+    gradient: Weights = ()  # Σ_c ∇L_c by the trained layers; () if not wanted
 
     def patterns(self) -> tuple[Bool[Array, "K n m"], ...]:
         """1{pre-activation ≥ 0} of every trained layer."""
@@ -60,15 +66,15 @@ class Pass(NamedTuple):
         The square loses twice the digits where a client's samples cancel, so that it is taken in float64 where JAX has
         it; in float32 the error is about 10⁻⁷ times the squared condition of the client's Jacobian.
         """
-        wide = lambda rows: rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))  # noqa: E731
-        inner = lambda rows: matmul(rows, _transposed(rows))  # noqa: E731
-        factors = zip(map(wide, self.slopes), map(wide, self.inputs), strict=True)
-        squares = [jnp.sum(inner(slope) * inner(given), axis=(1, 2)) for slope, given in factors]
-        return jnp.sqrt(jnp.maximum(sum(squares, jnp.zeros(())), 0)).astype(self.residual.dtype)
+        squares = [
+            jnp.sum(_inner(slope) * _inner(given), axis=(1, 2))
+            for slope, given in zip(self.slopes, self.inputs, strict=True)
+        ]
+        return jnp.sqrt(jnp.maximum(sum(squares[1:], squares[0]), 0)).astype(self.residual.dtype)
 
 
-def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | None = None) -> bool:
-    """Whether this is the faster way, for full batches (None) or batches of b.
+def is_faster(net: Network, data: ClientData, local_steps: int, batch_size: int | None = None) -> bool:
+    """Whether this way serves the network and is the faster one, for full batches (None) or batches of b.
 
     Deep: the terms' 4(τ−1)b²m operations a step must be few beside 6bm² for a layer; measured, this way is faster up to
     (τ−1)b about m/2. And a round's batches, τb samples, must not be many fewer than the client's n_c, all of which meet
@@ -87,36 +93,64 @@ def pays(net: Network, data: ClientData, local_steps: int, batch_size: int | Non
     return 2 * (local_steps - 1) * rows <= net.width and held <= 2 * local_steps * rows
 
 
-def look(net: Network, data: ClientData, *, back: bool = True, summed: bool = False) -> Pass:
+def patterns(net: Network, data: ClientData) -> Patterns:
+    """Activation patterns [K n_max m] a layer, by the products that `visit` takes: no rounding looks like a flip."""
+    return there_and_back(net, data, back=False).patterns()
+
+
+def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) -> tuple[DataPass, Pass]:
+    """One pass over the data, which later rounds' first steps take up where it ends."""
+    back, summed = plan.full or plan.needs("gradients"), plan.needs("summed gradient")
+    seen = there_and_back(net, data, back=back, summed=summed)
+    flips = None if initial is None else jnp.moveaxis(layer_flips(seen.patterns(), initial), 0, 1)
+    # Later layers' pre-activations are not needed again.
+    return DataPass(seen.losses(), seen, flips), seen._replace(pre_activations=seen.pre_activations[:1])
+
+
+def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
+    """(1/K) Σ_c (W_{c,τ} − W(t)); no step is observed."""
+    chosen = None
+    if start.key is not None and plan.batch_size is not None:
+        steps, clients = jnp.arange(plan.local_steps), jnp.arange(len(start.data.mask))
+        of_step = jax.vmap(partial(_draw, start.key, start.number, plan.batch_size), (None, 0, 0))
+        chosen = jax.vmap(of_step, (0, None, None))(steps, clients, start.data.mask)
+    return movement(start.net, start.data, start.eta, plan.local_steps, start.known, chosen), {}
+
+
+def _draw(key: Array, number: Array, size: int, step: Array, client: Array, mask: Array) -> Int[Array, " b"]:
+    return batches.draw(key, number, step, client, mask, size)
+
+
+def there_and_back(net: Network, data: ClientData, *, back: bool = True, summed: bool = False) -> Pass:
     """All clients' samples through the network and, with ``back``, back again; ``summed``: with Σ_c ∇L_c."""
     given = relu(matmul(data.inputs, net.input_weights.T)) if isinstance(net, DeepReLU) else data.inputs
     seen = _through(net, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
     return seen._replace(gradient=tuple(map(_product, seen.slopes, seen.inputs))) if summed else seen
 
 
-def mean_movement(
+def movement(
     net: Network,
     data: ClientData,
     eta: Array,
     local_steps: int,
     start: Pass,
-    batches: Int[Array, "tau K b"] | None = None,
-) -> tuple[Array, ...]:
+    chosen: Int[Array, "tau K b"] | None = None,
+) -> Weights:
     """(1/K) Σ_c (W_{c,τ} − W) of every trained layer, after τ steps of every client from the network's W.
 
     Parameters
     ----------
     start
-        What `look` finds at W, with the way back for full batches.
-    batches
+        What `there_and_back` finds at W, with the way back for full batches.
+    chosen
         The samples of every step, by their place in the client's data; None: all of them at every step.
     """
     given, entering = start.inputs[0], start.pre_activations[0]
     # The first trained layer's inputs never change: what Σ_j D_{1,j}, sample by sample, does to its outputs is known.
     inner, pushes, taken = matmul(given, _transposed(given)), jnp.zeros_like(entering), []
     for step in range(local_steps):
-        at = None if batches is None else batches[step]
-        if batches is None and step == 0:
+        at = None if chosen is None else chosen[step]
+        if chosen is None and step == 0:
             taken.append(start)
         else:
             pre_activations = _at(entering, at) - eta * matmul(_at(inner, at), pushes)
@@ -124,7 +158,7 @@ def mean_movement(
             taken.append(_through(net, given, pre_activations, targets, mask, eta=eta, past=taken))
         pushes = _add_at(pushes, at, taken[-1].slopes[0])
     # The first steps' terms add up to the gradient at the start, where that has been taken.
-    known = start.gradient if batches is None else ()
+    known = start.gradient if chosen is None else ()
     later, total = taken[1:] if known else taken, [_product(pushes, given)]
     for layer in range(1, len(net.trained)):
         terms = [known[layer]] if known else []
@@ -207,6 +241,12 @@ def _product(slopes: Float[Array, "K n m"], inputs: Float[Array, "K n p"]) -> Fl
 
 def _rows(stacked: Float[Array, "K n m"]) -> Float[Array, "Kn m"]:
     return stacked.reshape(math.prod(stacked.shape[:2]), stacked.shape[2])
+
+
+def _inner(rows: Float[Array, "K n p"]) -> Float[Array, "K n n"]:
+    """Inner products of each client's rows, in float64 where JAX has it."""
+    wide = rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))
+    return matmul(wide, _transposed(wide))
 
 
 def _transposed(stacked: Float[Array, "K n m"]) -> Float[Array, "K m n"]:

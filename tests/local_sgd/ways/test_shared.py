@@ -9,7 +9,8 @@ import pytest
 
 from ntk_localsgd import clients, datasets, local_sgd
 from ntk_localsgd.local_sgd.gradients import ClientData, data_pass, gradient
-from ntk_localsgd.local_sgd.ways import shared as shared_weights
+from ntk_localsgd.local_sgd.observables import select
+from ntk_localsgd.local_sgd.ways import Plan, choose, lockstep, one_by_one, shared
 from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
 
 # A few float64 steps, summed in another order.
@@ -31,8 +32,8 @@ def _problem(depth, output_dim, width=24):
 
 
 def _movement(net, data, eta, local_steps, batches=None, *, summed=False):
-    start = shared_weights.look(net, data, back=batches is None or summed, summed=summed)
-    return shared_weights.mean_movement(net, data, jnp.asarray(eta), local_steps, start, batches)
+    start = shared.there_and_back(net, data, back=batches is None or summed, summed=summed)
+    return shared.movement(net, data, jnp.asarray(eta), local_steps, start, batches)
 
 
 def _one_by_one(net, data, eta, local_steps, batches=None):
@@ -52,7 +53,7 @@ def _one_by_one(net, data, eta, local_steps, batches=None):
 @pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 1), (2, 3), (4, 1)])
 def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, output_dim, local_steps, summed):
     net, data, split = _problem(depth, output_dim)
-    stacked, eta = ClientData.of(data, split, np.float64), 0.05
+    stacked, eta = ClientData.of(data, split, net), 0.05
     found = _movement(net, stacked, eta, local_steps, summed=summed)
     expected = _one_by_one(net, stacked, eta, local_steps)
     assert max(np.abs(w).max() for w in expected) > 1e-3
@@ -61,10 +62,10 @@ def test_the_mean_movement_is_that_of_clients_with_weights_of_their_own(depth, o
 
 
 @pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 1), (2, 3)])
-def test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other(depth, output_dim):
+def test_a_pass_gives_losses_and_norms_of_gradients_as_one_client_after_the_other(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
-    stacked = ClientData.of(data, split, np.float64)
-    seen, expected = shared_weights.look(net, stacked, summed=True), data_pass(net, stacked)
+    stacked = ClientData.of(data, split, net)
+    seen, expected = shared.there_and_back(net, stacked, summed=True), data_pass(net, stacked)
     np.testing.assert_allclose(seen.losses(), expected.losses, rtol=CLOSE)
     np.testing.assert_allclose(seen.norm(), expected.gradients.norm(), rtol=CLOSE)
     np.testing.assert_allclose(seen.client_norms(), expected.gradients.client_norms(), rtol=CLOSE)
@@ -76,10 +77,10 @@ def test_norms_of_single_precision_gradients_lose_no_digits_to_the_square():
     data = datasets.from_arrays(x / np.linalg.norm(x, axis=1, keepdims=True), np.zeros(2))
     made = DeepReLU.init(jax.random.key(0), width=256, depth=2, input_dim=3, dtype=np.float32)
     data = dataclasses.replace(data, targets=np.asarray(made(data.inputs), np.float64) + np.array([1.0, -1.0]))
-    stacked = ClientData.of(data, clients.Clients((np.array([0, 1]),)), np.float32)
+    stacked = ClientData.of(data, clients.Clients((np.array([0, 1]),)), made)
     exact = ClientData(*(np.asarray(part, np.float64) for part in stacked[:2]), stacked.mask)
     wide = jax.tree.map(lambda w: jnp.asarray(w, np.float64), made)
-    (norm,) = shared_weights.look(made, stacked).client_norms()
+    (norm,) = shared.there_and_back(made, stacked).client_norms()
     (expected,) = data_pass(wide, exact).gradients.client_norms()
     # Roundings of the factors, 6e-8 each, times the cancellation of 100 to 300.
     np.testing.assert_allclose(norm, expected, rtol=1e-4)
@@ -88,7 +89,7 @@ def test_norms_of_single_precision_gradients_lose_no_digits_to_the_square():
 @pytest.mark.parametrize(("depth", "output_dim"), [(TWO_LAYERS, 1), (1, 3), (3, 1)])
 def test_so_it_is_with_batches_which_may_return_to_a_sample(depth, output_dim):
     net, data, split = _problem(depth, output_dim)
-    stacked, eta = ClientData.of(data, split, np.float64), 0.05
+    stacked, eta = ClientData.of(data, split, net), 0.05
     batches = np.array([[[0, 2], [4, 1], [0, 1]], [[2, 1], [4, 3], [0, 2]], [[0, 1], [1, 4], [0, 3]]])
     for summed in (False, True):
         found = _movement(net, stacked, eta, 3, jnp.asarray(batches), summed=summed)
@@ -103,28 +104,32 @@ def test_a_run_draws_the_same_batches_this_way(depth, batch_size):
     config, key = local_sgd.LocalSGD(0.05, 3, 4, batch_size), None if batch_size is None else jax.random.key(5)
     alone = local_sgd.run(net, data, split, config, key=key)
     watched = local_sgd.run(net, data, split, config, key=key, observe=("client_drift",))
-    assert shared_weights.pays(net, ClientData.of(data, split, np.float64), 3, batch_size)
+    assert shared.is_faster(net, ClientData.of(data, split, net), 3, batch_size)
     for found, seen in zip(alone.network.trained, watched.network.trained, strict=True):
         np.testing.assert_allclose(found, seen, rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("depth", [TWO_LAYERS, 2])
 @pytest.mark.parametrize(
-    ("observe", "taken"),
-    [((), True), (("neuron_movement",), True), (("client_drift",), False), (("distance_from_start",), False)],
+    ("observe", "way"),
+    [
+        ((), shared),
+        (("neuron_movement",), shared),
+        (("distance_from_start",), one_by_one),
+        (("client_drift",), lockstep),
+    ],
 )
-def test_clients_have_weights_where_something_looks_at_them(monkeypatch, observe, taken, depth):
-    calls, movement = [], shared_weights.mean_movement
-    monkeypatch.setattr(shared_weights, "mean_movement", lambda *args: calls.append(args) or movement(*args))
-    net, data, split = _problem(depth, 1, width=23)  # a width of its own: nothing is compiled yet
-    local_sgd.run(net, data, split, local_sgd.LocalSGD(0.05, 3, 1), observe=observe)
-    assert bool(calls) is taken
+def test_clients_have_weights_where_something_sees_them(observe, way, depth):
+    net, data, split = _problem(depth, 1)
+    when = {name: [e for e in select(observe) if e.when == name] for name in ("round", "taken", "step")}
+    plan = Plan(3, None, *map(tuple, when.values()))
+    assert choose(net, ClientData.of(data, split, net), plan) is way
 
 
 def test_a_run_adds_the_mean_movement_times_the_server_s_step_size():
     net, data, split = _problem(2, 1)
     config = local_sgd.LocalSGD(0.05, 3, 4, server_step_size=0.7)
-    stacked, weights = ClientData.of(data, split, np.float64), net
+    stacked, weights = ClientData.of(data, split, net), net
     for _ in range(config.num_rounds):
         moved = _movement(weights, stacked, 0.05, 3)
         weights = weights.with_trained([w + 0.7 * m for w, m in zip(weights.trained, moved, strict=True)])
@@ -134,24 +139,24 @@ def test_a_run_adds_the_mean_movement_times_the_server_s_step_size():
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
 
 
-def test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round():
+def test_it_is_faster_for_deep_networks_that_are_wide_beside_the_samples_of_a_round():
     net, data, split = _problem(2, 1)
-    stacked = ClientData.of(data, split, np.float64)
-    assert shared_weights.pays(net, stacked, 3)
-    assert shared_weights.pays(_problem(2, 1, width=20)[0], stacked, 3)
-    assert not shared_weights.pays(_problem(2, 1, width=19)[0], stacked, 3)
-    assert not shared_weights.pays(_problem(2, 1, width=400)[0], stacked, 17)
-    assert shared_weights.pays(net, stacked, 3, 1)
-    assert not shared_weights.pays(net, stacked, 2, 1)  # five samples meet the first layer for two that are used
+    stacked = ClientData.of(data, split, net)
+    assert shared.is_faster(net, stacked, 3)
+    assert shared.is_faster(_problem(2, 1, width=20)[0], stacked, 3)
+    assert not shared.is_faster(_problem(2, 1, width=19)[0], stacked, 3)
+    assert not shared.is_faster(_problem(2, 1, width=400)[0], stacked, 17)
+    assert shared.is_faster(net, stacked, 3, 1)
+    assert not shared.is_faster(net, stacked, 2, 1)  # five samples meet the first layer for two that are used
 
 
-def test_with_two_layers_it_pays_where_it_needs_fewer_operations():
+def test_with_two_layers_it_is_faster_where_it_needs_fewer_operations():
     net, data, split = _problem(TWO_LAYERS, 1)
-    stacked = ClientData.of(data, split, np.float64)  # n_c = 5, d = 8
-    assert shared_weights.pays(net, stacked, 1)
-    assert shared_weights.pays(net, stacked, 16)
-    assert not shared_weights.pays(net, stacked, 17)
-    assert shared_weights.pays(net, stacked, 9, 1)  # 80 + 40 of 144
-    assert not shared_weights.pays(net, stacked, 5, 1)  # 80 + 20 of 80
-    many = ClientData.of(datasets.sphere(jax.random.key(1), 26, 8), clients.Clients((np.arange(26),)), np.float64)
-    assert not shared_weights.pays(net, many, 2)  # more than twice as many samples as inputs
+    stacked = ClientData.of(data, split, net)  # n_c = 5, d = 8
+    assert shared.is_faster(net, stacked, 1)
+    assert shared.is_faster(net, stacked, 16)
+    assert not shared.is_faster(net, stacked, 17)
+    assert shared.is_faster(net, stacked, 9, 1)  # 80 + 40 of 144
+    assert not shared.is_faster(net, stacked, 5, 1)  # 80 + 20 of 80
+    many = ClientData.of(datasets.sphere(jax.random.key(1), 26, 8), clients.Clients((np.arange(26),)), net)
+    assert not shared.is_faster(net, many, 2)  # more than twice as many samples as inputs

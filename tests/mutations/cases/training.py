@@ -5,6 +5,7 @@ from tests.mutations.mutation import Mutation
 _PLACEMENT, _SEEDS = "tests/local_sgd/test_placement.py", "tests/local_sgd/test_seeds.py"
 _LOCAL, _SEEN = "tests/local_sgd/test_running.py", "tests/local_sgd/test_observables.py"
 _DEEP, _PREDICTED, _STORED = "tests/local_sgd/test_deep.py", "tests/test_prediction.py", "tests/test_results.py"
+_BATCHES = "tests/local_sgd/test_batches.py"
 _REFERENCE = f"{_LOCAL}::test_weights_and_losses_match_the_reference_with_unequal_clients"
 _ROUNDS, _STEPS = (
     f"{_SEEN}::test_round_observables_match_the_reference",
@@ -32,8 +33,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "diverged_at=first + kept + 1)",
-        "diverged_at=first + kept)",
+        "course.diverged_at = first + int(diverged[0]) + 1",
+        "course.diverged_at = first + int(diverged[0])",
         "divergence dated one round too early",
         (f"{_LOCAL}::test_a_diverging_run_is_recorded_with_its_round_and_ends_finite",),
     ),
@@ -57,7 +58,7 @@ MUTATIONS = (
         "return (local_steps - 1) * rows <= net.width",
         "low-rank terms where they are the slower way",
         (
-            "tests/local_sgd/ways/test_shared.py::test_it_pays_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",
+            "tests/local_sgd/ways/test_shared.py::test_it_is_faster_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",
         ),
     ),
     Mutation(
@@ -65,7 +66,7 @@ MUTATIONS = (
         "(local_steps - 1) * rows * held <= 2 * local_steps * rows",
         "(local_steps - 1) * rows * held <= 4 * local_steps * rows",
         "two layers: inner products where they are the slower way",
-        ("tests/local_sgd/ways/test_shared.py::test_with_two_layers_it_pays_where_it_needs_fewer_operations",),
+        ("tests/local_sgd/ways/test_shared.py::test_with_two_layers_it_is_faster_where_it_needs_fewer_operations",),
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
@@ -76,18 +77,18 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
-        "rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))",
-        "rows",
+        "wide = rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))",
+        "wide = rows",
         "squares of gradients in single precision",
         ("tests/local_sgd/ways/test_shared.py::test_norms_of_single_precision_gradients_lose_no_digits_to_the_square",),
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
-        "jnp.sum(inner(slope) * inner(given), axis=(1, 2))",
-        "jnp.sum(inner(slope), axis=(1, 2)) * jnp.sum(inner(given), axis=(1, 2))",
+        "jnp.sum(_inner(slope) * _inner(given), axis=(1, 2))",
+        "jnp.sum(_inner(slope), axis=(1, 2)) * jnp.sum(_inner(given), axis=(1, 2))",
         "a product of sums for a sum of products",
         (
-            "tests/local_sgd/ways/test_shared.py::test_a_look_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",
+            "tests/local_sgd/ways/test_shared.py::test_a_pass_gives_losses_and_norms_of_gradients_as_one_client_after_the_other",
         ),
     ),
     Mutation(
@@ -119,7 +120,7 @@ MUTATIONS = (
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/rounds.py",
+        "ntk_localsgd/local_sgd/ways/way.py",
         "return jax.tree.map(lambda w: w / number, total)",
         "return total",
         "η_g for η_g/K",
@@ -133,23 +134,23 @@ MUTATIONS = (
         (_REFERENCE,),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/rounds.py",
-        "jnp.where(mask, keys, -1)",
-        "keys",
+        "ntk_localsgd/local_sgd/batches.py",
+        "jnp.where(mask, ~high, last), jnp.where(mask, ~low, last)",
+        "~high, ~low",
         "padding drawn into batches",
-        (f"{_LOCAL}::test_batches_are_uniform_and_without_replacement",),
+        (f"{_BATCHES}::test_batches_are_uniform_and_without_replacement",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/rounds.py",
-        "_stream(key, t, k, client)",
-        "_stream(key, t, client)",
+        "ntk_localsgd/local_sgd/batches.py",
+        "for number in (round_number, step, client):",
+        "for number in (round_number, client):",
         "the same batch at every local step",
         (f"{_LOCAL}::test_minibatch_runs_match_the_reference_fed_with_the_documented_batches",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/rounds.py",
-        "isinstance(found, Stacked) and plan.full and not plan.at_steps",
-        "isinstance(found, Stacked) and not plan.at_steps",
+        "ntk_localsgd/local_sgd/ways/one_by_one.py",
+        "isinstance(seen.gradients, Stacked) and plan.full",
+        "isinstance(seen.gradients, Stacked)",
         "full gradients handed on to minibatch steps",
         (f"{_SEEN}::test_rounds_alone_give_the_same_as_rounds_and_steps_together[1]",),
     ),
@@ -162,8 +163,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/observables.py",
-        "compute=lambda s: norm(difference(s.network.trained, s.previous.trained))",
-        "compute=lambda s: norm(difference(s.network.trained, s.initial.trained))",
+        "lambda s: _distance(s.network, s.previous)",
+        "lambda s: _distance(s.network, s.initial)",
         "path length sums distances from the start",
         (_ROUNDS,),
     ),
@@ -175,15 +176,15 @@ MUTATIONS = (
         (f"{_SEEN}::test_row_movement_is_the_largest_row",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/observables.py",
+        "ntk_localsgd/local_sgd/states.py",
         "(residual(self.average, *self.samples))",
         "(residual(self.network, *self.samples))",
         "Jacobians' difference at the client's residual",
         (_STEPS,),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/observables.py",
-        "return jnp.where(self.mask, layer_flips(now, average), 0)",
+        "ntk_localsgd/local_sgd/states.py",
+        "return jnp.where(self.mask[None], layer_flips(now, average), 0)",
         "return layer_flips(now, average)",
         "flips of padding counted",
         (f"{_SEEN}::test_padding_flips_nothing",),
@@ -204,8 +205,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/recording.py",
-        "np.cumsum(v, axis=0, dtype=np.float64)",
-        "np.cumsum(v, axis=0)",
+        "np.cumsum(values[name], axis=0, dtype=np.float64)",
+        "np.cumsum(values[name], axis=0)",
         "path length summed in float32",
         ("tests/local_sgd/test_recording.py",),
     ),
@@ -309,15 +310,15 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "diverged[k] |= record",
-        "diverged[0] |= record",
-        "divergence laid to the first network",
+        'diverged = course.record.diverges(seen["loss"])',
+        'diverged = courses[0].record.diverges(seen["loss"])',
+        "divergence measured by the first network's start",
         (f"{_SEEDS}::test_a_network_that_diverges_does_so_alone",),
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "else Run(net.with_trained(_of(states.trained, k))",
-        "else Run(net.with_trained(_of(states.trained, 0))",
+        "return self.nets[k].with_trained(self._of(states.trained, k))",
+        "return self.nets[k].with_trained(self._of(states.trained, 0))",
         "every network ends as the first",
         (f"{_SEEDS}::test_every_network_runs_as_it_does_alone",),
     ),

@@ -1,0 +1,49 @@
+"""Batches without replacement, the same whatever JAX's x64 flag, the padding and the way a round is computed."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+__all__ = ["draw"]
+
+
+def draw(
+    key: Array, round_number: Array, step: Array, client: Array, mask: Bool[Array, " n"], size: int
+) -> Int[Array, " b"]:
+    """A uniform batch of a client's samples: those with the largest of independent 64-bit numbers.
+
+    Sample i's number is the first 64 bits of ``fold_in(key, t, k, c, i, 0)``, folded in one after the other: it depends
+    on round, step, client and sample alone, so that batches change neither with the padding nor with a flag. Of
+    threefry keys these are the bits from which ``jax.random.uniform`` in float64 takes its leading 52.
+
+    Parameters
+    ----------
+    key
+        Of the run, new style or old.
+    round_number, step, client
+        t, k and c, counted from 0.
+    mask
+        Which entries are samples; the others, padding, come last and are never drawn.
+    size
+        b, at most the number of samples.
+
+    Returns
+    -------
+    Positions of the batch, in the order of their numbers, the largest first.
+    """
+    for number in (round_number, step, client):
+        key = jax.random.fold_in(key, number)
+    places = jnp.arange(len(mask))
+    high, low = jax.vmap(partial(_bits, key))(places)
+    last = jnp.uint32(2**32 - 1)
+    # Complements, because a sort is ascending; it is stable, so that padding follows even a sample of number 0.
+    ranks = jnp.where(mask, ~high, last), jnp.where(mask, ~low, last)
+    return jax.lax.sort((*ranks, places), num_keys=2)[2][:size]
+
+
+def _bits(key: Array, sample: Array) -> tuple[Array, Array]:
+    """Two words of 32 bits."""
+    words = jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, sample), 0))
+    return words[0], words[1]
