@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 
 from ntk_localsgd import local_sgd
-from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd import LocalSGD, gradients, states
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers

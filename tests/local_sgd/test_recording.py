@@ -34,7 +34,7 @@ def test_a_loss_that_is_not_finite_or_a_million_times_its_start_has_diverged(sta
 
 
 def test_values_that_do_not_fit_their_dimensions_get_one_sentence():
-    pair = Observable("pair", "round", ("round", "client"), "1", "two numbers", lambda s: None)
+    pair = Observable("pair", "round", ("round", "client"), "1", "two numbers", len)
     first = {"loss": np.float64(1), "client_loss": np.ones(3)}
     for wrong, said in ((np.ones(2), r"'pair' has shape \(1, 2\)"), (np.float64(1), r"'pair' has shape \(1,\)")):
         with pytest.raises(InputError, match=said):

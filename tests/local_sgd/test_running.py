@@ -4,10 +4,8 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.stats
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError

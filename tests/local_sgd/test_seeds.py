@@ -39,7 +39,7 @@ def test_every_network_runs_as_it_does_alone(make, step, batch, observe):
     for k, (net, run) in enumerate(zip(nets, together, strict=True)):
         key = keys[k] if keys else None
         alone = local_sgd.run(net, DATA, SPLIT, config, key=key, observe=observe, gram_every=2)
-        assert run.trajectory.attrs == alone.trajectory.attrs
+        assert str(run.trajectory.attrs) == str(alone.trajectory.attrs)
         assert set(run.trajectory) == set(alone.trajectory)
         for name in alone.trajectory:
             np.testing.assert_allclose(run.trajectory[name], alone.trajectory[name], rtol=CLOSE, atol=CLOSE)
@@ -58,6 +58,24 @@ def test_a_network_that_diverges_does_so_alone():
     assert [run.diverged_at for run in runs] == [None, 4]
     for run, other in zip(runs, alone, strict=True):
         np.testing.assert_allclose(run.trajectory.loss, other.trajectory.loss, rtol=CLOSE)
+
+
+def test_each_network_stops_on_its_own_and_keeps_what_it_had():
+    nets, asked = [_two_layer(seed) for seed in range(3)], []
+
+    def stop(checkpoint):
+        asked.append((checkpoint.index, checkpoint.round))
+        return checkpoint.round >= 2 * checkpoint.index
+
+    stop.every = 2
+    runs = run_seeds(nets, DATA, SPLIT, local_sgd.LocalSGD(0.2, 2, 6), stop=stop, observe=("gram_movement",))
+    assert [run.stopped_at for run in runs] == [0, 2, 4]
+    assert sorted(asked) == [(0, 0), (1, 0), (1, 2), (2, 0), (2, 2), (2, 4)]
+    for net, run in zip(nets, runs, strict=True):
+        alone = local_sgd.run(net, DATA, SPLIT, local_sgd.LocalSGD(0.2, 2, run.stopped_at), observe=("gram_movement",))
+        for mine, other in zip(run.network.trained, alone.network.trained, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=CLOSE, atol=CLOSE)
+        np.testing.assert_allclose(run.trajectory.gram_movement, alone.trajectory.gram_movement, rtol=CLOSE, atol=CLOSE)
 
 
 @pytest.mark.parametrize(
