@@ -8,7 +8,7 @@ structure, and `structure` says whether a network is one.
 from ntk_localsgd.networks.activations import GELU, RELU, SOFTPLUS, TANH, Activation, LeakyReLU, Smooth
 from ntk_localsgd.networks.deep import DeepReLU, deep
 from ntk_localsgd.networks.frozen import FrozenPatterns
-from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul, whole_number
+from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul
 from ntk_localsgd.networks.stack import Stack, structure
 from ntk_localsgd.networks.two_layer import NEURONS_PER_BLOCK, TwoLayerReLU, two_layer
 
@@ -36,5 +36,4 @@ __all__ = [
     "relu",
     "structure",
     "two_layer",
-    "whole_number",
 ]

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntk_localsgd.networks.activations import RELU, Activation, LeakyReLU
-from ntk_localsgd.networks.network import float_dtype, whole_number
+from ntk_localsgd.networks.network import float_dtype
 from ntk_localsgd.networks.stack import Stack
+from ntk_localsgd.scalars import whole_number
 
 __all__ = ["DeepReLU", "deep"]
 

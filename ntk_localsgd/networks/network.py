@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
 
-__all__ = ["Network", "float_dtype", "input_rows", "matmul", "whole_number"]
+__all__ = ["Network", "float_dtype", "input_rows", "matmul"]
 
 #: Matrix product in the precision of its operands. By default a GPU rounds float32 products to about three digits
 #: (TensorFloat-32), which moves pre-activations across kinks; gradients inherit the precision stated here.
@@ -79,16 +79,3 @@ def input_rows(x: Any, dtype: Any, input_dim: int, name: str = "inputs") -> Floa
     if x.ndim != 2 or x.shape[1] != input_dim:
         raise InputError(f"{name} has shape {x.shape}, needs [n {input_dim}]: one row a sample.")
     return jnp.asarray(x, dtype)
-
-
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least ``least``, also where it comes as a float (2.0) or a NumPy integer."""
-    if isinstance(value, bool | np.bool_ | str | bytes) or np.ndim(value):
-        raise InputError(f"{name} is {value!r}, needs to be a whole number of at least {least}.")
-    try:
-        whole = int(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} is {value!r}, needs to be a whole number of at least {least}.") from error
-    if whole != value or whole < least:
-        raise InputError(f"{name} is {value}, needs to be a whole number of at least {least}.")
-    return whole

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks.activations import RELU, Activation
-from ntk_localsgd.networks.network import float_dtype, whole_number
+from ntk_localsgd.networks.network import float_dtype
 from ntk_localsgd.networks.stack import Stack, weight_arrays
+from ntk_localsgd.scalars import whole_number
 
 __all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU", "two_layer"]
 

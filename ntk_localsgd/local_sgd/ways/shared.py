@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ntk_localsgd.local_sgd import batches
 from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights, layer_flips, norm
 from ntk_localsgd.local_sgd.ways.way import Plan, Seen, Start
-from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU, matmul, relu
+from ntk_localsgd.networks import Network, Stack, matmul, structure
 
 __all__ = ["KEEPS", "Pass", "is_faster", "mean_movement", "movement", "patterns", "there_and_back", "visit"]
 
@@ -81,16 +81,15 @@ def is_faster(net: Network, data: ClientData, local_steps: int, batch_size: int 
     the round's first layer once. Two layers, by counts alone: 4 n_c dm for that layer's products and 2(τ−1) b n_c m
     between the steps, where clients with weights of their own need 4τ bdm.
     """
-    if local_steps > _MOST_STEPS:
+    stack = structure(net)
+    if stack is None or local_steps > _MOST_STEPS:
         return False
     clients, held = data.mask.shape
     rows = batch_size or held
-    if isinstance(net, TwoLayerReLU):
+    if stack.input_weights is None and stack.depth == 1:
         fewer = 2 * held * net.input_dim + (local_steps - 1) * rows * held <= 2 * local_steps * rows * net.input_dim
         return fewer and clients * held <= _MOST_ROWS * net.input_dim
-    if not isinstance(net, DeepReLU):
-        return False
-    return 2 * (local_steps - 1) * rows <= net.width and held <= 2 * local_steps * rows
+    return 2 * (local_steps - 1) * rows <= stack.width and held <= 2 * local_steps * rows
 
 
 def patterns(net: Network, data: ClientData) -> Patterns:
@@ -123,8 +122,11 @@ def _draw(key: Array, number: Array, size: int, step: Array, client: Array, mask
 
 def there_and_back(net: Network, data: ClientData, *, back: bool = True, summed: bool = False) -> Pass:
     """All clients' samples through the network and, with ``back``, back again; ``summed``: with Σ_c ∇L_c."""
-    given = relu(matmul(data.inputs, net.input_weights.T)) if isinstance(net, DeepReLU) else data.inputs
-    seen = _through(net, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
+    stack = _stack(net)
+    given = data.inputs
+    if stack.input_weights is not None:
+        given = stack.activation(matmul(given, stack.input_weights.T))
+    seen = _through(stack, given, _shared(given, net.trained[0].T), data.targets, data.mask, back=back)
     return seen._replace(gradient=tuple(map(_product, seen.slopes, seen.inputs))) if summed else seen
 
 
@@ -145,7 +147,7 @@ def movement(
     chosen
         The samples of every step, by their place in the client's data; None: all of them at every step.
     """
-    given, entering = start.inputs[0], start.pre_activations[0]
+    stack, given, entering = _stack(net), start.inputs[0], start.pre_activations[0]
     # The first trained layer's inputs never change: what Σ_j D_{1,j}, sample by sample, does to its outputs is known.
     inner, pushes, taken = matmul(given, _transposed(given)), jnp.zeros_like(entering), []
     for step in range(local_steps):
@@ -155,7 +157,7 @@ def movement(
         else:
             pre_activations = _at(entering, at) - eta * matmul(_at(inner, at), pushes)
             targets, mask = _at(data.targets, at), _at(data.mask, at)
-            taken.append(_through(net, given, pre_activations, targets, mask, eta=eta, past=taken))
+            taken.append(_through(stack, _at(given, at), pre_activations, targets, mask, eta=eta, past=taken))
         pushes = _add_at(pushes, at, taken[-1].slopes[0])
     # The first steps' terms add up to the gradient at the start, where that has been taken.
     known = start.gradient if chosen is None else ()
@@ -168,27 +170,42 @@ def movement(
     return tuple(-eta / len(data.mask) * layer for layer in total)
 
 
+def _stack(net: Network) -> Stack:
+    """The network's structure, which `is_faster` has asked for."""
+    stack = structure(net)
+    assert stack is not None
+    return stack
+
+
 def _through(
-    net: Network, given: Float[Array, "K n p"], entering: Float[Array, "K n m"], targets: Array, mask: Array, *,
+    stack: Stack, given: Float[Array, "K n p"], entering: Float[Array, "K n m"], targets: Array, mask: Array, *,
     eta: Array | float = 0.0, past: list[Pass] | None = None, back: bool = True,
 ) -> Pass:  # fmt: skip
     """From the first trained layer's pre-activations on, through layers that ``past`` steps have moved, and back."""
-    output_weights = _output_weights(net)
+    output_weights, sigma = _output_weights(stack), stack.activation
     slopes_before, inputs_before = _sides(past or [])
     inputs, pre_activations = [given], [entering]
-    for layer in range(1, len(net.trained)):
-        inputs.append(relu(pre_activations[-1]))
+    for layer in range(1, stack.depth):
+        inputs.append(_next(stack, inputs[-1], pre_activations[-1]))
         moved = _low_rank(inputs[-1], inputs_before, slopes_before, layer)
-        pre_activations.append(_shared(inputs[-1], net.trained[layer].T) - eta * moved)
-    residual = _residual(output_weights, relu(pre_activations[-1]), targets, mask)
+        pre_activations.append(_shared(inputs[-1], stack.trained[layer].T) - eta * moved)
+    residual = _residual(output_weights, _next(stack, inputs[-1], pre_activations[-1]), targets, mask)
     slopes: list[Array] = []
     if back:
-        slopes = [jnp.where(pre_activations[-1] >= 0, matmul(residual, output_weights), 0)]
-        for layer in reversed(range(1, len(net.trained))):
+        arriving = matmul(residual, output_weights)  # the loss by h_L, then by h_{L−1}, …
+        slopes = [sigma.times_slope(pre_activations[-1], arriving)]
+        for layer in reversed(range(1, stack.depth)):
             moved = _low_rank(slopes[0], slopes_before, inputs_before, layer)
-            arriving = _shared(slopes[0], net.trained[layer]) - eta * moved
-            slopes.insert(0, jnp.where(pre_activations[layer - 1] >= 0, arriving, 0))
+            passed = _shared(slopes[0], stack.trained[layer]) - eta * moved
+            arriving = arriving + passed if stack.residual else passed
+            slopes.insert(0, sigma.times_slope(pre_activations[layer - 1], arriving))
     return Pass(tuple(inputs), tuple(pre_activations), residual, tuple(slopes))
+
+
+def _next(stack: Stack, before: Float[Array, "K n p"], pre_activations: Float[Array, "K n m"]) -> Array:
+    """h_l = [h_{l−1} +] σ(z_l)."""
+    own = stack.activation(pre_activations)
+    return before + own if stack.residual else own
 
 
 def _sides(taken: list[Pass]) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
@@ -196,11 +213,10 @@ def _sides(taken: list[Pass]) -> tuple[list[tuple[Array, ...]], list[tuple[Array
     return [step.slopes for step in taken], [step.inputs for step in taken]
 
 
-def _output_weights(net: Network) -> Float[Array, "o m"]:
-    if isinstance(net, TwoLayerReLU):
-        return net.signs[None] / jnp.sqrt(jnp.asarray(net.width, net.signs.dtype))
-    assert isinstance(net, DeepReLU)
-    return net.output_weights
+def _output_weights(stack: Stack) -> Float[Array, "o m"]:
+    """V, with its divisor."""
+    rows = stack.output_weights if stack.output_weights.ndim == 2 else stack.output_weights[None]
+    return rows / jnp.sqrt(jnp.asarray(stack.width, stack.dtype)) if stack.divided else rows
 
 
 def _at(held: Array, chosen: Int[Array, "K b"] | None) -> Array:

@@ -11,7 +11,7 @@ from ntk_localsgd import clients, datasets, local_sgd
 from ntk_localsgd.local_sgd.gradients import ClientData, data_pass, gradient
 from ntk_localsgd.local_sgd.observables import select
 from ntk_localsgd.local_sgd.ways import Plan, choose, lockstep, one_by_one, shared
-from ntk_localsgd.networks import DeepReLU, TwoLayerReLU
+from ntk_localsgd.networks import RELU, TANH, DeepReLU, LeakyReLU, Stack, TwoLayerReLU, deep
 
 # A few float64 steps, summed in another order.
 CLOSE = 1e-11
@@ -29,6 +29,51 @@ def _problem(depth, output_dim, width=24):
     if depth == TWO_LAYERS:
         return TwoLayerReLU.init(key, width=width, input_dim=8), data, split
     return DeepReLU.init(key, width=width, depth=depth, input_dim=8, output_dim=output_dim), data, split
+
+
+STACKS = [(LeakyReLU(0.2), True, 3), (TANH, True, 1), (TANH, False, 1), (RELU, True, 3)]
+
+
+@pytest.mark.parametrize(("activation", "residual", "output_dim"), STACKS)
+def test_it_serves_every_stack(activation, residual, output_dim):
+    _, data, split = _problem(2, output_dim)
+    net = deep(jax.random.key(1), width=24, depth=3, input_dim=8, output_dim=output_dim, activation=activation,
+               residual=residual)  # fmt: skip
+    stacked, batches = ClientData.of(data, split, net), np.array([[[0, 2], [4, 1], [0, 1]], [[2, 1], [4, 3], [0, 2]]])
+    for chosen in (None, batches):
+        found = _movement(net, stacked, 0.02, 2, None if chosen is None else jnp.asarray(chosen))
+        expected = _one_by_one(net, stacked, 0.02, 2, chosen)
+        assert max(np.abs(w).max() for w in expected) > 1e-3
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE)
+
+
+class Shifted(TwoLayerReLU):
+    """f(W, x) + 1: a network of its own, though it is a stack's child."""
+
+    def __call__(self, x):
+        return super().__call__(x) + 1
+
+
+class Cubed(Stack):
+    """Σ_r a_r σ(w_r·x)³, by its layers' outputs."""
+
+    def outputs(self, last):
+        return super().outputs(last**3)
+
+
+def test_networks_that_compute_something_else_train_as_themselves():
+    net, data, split = _problem(TWO_LAYERS, 1)
+    own = Shifted(net.weights, net.signs), Cubed(None, net.trained, net.signs, divided=True)
+    assert shared.is_faster(net, ClientData.of(data, split, net), 2)
+    for other in own:
+        stacked = ClientData.of(data, split, other)
+        assert not shared.is_faster(other, stacked, 2)
+        run = local_sgd.run(other, data, split, local_sgd.LocalSGD(0.05, 2, 1))
+        assert type(run.network) is type(other)
+        (moved,) = _one_by_one(other, stacked, 0.05, 2)
+        assert np.abs(moved - _one_by_one(net, stacked, 0.05, 2)[0]).max() > 1e-3
+        np.testing.assert_allclose(run.network.trained[0], net.weights + moved, rtol=0, atol=CLOSE)
 
 
 def _movement(net, data, eta, local_steps, batches=None, *, summed=False):

@@ -70,8 +70,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
-        "net.signs[None] / jnp.sqrt(",
-        "net.signs[None] * jnp.sqrt(",
+        "return rows / jnp.sqrt(",
+        "return rows * jnp.sqrt(",
         "two layers without their scaling",
         (_SHARED,),
     ),
