@@ -25,6 +25,51 @@ MUTATIONS = (
         (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
     ),
     Mutation(
+        "ntk_localsgd/local_sgd/ways/lockstep.py",
+        "return _mean(difference(stacked, start.net.trained)), seen | taken",
+        "return _mean(stacked), seen | taken",
+        "weights for movements",
+        (_REFERENCE,),
+    ),
+    Mutation("ntk_localsgd/local_sgd/ways/steps.py", "w - eta * g", "w - g", "steps without their size", (_REFERENCE,)),
+    Mutation(
+        "ntk_localsgd/local_sgd/ways/__init__.py",
+        "if not plan.at_taken and shared.is_faster(",
+        "if shared.is_faster(",
+        "steps taken are observed where no client takes any",
+        ("tests/local_sgd/ways/test_shared.py::test_clients_have_weights_where_something_sees_them",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/ways/shared.py",
+        "arriving = arriving + passed if stack.residual else passed",
+        "arriving = passed",
+        "nothing passes back along residual connections",
+        ("tests/local_sgd/ways/test_shared.py::test_it_serves_every_stack",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/observables.py",
+        "if clashes := {dimension for entry in chosen for dimension in entry.dims} & {*known}:",
+        "if clashes := set[str]():",
+        "an observable named as a dimension",
+        ("tests/local_sgd/test_own_observables.py::test_what_a_trajectory_cannot_hold_gets_one_sentence",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/states.py",
+        'return _needed(self.over_data.flips, "flips")',
+        "return self.over_data.flips",
+        "a need that is not listed ends in a traceback",
+        ("tests/local_sgd/test_own_observables.py::test_a_need_that_is_not_listed_gets_one_sentence",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/recording.py",
+        "np.isfinite(losses) & (losses <= most)",
+        "losses <= most",
+        "an infinite loss is no divergence where a million times the start overflows",
+        (
+            "tests/local_sgd/test_recording.py::test_a_loss_that_is_not_finite_or_a_million_times_its_start_has_diverged",
+        ),
+    ),
+    Mutation(
         "ntk_localsgd/scalars.py",
         "or int(number) != number or",
         "or",
@@ -54,8 +99,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
-        "return 2 * (local_steps - 1) * rows <= net.width",
-        "return (local_steps - 1) * rows <= net.width",
+        "return 2 * (local_steps - 1) * rows <= stack.width",
+        "return (local_steps - 1) * rows <= stack.width",
         "low-rank terms where they are the slower way",
         (
             "tests/local_sgd/ways/test_shared.py::test_it_is_faster_for_deep_networks_that_are_wide_beside_the_samples_of_a_round",
