@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from ntk_localsgd.evidence import Verdict
-from tests.verification.claims.planted import rows
+from tests.verification.claims.planted import CONTEXT, rows
 from verification.jobs.kinks import AcrossKink
 
 SEEDS, ROUNDS, STEPS, CLIENTS = 4, 5, 5, 4
@@ -21,14 +21,14 @@ def _pairs(job, *, jump=1.0, crossed=1.0, flips=0.01):
 
 
 def _run(*, difference=1.0, drift=1.0):
-    """Residuals 1 everywhere; drifts and differences at a multiple of half of what is allowed."""
+    """Residuals 1, or a tenth of it after the first local step; drifts and differences well below what is allowed."""
     shape = (SEEDS, ROUNDS + 1, STEPS + 1, CLIENTS)
     dims = ("seed", "round", "local_step", "client")
     k = np.arange(STEPS + 1)[:, None]
     drifts = np.broadcast_to(0.01 * drift * k, shape)
     columns = {"distance_to_average": np.ones(shape), "flips_from_average": np.ones(shape) / 4,
                "average_loss": np.ones(shape) / 2, "gradient_difference": np.full(shape, 0.5 * difference),
-               "local_loss": np.ones(shape) / 2, "client_drift": drifts}  # fmt: skip
+               "local_loss": np.where(k == 0, 0.5, 0.005) * np.ones(shape), "client_drift": drifts}  # fmt: skip
     moved = np.broadcast_to(5.0 * np.arange(ROUNDS + 1), (SEEDS, ROUNDS + 1))
     return xr.Dataset({name: (dims, v) for name, v in columns.items()} | {"frobenius_movement": (dims[:2], moved)})
 
@@ -65,4 +65,8 @@ def test_drift_is_bounded_by_the_steps_taken():
     (row,) = rows("S3", _numbers())
     assert row.verdict is Verdict.VERIFIED
     assert row.control.broke
+    problem = CONTEXT.problem("sphere", 8)
+    chi = min(np.linalg.norm(problem.inputs[part], 2) for part in problem.split(CLIENTS).indices)
+    step_size = 0.9 / problem.largest_client_eigenvalue(CLIENTS)
+    assert row.measured == pytest.approx(0.01 / (step_size * chi))  # 0.01 k over η k χ_c, the largest residual being 1
     assert rows("S3", _numbers(run={"drift": 1e3}))[0].verdict is Verdict.REFUTED
