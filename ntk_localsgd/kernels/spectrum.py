@@ -125,6 +125,8 @@ def spectral_norm(matrix: Any) -> Enclosure:
     True
     """
     a, exponent = _scaled("matrix", matrix)
+    if not a.any():
+        return Enclosure(0.0, 0.0)
     if a.shape[0] == a.shape[1] and np.array_equal(a, a.T):
         lower, upper = _largest_modulus(a)
     else:

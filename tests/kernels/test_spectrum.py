@@ -228,7 +228,7 @@ def test_spectral_norm_falls_back_where_lanczos_steps_do_not_settle(monkeypatch)
 
 
 def test_spectral_norm_of_nothing():
-    assert kernels.spectral_norm(np.zeros((4, 3))).upper < 1e-100
+    assert kernels.spectral_norm(np.zeros((4, 3))) == (0, 0)
     with pytest.raises(InputError, match="complex"):
         kernels.spectral_norm(1j * np.eye(2))
 
