@@ -12,7 +12,7 @@ import scipy.stats
 from ntk_localsgd import clients, datasets, kernels, local_sgd, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.kernels.neural_tangents import neural_tangents
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from serving import serve
 
-from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.kernels.neural_tangents import neural_tangents
 
 
 def gram(arrays, settings):

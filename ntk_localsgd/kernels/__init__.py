@@ -1,8 +1,11 @@
 """Gram matrices of the neural tangent kernel, at infinite and finite width, and their smallest eigenvalue."""
 
-from ntk_localsgd.kernels.empirical import empirical_gram, empirical_gram_error, pattern_counts
+from ntk_localsgd.kernels.counts import pattern_counts, pattern_gram
+from ntk_localsgd.kernels.empirical import empirical_gram
+from ntk_localsgd.kernels.empirical_error import empirical_gram_error
 from ntk_localsgd.kernels.infinite import (
     infinite_deep_gram,
+    infinite_deep_gram_error,
     infinite_deep_gram_neural_tangents,
     infinite_gram,
     infinite_gram_error,
@@ -15,11 +18,13 @@ __all__ = [
     "empirical_gram",
     "empirical_gram_error",
     "infinite_deep_gram",
+    "infinite_deep_gram_error",
     "infinite_deep_gram_neural_tangents",
     "infinite_gram",
     "infinite_gram_error",
     "infinite_gram_neural_tangents",
     "pattern_counts",
+    "pattern_gram",
     "smallest_eigenvalue",
     "spectral_norm",
 ]

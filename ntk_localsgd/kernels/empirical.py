@@ -1,123 +1,162 @@
-"""Gram matrices of a network at its weights, layer by layer and in tiles, never through a Jacobian."""
+"""Gram matrices of a network at its weights: layer by layer where its structure is known, by Jacobians where not."""
 
-import itertools
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from ntk_localsgd.kernels.layerwise import layerwise_error, layerwise_gram
-from ntk_localsgd.networks import Network, TwoLayerReLU, matmul
-from ntk_localsgd.rounding import unit
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels.counts import pattern_counts
+from ntk_localsgd.networks import Network, Stack, TwoLayerReLU, input_rows, matmul, structure
 
-__all__ = ["empirical_gram", "empirical_gram_error", "pattern_counts"]
+__all__ = ["empirical_gram", "output_rows"]
 
-# Neurons per tile. Patterns are float32 zeros and ones, counted by a matrix product that is exact below 2^24 neurons
-# a tile; a tile of 2,048 keeps the patterns of 2,000 samples within 16 MiB.
-_TILE = 2048
+# Rows per tile: two products of 512 rows with 5,000 columns and o = 10 outputs are a GiB in float64.
+_ROWS = 512
 
-# From so many samples on, the symmetric matrix of counts is taken in so many groups of rows, its lower half from the
-# upper: 10 of 16 blocks.
-_MANY, _GROUPS = 256, 4
+# Entries of a Jacobian held at a time: half a GiB in float64.
+_ENTRIES = 2**26
 
 
-def empirical_gram(net: Network, x: Any, y: Any = None) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
-    """Empirical NTK Θ(W) = J(W) J(W)ᵀ over the trained weights.
+def empirical_gram(
+    net: Network, x: Any, y: Any = None, *, other: Network | None = None
+) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
+    """Empirical NTK Θ(W) = J(W) J(W)ᵀ over the trained weights; between two networks, J(W) J(W')ᵀ.
 
-    Layer by layer, Θ = Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), with h_{l−1} the layer's input and b_l the derivative of f
-    by its pre-activation: no n × (number of weights) Jacobian. For the two-layer network this is H(W), Θ_ij =
-    ⟨x_i, y_j⟩ · (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; its counts are exact integers, and only the
-    inner products and the final quotient round. For a deep network the cost is n²m + nm² a layer.
+    Of a `Stack` layer by layer, Θ = Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), with h_{l−1} the layer's input and b_l the
+    derivative of f by its pre-activation: no n × (number of weights) Jacobian. For `TwoLayerReLU` this is H(W), Θ_ij =
+    ⟨x_i, y_j⟩ · (1/m) Σ_r 1{w_r·x_i ≥ 0} 1{w_r·y_j ≥ 0}; its counts are exact integers, and only the inner products
+    and the final quotient round. For a deep network the cost is n²m + nm² a layer. Any other network is differentiated
+    sample by sample, in tiles.
 
     Parameters
     ----------
     net
-        The network at its weights, of any depth.
+        The network at its weights.
     x, y
         Inputs [n d] and [k d]; y = None means y = x.
+    other
+        The network that y meets, for Gram matrices between clients; None: the same.
 
     Returns
     -------
     [n k] for one output; [n k o o] for o of them, entry (i, j, a, b) = ⟨∇f_a(x_i), ∇f_b(y_j)⟩. In the network's dtype;
-    exactly symmetric when y is None.
+    exactly symmetric when y and other are None.
+
+    Raises
+    ------
+    InputError
+        For inputs that do not fit, networks of two shapes, or a float64 network where x64 mode is off.
 
     References
     ----------
     Du, Zhai, Poczos and Singh (2019), eq. 6; ``docs/theory.md`` §0 and D5.
     """
-    x = jnp.asarray(x, net.trained[0].dtype)
-    y = None if y is None else jnp.asarray(y, x.dtype)
-    if isinstance(net, TwoLayerReLU):
-        gram = matmul(x, (x if y is None else y).T) * (pattern_counts(net, x, y).astype(x.dtype) / net.width)
+    second = net if other is None else other
+    shapes = [[w.shape for w in each.trained] for each in (net, second)]
+    dtypes = [each.trained[0].dtype for each in (net, second)]
+    if shapes[0] != shapes[1] or dtypes[0] != dtypes[1] or net.output_dim != second.output_dim:
+        raise InputError(f"networks have trained weights {shapes[0]} and {shapes[1]}, need the same shapes and dtype.")
+    x = input_rows(x, dtypes[0], net.input_dim, "x")
+    right = x if y is None else input_rows(y, dtypes[0], net.input_dim, "y")
+    stacks = (structure(net), structure(second))
+    if all(isinstance(stack, TwoLayerReLU) for stack in stacks):
+        counts = pattern_counts(net, x, None if y is None else right, other=other)
+        gram = matmul(x, right.T) * (counts.astype(x.dtype) / shapes[0][0][0])
+    elif stacks[0] is not None and stacks[1] is not None:
+        same = y is None and other is None
+        gram = _layerwise(((stacks[0], x),) if same else ((stacks[0], x), (stacks[1], right)))
     else:
-        gram = layerwise_gram(net, x, y)
-    return (gram + gram.T) / 2 if y is None and gram.ndim == 2 else _symmetric_blocks(gram) if y is None else gram
+        gram = _by_jacobians(net, x, second, right)
+    if y is not None or other is not None:
+        return gram
+    return (gram + (gram.T if gram.ndim == 2 else gram.transpose(1, 0, 3, 2))) / 2
 
 
-def _symmetric_blocks(gram: Float[Array, "n n o o"]) -> Float[Array, "n n o o"]:
-    return (gram + gram.transpose(1, 0, 3, 2)) / 2
-
-
-def pattern_counts(net: TwoLayerReLU, x: Any, y: Any = None) -> Int[Array, "n k"]:
-    """Number of neurons active on both x_i and y_j, exactly; arguments as in `empirical_gram`."""
-    x = jnp.asarray(x, net.weights.dtype)
-    return _pattern_counts(net.weights, x, None if y is None else jnp.asarray(y, x.dtype))
+def output_rows(net: Stack) -> Float[Array, "o m"]:
+    """∂f/∂h_L: V, divided by √m where the network is."""
+    rows = net.output_weights if net.output_weights.ndim == 2 else net.output_weights[None]
+    return rows / jnp.sqrt(jnp.asarray(net.width, net.dtype)) if net.divided else rows
 
 
 @jax.jit
-def _pattern_counts(
-    weights: Float[Array, "m d"], x: Float[Array, "n d"], y: Float[Array, "k d"] | None
-) -> Int[Array, "n k"]:
-    full = len(weights) // _TILE * _TILE
-    last = _tile_counts(weights[full:], x, y)
-    if full:
-        tiles = weights[:full].reshape(-1, _TILE, weights.shape[1])
-        add = lambda total, tile: (jax.tree.map(jnp.add, total, _tile_counts(tile, x, y)), None)  # noqa: E731
-        last, _ = jax.lax.scan(add, last, tiles)
-    return _assembled(last) if len(last) > 1 else last[0]
+def _layerwise(sides: tuple[tuple[Stack, Float[Array, "n d"]], ...]) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
+    """Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), from the last layer down; one side for a matrix with itself.
 
-
-def _tile_counts(
-    weights: Float[Array, "b d"], x: Float[Array, "n d"], y: Float[Array, "k d"] | None
-) -> tuple[Int[Array, "..."], ...]:
-    """One block; for y = None and many samples on one device the blocks (i, j) of the matrix with i ≤ j, row by row."""
-    pattern = partial(_pattern, weights)
-    active = pattern(x)
-    if y is not None:
-        return (_product(active, pattern(y)),)
-    # Several devices may each hold some of the rows, which must not travel.
-    groups = _GROUPS if len(x) >= _MANY and jax.device_count() == 1 else 1
-    parts = jnp.array_split(active, groups)
-    return tuple(_product(part, other) for i, part in enumerate(parts) for other in parts[i:])
-
-
-def _product(active: Float[Array, "n b"], other: Float[Array, "k b"]) -> Int[Array, "n k"]:
-    # Zeros and ones are exact at every precision that a device may choose for this product.
-    return (active @ other.T).astype(jnp.int32)
-
-
-def _assembled(blocks: tuple[Int[Array, "..."], ...]) -> Int[Array, "n n"]:
-    """The symmetric matrix whose blocks (i, j), i ≤ j, these are."""
-    places = itertools.combinations_with_replacement(range(_GROUPS), 2)
-    upper = dict(zip(places, blocks, strict=True))
-    at = lambda i, j: upper[i, j] if i <= j else upper[j, i].T  # noqa: E731
-    return jnp.block([[at(i, j) for j in range(_GROUPS)] for i in range(_GROUPS)])
-
-
-def _pattern(weights: Float[Array, "b d"], x: Float[Array, "n d"]) -> Float[Array, "n b"]:
-    return (matmul(x, weights.T) >= 0).astype(jnp.float32)
-
-
-def empirical_gram_error(net: Network, x: Any) -> float:
-    """Spectral-norm bound on the rounding error of `empirical_gram`.
-
-    The patterns are those of the computed pre-activations. Two layers: n·(d + 6)·u, u of the network's dtype. Counts
-    are exact; an inner product of unit rows is off by at most (d + 2)·u (inputs cast to the dtype included), the
-    quotient, the product and the symmetric mean by u each. Deep: see `layerwise_error`, useful in float64 only.
+    g_L = V, b_l = g_l ∘ σ'(z_l) and g_{l−1} = b_l W_l (+ g_l with residual connections). Only one layer's b is held at
+    a time, and products are taken in tiles of rows.
     """
-    if not isinstance(net, TwoLayerReLU):
-        return layerwise_error(net, x)
-    n, d = x.shape
-    return n * (d + 6) * unit(net.weights.dtype)
+    nets = [net for net, _ in sides]
+    passes = [net.layers(x) for net, x in sides]
+    arriving = [output_rows(net)[None] for net in nets]
+    total = jnp.zeros((), nets[0].dtype)
+    for layer in reversed(range(nets[0].depth)):
+        backs = [net.activation.times_slope(z[layer][:, None], g)
+                 for net, (_, z), g in zip(nets, passes, arriving, strict=True)]  # fmt: skip
+        hidden = [h[layer] for h, _ in passes]
+        total = total + _tiled(hidden[0], backs[0], hidden[-1], backs[-1])
+        if layer:
+            moved = [_times(back, net.hidden_weights[layer]) for back, net in zip(backs, nets, strict=True)]
+            arriving = [new + old if net.residual else new
+                        for net, new, old in zip(nets, moved, arriving, strict=True)]  # fmt: skip
+    return total[:, :, 0, 0] if nets[0].output_dim == 1 else total
+
+
+def _times(back: Float[Array, "n o m"], weights: Float[Array, "m m"]) -> Float[Array, "n o m"]:
+    """b W as one product of n·o rows."""
+    return matmul(back.reshape(-1, back.shape[-1]), weights).reshape(back.shape)
+
+
+def _tiled(
+    h: Float[Array, "n m"], b: Float[Array, "n o m"], other_h: Float[Array, "k m"], other_b: Float[Array, "k o m"]
+) -> Float[Array, "n k o o"]:
+    """One layer's term, in tiles of the rows of the first side."""
+
+    def product(tile: tuple[Array, Array]) -> Array:
+        return _term(tile[0], tile[1], other_h, other_b)
+
+    full = len(h) // _ROWS * _ROWS
+    pieces = []
+    if full:
+        tiles = (h[:full].reshape(-1, _ROWS, h.shape[1]), b[:full].reshape(-1, _ROWS, *b.shape[1:]))
+        done = jax.lax.map(product, tiles)
+        pieces.append(done.reshape(full, *done.shape[2:]))
+    if full < len(h):
+        pieces.append(product((h[full:], b[full:])))
+    return jnp.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def _term(h: Array, b: Array, other_h: Array, other_b: Array) -> Float[Array, "t k o o"]:
+    return matmul(h, other_h.T)[:, :, None, None] * _blocks(b, other_b)
+
+
+def _blocks(rows: Float[Array, "t o p"], others: Float[Array, "k o p"]) -> Float[Array, "t k o o"]:
+    """Inner products of all rows, sample by sample and output by output."""
+    outputs, width = rows.shape[1:]
+    blocks = matmul(rows.reshape(-1, width), others.reshape(-1, width).T)
+    return blocks.reshape(len(rows), outputs, len(others), outputs).transpose(0, 2, 1, 3)
+
+
+def _by_jacobians(
+    net: Network, x: Float[Array, "n d"], other: Network, y: Float[Array, "k d"]
+) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
+    """Inner products of gradients by autodiff, a tile of samples at a time."""
+    rows = max(1, _ENTRIES // (net.output_dim * sum(w.size for w in net.trained)))
+    tiles = [[side[start : start + rows] for start in range(0, len(side), rows)] for side in (x, y)]
+    gram = []
+    for tile in tiles[0]:
+        left = _jacobian(net, tile)
+        gram.append(jnp.concatenate([_blocks(left, _jacobian(other, part)) for part in tiles[1]], axis=1))
+    whole = jnp.concatenate(gram)
+    return whole[:, :, 0, 0] if net.output_dim == 1 else whole
+
+
+def _jacobian(net: Network, x: Float[Array, "t d"]) -> Float[Array, "t o p"]:
+    """∇f of every sample and output over all trained weights."""
+
+    def outputs(trained: tuple[Array, ...], row: Array) -> Array:
+        return net.with_trained(trained)(row[None]).reshape(net.output_dim)
+
+    layers = jax.vmap(jax.jacrev(outputs), in_axes=(None, 0))(net.trained, x)
+    return jnp.concatenate([layer.reshape(len(x), net.output_dim, -1) for layer in layers], axis=-1)

@@ -1,4 +1,4 @@
-"""The Gram matrix of an infinitely wide network at its initialization."""
+"""Gram matrices of infinitely wide networks at their initialization, and proved bounds on their rounding errors."""
 
 from typing import Any
 
@@ -7,11 +7,14 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial.distance import cdist
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import RELU, Activation, LeakyReLU, whole_number
 from ntk_localsgd.rounding import UNIT
 
 __all__ = [
     "infinite_deep_gram",
+    "infinite_deep_gram_error",
     "infinite_deep_gram_neural_tangents",
     "infinite_gram",
     "infinite_gram_error",
@@ -19,58 +22,77 @@ __all__ = [
 ]
 
 
-def infinite_gram(inputs: Any) -> Float[ndarray, "n n"]:
-    """Gram matrix H^∞ of the infinitely wide two-layer ReLU network on unit-norm rows.
+def infinite_gram(x: Any, y: Any = None, *, activation: Activation = RELU) -> Float[ndarray, "n k"]:
+    """Gram matrix of the infinitely wide two-layer network on unit-norm rows; H^∞ for ReLU.
 
-    H^∞_ij = E_w[⟨x_i, x_j⟩ 1{w·x_i ≥ 0} 1{w·x_j ≥ 0}] = ⟨x_i, x_j⟩ (π − θ_ij) / 2π, w ~ N(0, I), θ_ij the angle.
+    H^∞_ij = E_w[⟨x_i, y_j⟩ σ'(w·x_i) σ'(w·y_j)], w ~ N(0, I): for ReLU ⟨x_i, y_j⟩ (π − θ_ij) / 2π, θ_ij the angle.
 
-    The angle is 2·atan2(‖x_i − x_j‖, ‖x_i + x_j‖), accurate for near-equal and near-opposite rows, where arccos of the
-    inner product loses half the digits. The diagonal is exactly ½.
+    The angle is 2·atan2(‖x_i − y_j‖, ‖x_i + y_j‖), accurate for near-equal and near-opposite rows, where arccos of the
+    inner product loses half the digits. For ReLU the diagonal is exactly ½ where y is None.
 
     Parameters
     ----------
-    inputs
-        Rows of unit norm, [n d].
+    x, y
+        Rows of unit norm, [n d] and [k d]; y = None means y = x.
+    activation
+        σ.
 
     Returns
     -------
-    [n n] symmetric float64 matrix; each entry is within (d + 12)·u of the truth, see `infinite_gram_error`.
+    [n k] in float64, symmetric where y is None; for ReLU within (d + 12)·u of the truth, see `infinite_gram_error`.
 
     Raises
     ------
     InputError
-        If a row is not of unit norm.
+        If a row is not of unit norm, or inputs are no rows of finite real numbers.
 
     References
     ----------
     Cho and Saul (2009), eq. 6; Arora et al. (2019), eq. 12. Claim K1 [P].
+
+    >>> infinite_gram([[1.0, 0.0], [0.0, 1.0]])
+    array([[0.5, 0. ],
+           [0. , 0.5]])
     """
-    x, angles = _unit_rows_and_angles(inputs)
-    gram = (x @ x.T) * (np.pi - angles) / (2 * np.pi)
-    np.fill_diagonal(gram, 0.5)
+    rows, others, angles = _unit_rows_and_angles(x, y)
+    inner = rows @ others.T
+    if isinstance(activation, LeakyReLU):
+        gram = inner * activation.agreement(angles) / (2 * np.pi)
+    else:
+        gram = inner * activation.dual(angles).slopes
+    if y is not None:
+        return gram
+    np.fill_diagonal(gram, activation.dual(np.zeros(1)).slopes[0])
     # A matrix product need not round (i, j) and (j, i) alike.
     return (gram + gram.T) / 2
 
 
-def infinite_gram_error(num_samples: int, input_dim: int) -> float:
-    """Spectral-norm bound on the rounding error of `infinite_gram`, n·(d + 12)·u.
+def infinite_gram_error(num_samples: int, input_dim: int, num_others: int | None = None) -> float:
+    """Spectral-norm bound on the rounding error of `infinite_gram` for ReLU, √(nk)·(d + 12)·u.
 
     Entry by entry, with u = 2⁻⁵³ and first-order terms rounded up (``docs/theory.md``, appendix A): the inner product
     is off by (d + 5)·u (summation d·u, norms of the stored rows 5u), times a weight of at most ½; the angle by
     (d + 12)·u from the two distances ((d/2 + 3)·u each, relative, and the norms again) and 2u·π from atan2 and the
-    subtraction, divided by 2π; multiplying out rounds three times more. The sum is below (0.66·d + 8)·u. An n × n
-    matrix of such entries has spectral norm at most n times that. The test suite compares with ball arithmetic.
+    subtraction, divided by 2π; multiplying out rounds three times more. The sum is below (0.66·d + 8)·u. An n × k
+    matrix of such entries has spectral norm at most √(nk) times that. The test suite compares with ball arithmetic.
 
     Parameters
     ----------
-    num_samples, input_dim
-        n and d.
+    num_samples, input_dim, num_others
+        n, d and k; None: k = n.
 
     Returns
     -------
     The bound, to be passed to `smallest_eigenvalue` as ``error``.
     """
-    return num_samples * (input_dim + 12) * UNIT
+    return _spread(num_samples, num_others) * (whole_number("input_dim", input_dim) + 12) * UNIT
+
+
+def _spread(num_samples: int, num_others: int | None) -> float:
+    """√(nk), which times the largest entry bounds the spectral norm; n without rounding for k = n."""
+    n = whole_number("num_samples", num_samples)
+    k = n if num_others is None else whole_number("num_others", num_others)
+    return n if k == n else float(np.sqrt(n * k)) * (1 + 2 * UNIT)
 
 
 def infinite_gram_neural_tangents(inputs: Any) -> Float[ndarray, "n n"]:
@@ -89,7 +111,7 @@ def infinite_gram_neural_tangents(inputs: Any) -> Float[ndarray, "n n"]:
     -------
     [n n]
     """
-    from ntk_localsgd.kernels._neural_tangents import neural_tangents
+    from ntk_localsgd.kernels.neural_tangents import neural_tangents
 
     stax = neural_tangents().stax
     _, _, kernel = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
@@ -99,25 +121,34 @@ def infinite_gram_neural_tangents(inputs: Any) -> Float[ndarray, "n n"]:
     return np.asarray(both.ntk) - np.asarray(both.nngp)
 
 
-def infinite_deep_gram(inputs: Any, depth: int) -> Float[ndarray, "n n"]:
-    """Limit Θ^∞ of Θ(W(0))/m for a `DeepReLU` with one output as its width m → ∞.
+def infinite_deep_gram(
+    x: Any, depth: int, y: Any = None, *, activation: Activation = RELU, residual: bool = False
+) -> Float[ndarray, "n k"]:
+    """Limit Θ^∞ of Θ(W(0))/m for `networks.deep` (ReLU: `DeepReLU`) with one output as its width m → ∞.
 
-    Θ^∞ = ½ Σ_{l=1}^{L} Σ_{l−1} ∘ κ0(Σ_{l−1}) ∘ … ∘ κ0(Σ_{L−1}), where Σ_0 = κ1(G) and Σ_l = κ1(Σ_{l−1}) are the
-    limits of ⟨h_l(x_i), h_l(x_j)⟩, κ0 = (π − θ)/π and κ1 = (sin θ + (π − θ) cos θ)/π for an inner product cos θ.
+    Θ^∞ = Σ_{l=1}^{L} Σ_{l−1} ∘ S_l ∘ Π_{k>l} c S_k, where Σ_l is the limit of ⟨h_l(x_i), h_l(y_j)⟩ and S_l that of the
+    mean of σ'(z_l(x_i)) σ'(z_l(y_j)): means over Gaussian pairs with covariance c Σ_{l−1}, c = σ.weight_variance. For
+    ReLU Θ^∞ = ½ Σ_l Σ_{l−1} ∘ κ0(Σ_{l−1}) ∘ … ∘ κ0(Σ_{L−1}), Σ_0 = κ1(G), Σ_l = κ1(Σ_{l−1}), κ0 = (π − θ)/π and κ1 =
+    (sin θ + (π − θ) cos θ)/π for an inner product cos θ. With residual connections Σ_l has Σ_{l−1} and the products of
+    means added, and c S_k becomes 1 + c S_k.
 
     For o outputs the blocks of the limit are Θ^∞/o on the diagonal and 0 off it. Angles are carried instead of inner
-    products, so that near-equal rows keep their digits. The diagonal is exactly L/2.
+    products, so that near-equal rows keep their digits. For ReLU the diagonal is exactly L/2.
 
     Parameters
     ----------
-    inputs
-        Rows of unit norm, [n d].
+    x, y
+        Rows of unit norm, [n d] and [k d]; y = None means y = x.
     depth
         Number L of trained layers.
+    activation
+        σ.
+    residual
+        Whether h_l = h_{l−1} + σ(z_l).
 
     Returns
     -------
-    [n n] symmetric float64 matrix.
+    [n k] in float64, symmetric where y is None.
 
     Raises
     ------
@@ -126,31 +157,60 @@ def infinite_deep_gram(inputs: Any, depth: int) -> Float[ndarray, "n n"]:
 
     References
     ----------
-    Cho and Saul (2009), eqs. 4–6; ``docs/theory.md``, D5 [P].
+    Cho and Saul (2009), eqs. 4–6; Jacot, Gabriel and Hongler (2018); ``docs/theory.md``, D5 [P].
     """
-    if depth < 1:
-        raise InputError(f"depth is {depth}, needs to be at least 1.")
-    _, angles = _unit_rows_and_angles(inputs)
-    np.fill_diagonal(angles, 0.0)
-    hidden, derivatives = [], []
+    depth = whole_number("depth", depth)
+    _, _, angles = _unit_rows_and_angles(x, y)
+    if y is None:
+        np.fill_diagonal(angles, 0.0)
+    scale = activation.weight_variance
+    dual = activation.dual(angles, scale)
+    # Rows of unit norm share Σ_l(x, x) = square and the mean of h_l's entries.
+    square, mean, gap = dual.square, dual.mean, dual.gap
+    hidden, slopes = [], []
     for _ in range(depth):
-        angles = _angles_after_layer(angles)
-        hidden.append(np.cos(angles))
-        derivatives.append((np.pi - angles) / np.pi)
-    total, backward = np.zeros_like(angles), np.full_like(angles, 0.5)
-    for inner, derivative in zip(reversed(hidden), reversed(derivatives), strict=True):
-        backward = backward * derivative
-        total += inner * backward
-    return (total + total.T) / 2
+        angles = 2 * np.arcsin(np.sqrt(np.clip(gap / square / 2, 0, 1)))
+        hidden.append(square * np.cos(angles))
+        dual = activation.dual(angles, scale * square)
+        slopes.append(scale * dual.slopes)
+        if residual:
+            square, gap = square + dual.square + 2 * mean * dual.mean, gap + dual.gap
+            mean += dual.mean
+        else:
+            square, mean, gap = dual.square, dual.mean, dual.gap
+    total, backward = np.zeros_like(angles), np.full_like(angles, 1 / scale)
+    for inner, slope in zip(reversed(hidden), reversed(slopes), strict=True):
+        total += inner * (backward * slope)
+        backward = backward * (1 + slope if residual else slope)
+    return (total + total.T) / 2 if y is None else total
 
 
-def _angles_after_layer(angles: Float[ndarray, "n n"]) -> Float[ndarray, "n n"]:
-    """Angle between h_l(x_i) and h_l(x_j) from that between h_{l−1}(x_i) and h_{l−1}(x_j): arccos κ1(cos θ).
+# What one layer's arithmetic adds to an angle's error, in u, if elementary functions are off by at most 8u.
+_ANGLE = 150
 
-    Through half its chord: 1 − κ1 = (2π sin²(θ/2) + θ cos θ − sin θ)/π keeps the digits that arccos loses near 1.
+
+def infinite_deep_gram_error(num_samples: int, input_dim: int, depth: int, num_others: int | None = None) -> float:
+    """Spectral-norm bound on the rounding error of `infinite_deep_gram` for ReLU without residual connections.
+
+    The map θ ↦ arccos κ1(cos θ) is 1-Lipschitz and its arithmetic adds at most 150u, so that the angle entering trained
+    layer l is off by δ_l = (d + 20 + 150 l)·u; cos and κ0 are off by δ_l + 9u and δ_l/π + 12u, and each of the L
+    terms is ½ times a product of at most L + 1 factors of at most 1. Proof: ``docs/theory.md``, appendix A.
+
+    Parameters
+    ----------
+    num_samples, input_dim, depth, num_others
+        n, d, L and k; None: k = n.
+
+    Returns
+    -------
+    The bound, to be passed to `smallest_eigenvalue` as ``error``: √(nk) times that of an entry.
     """
-    gap = (2 * np.pi * np.sin(angles / 2) ** 2 + angles * np.cos(angles) - np.sin(angles)) / np.pi
-    return 2 * np.arcsin(np.sqrt(np.clip(gap / 2, 0, 1)))
+    dim, depth = whole_number("input_dim", input_dim), whole_number("depth", depth)
+    angles = [dim + 20 + _ANGLE * layer for layer in range(1, depth + 1)]
+    slopes = [angle / np.pi + 12 for angle in angles]
+    # Of each product the errors of its factors and one rounding a factor; then the sum of L terms of at most ½.
+    terms = [(angles[layer] + 9 + sum(slopes[layer:]) + 2 * (depth - layer)) / 2 for layer in range(depth)]
+    return _spread(num_samples, num_others) * 1.01 * (sum(terms) + depth * (depth + 2) / 2) * UNIT
 
 
 def infinite_deep_gram_neural_tangents(inputs: Any, depth: int) -> Float[ndarray, "n n"]:
@@ -172,7 +232,7 @@ def infinite_deep_gram_neural_tangents(inputs: Any, depth: int) -> Float[ndarray
     -------
     [n n]; off the diagonal to about 1e-12, on it to about 1e-7 (its arccos amplifies rounding at 1, once a layer).
     """
-    from ntk_localsgd.kernels._neural_tangents import neural_tangents
+    from ntk_localsgd.kernels.neural_tangents import neural_tangents
 
     stax = neural_tangents().stax
     x = np.asarray(inputs, np.float64)
@@ -184,12 +244,21 @@ def infinite_deep_gram_neural_tangents(inputs: Any, depth: int) -> Float[ndarray
     return (np.asarray(both.ntk) - np.asarray(both.nngp)) / 2
 
 
-def _unit_rows_and_angles(inputs: Any) -> tuple[Float[ndarray, "n d"], Float[ndarray, "n n"]]:
+def _unit_rows_and_angles(x: Any, y: Any) -> tuple[Float[ndarray, "n d"], Float[ndarray, "k d"], Float[ndarray, "n k"]]:
     """Rows divided by their norms, and the angles between them; refuses rows that are not of unit norm."""
-    x = np.asarray(inputs, np.float64)
-    norms = np.linalg.norm(x, axis=1)
+    rows = _unit_rows("x", x)
+    others = rows if y is None else _unit_rows("y", y)
+    if others.shape[1] != rows.shape[1]:
+        raise InputError(f"x and y have {rows.shape[1]} and {others.shape[1]} columns, need the same number.")
+    return rows, others, 2 * np.arctan2(cdist(rows, others), cdist(rows, -others))
+
+
+def _unit_rows(name: str, rows: Any) -> Float[ndarray, "n d"]:
+    rows = real_array(name, rows, ndim=2)
+    norms = np.linalg.norm(rows, axis=1)
     # float32 rows are accepted: their norm is off by 2⁻²⁴, and the kernel of their directions is what is computed.
-    if (worst := int(np.argmax(np.abs(norms - 1)))) >= 0 and not abs(norms[worst] - 1) <= 1e-6:
-        raise InputError(f"inputs row {worst} has norm {norms[worst]:.6g}, needs 1: datasets.from_arrays normalises.")
-    x = x / norms[:, None]
-    return x, 2 * np.arctan2(cdist(x, x), cdist(x, -x))
+    worst = int(np.argmax(np.abs(norms - 1)))
+    if not abs(norms[worst] - 1) <= 1e-6:
+        raise InputError(f"{name} row {worst} has norm {norms[worst]:.6g}, needs 1: datasets.from_arrays normalises.")
+    unit: ndarray = rows / norms[:, None]
+    return unit

@@ -35,6 +35,8 @@ class Activation:
     """σ, applied entry by entry. A plain value: equal ones compare equal, so that jit compiles once."""
 
     kinks: ClassVar[tuple[float, ...]] = ()  #: where σ' jumps; elsewhere σ is smooth
+    steepest: ClassVar[float] = 1.0  #: upper bound on |σ'|
+    most_bent: ClassVar[float] = 0.0  #: upper bound on |σ''| between kinks
 
     @property
     def weight_variance(self) -> float:
@@ -52,6 +54,10 @@ class Activation:
     def slope(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """σ'(z), the right-hand derivative at a kink."""
         return self.times_slope(z, jnp.ones_like(z))
+
+    def on_host(self, z: Float[ndarray, "*shape"]) -> tuple[ndarray, ndarray]:
+        """σ(z) and σ'(z) by NumPy, in the dtype of z."""
+        raise NotImplementedError
 
     def dual(self, angles: Float[ndarray, "..."], variance: float = 1.0) -> Dual:
         """Means of σ and σ' over Gaussian pairs of this variance, at angles in [0, π] between them; on the host."""
@@ -90,6 +96,11 @@ class LeakyReLU(Activation):
     def times_slope(self, z: Float[Array, "*shape"], factor: Array) -> Array:
         """σ'(z)·factor."""
         return jnp.where(z >= 0, factor, self.negative_slope * factor if self.negative_slope else 0)
+
+    def on_host(self, z: Float[ndarray, "*shape"]) -> tuple[ndarray, ndarray]:
+        """σ(z) and σ'(z) by NumPy, in the dtype of z."""
+        slopes = np.where(z >= 0, z.dtype.type(1), z.dtype.type(self.negative_slope))
+        return slopes * z, slopes
 
     def agreement(self, angles: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
         """2π E σ'(u)σ'(v) = (1 − α)²(π − θ) + 2πα, of any variance."""
@@ -135,6 +146,8 @@ class Smooth(Activation):
     """
 
     name: str
+    steepest: ClassVar[float] = 1.13  # GELU's at √2; tanh and softplus have 1
+    most_bent: ClassVar[float] = 0.8  # GELU's √(2/π) at 0; tanh has 0.77, softplus ¼
 
     def __post_init__(self) -> None:
         if self.name not in _FORMULAS:
@@ -152,6 +165,10 @@ class Smooth(Activation):
     def times_slope(self, z: Float[Array, "*shape"], factor: Array) -> Array:
         """σ'(z)·factor."""
         return _FORMULAS[self.name](z, jnp, jax.scipy.special).slope * factor
+
+    def on_host(self, z: Float[ndarray, "*shape"]) -> tuple[ndarray, ndarray]:
+        """σ(z) and σ'(z) by NumPy and SciPy."""
+        return tuple(_FORMULAS[self.name](z, np, scipy.special))
 
     def dual(self, angles: Float[ndarray, "..."], variance: float = 1.0) -> Dual:
         """By the series, to about 1e-12 for a variance of at most 2."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import datasets, kernels
-from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.kernels.neural_tangents import neural_tangents
 from ntk_localsgd.networks import TwoLayerReLU
 
 # Sums of up to 64 products of numbers below 1 and a quotient: a few dozen roundings.
@@ -106,13 +106,19 @@ warnings.simplefilter("ignore")
 names = [(jax.core, n) for n in ("Jaxpr", "JaxprEqn", "Literal", "Var", "Primitive")]
 names += [(jax.interpreters.ad, "zeros_like_p"), (jax, "util")]
 before = [hasattr(owner, name) for owner, name in names]
-from ntk_localsgd.kernels._neural_tangents import neural_tangents
+from ntk_localsgd.kernels.neural_tangents import neural_tangents
 assert neural_tangents().stax.Relu is not None
 assert before == [hasattr(owner, name) for owner, name in names]
 assert "jax.util" not in sys.modules and "neural_tangents.experimental" not in sys.modules
 assert "tensorflow" not in sys.modules
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_neural_tangents_largest_learning_rate_is_two_over_the_largest_eigenvalue():
+    gram = np.array([[2.0, 1.0], [1.0, 3.0]])
+    rate = neural_tangents().predict.max_learning_rate(gram, 1)
+    assert float(rate) == pytest.approx(2 / np.linalg.eigvalsh(gram)[-1], rel=1e-6)
 
 
 # Of this program alone: ru_maxrss would begin with what the parent had resident when it forked.

@@ -4,7 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _DATA, _CLIENTS = "tests/test_datasets.py", "tests/test_clients.py"
 _TWO, _DEEP = "tests/networks/test_two_layer.py", "tests/networks/test_deep.py"
-_FROZEN = "tests/networks/test_frozen.py"
+_FROZEN, _STACK = "tests/networks/test_frozen.py", "tests/networks/test_stack.py"
 
 MUTATIONS = (
     Mutation(
@@ -139,5 +139,19 @@ MUTATIONS = (
         "zip(net.pre_activations(given), net.hidden_weights, strict=True)",
         "frozen patterns move with the weights",
         (f"{_FROZEN}::test_outputs_are_linear_in_the_weights_of_one_trained_layer",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/activations.py",
+        "below + z * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)",
+        "below + xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)",
+        "GELU's derivative: a factor z dropped",
+        (f"{_STACK}::test_slopes_are_the_derivative_on_device_and_host_within_their_stated_bounds",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/stack.py",
+        "return net if all(same) else None",
+        "return net",
+        "a subclass with outputs of its own is taken for a stack",
+        (f"{_STACK}::test_a_subclass_is_a_stack_until_it_overrides_what_one_is",),
     ),
 )

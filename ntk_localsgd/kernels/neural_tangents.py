@@ -1,7 +1,8 @@
 """The one place that imports neural-tangents, which does not import by itself on today's JAX.
 
 Version 0.6.5 reads names that JAX has removed, and its ``experimental`` subpackage wants TensorFlow. Both are lent
-while it is imported and taken back after, so that nobody else sees a changed JAX. What works then: closed-form kernels,
+while it is imported and taken back after, so that nobody else sees a changed JAX. ``predict.max_learning_rate`` passes
+an argument that SciPy has renamed; its module is given a ``scipy`` that takes it. What works then: closed-form kernels,
 ``predict``, ``linearize``, ``monte_carlo_kernel_fn`` and ``empirical_ntk_fn`` by Jacobian contraction or NTK-vector
 products. Structured derivatives and AUTO do not.
 """
@@ -14,6 +15,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import scipy.linalg
+from numpy import ndarray
+
 __all__ = ["neural_tangents"]
 
 
@@ -21,7 +26,15 @@ __all__ = ["neural_tangents"]
 def neural_tangents() -> Any:
     """The module ``neural_tangents``, imported on first use."""
     with _what_jax_removed():
-        return importlib.import_module("neural_tangents")
+        module = importlib.import_module("neural_tangents")
+    linalg = types.SimpleNamespace(eigvalsh=_eigvalsh)  # all that this module uses of SciPy
+    importlib.import_module("neural_tangents._src.predict").__dict__["sp"] = types.SimpleNamespace(linalg=linalg)
+    return module
+
+
+def _eigvalsh(matrix: Any, eigvals: tuple[int, int]) -> ndarray:
+    """Eigenvalues from one place to another, as SciPy took the places before 1.14."""
+    return scipy.linalg.eigvalsh(np.asarray(matrix), subset_by_index=eigvals)
 
 
 @contextlib.contextmanager
