@@ -19,7 +19,7 @@ SMOOTH = ACTIVATIONS[2:]
 @pytest.mark.parametrize("activation", SMOOTH, ids=str)
 @pytest.mark.parametrize("variance", [0.5, 1.0, 2.0])
 def test_smooth_duals_equal_quadrature_in_two_dimensions(activation, variance):
-    nodes, weights = scipy.special.roots_hermitenorm(160)
+    nodes, weights = scipy.special.roots_hermitenorm(320)
     weights = weights / weights.sum()
     angles = np.array([0.0, 1e-3, 0.7, np.pi / 2, 2.5, np.pi])
     cosines, sines = (f(angles)[:, None, None] for f in (np.cos, np.sin))
@@ -28,9 +28,10 @@ def test_smooth_duals_equal_quadrature_in_two_dimensions(activation, variance):
     (value, slope), (other, other_slope) = activation.on_host(u), activation.on_host(v)
     mean = lambda values: np.einsum("aij,i,j->a", values, weights, weights)  # noqa: E731
     dual = activation.dual(angles, variance)
-    # tanh at variance 2 is the least analytic of them: 1e-10 is the error of this rule of 160 nodes.
-    np.testing.assert_allclose(dual.square - dual.gap, mean(value * other), rtol=0, atol=1e-9)
-    np.testing.assert_allclose(dual.slopes, mean(slope * other_slope), rtol=0, atol=1e-9)
+    # A rule of N nodes is off by about exp(−2a√(2N)), a the width of the strip in which σ'² is analytic: for tanh at
+    # variance 2 that is 3e-9 with 160 nodes (poles of fourth order), and below 1e-11 with 320.
+    np.testing.assert_allclose(dual.square - dual.gap, mean(value * other), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(dual.slopes, mean(slope * other_slope), rtol=0, atol=1e-10)
     assert dual.mean == pytest.approx(weights @ value[0, :, 0], abs=1e-12)
 
 
@@ -42,8 +43,8 @@ def test_leaky_duals_equal_monte_carlo(slope):
     (value, own), (other, other_own) = (activation.on_host(z) for z in (u, np.cos(angles) * u + np.sin(angles) * w))
     dual = activation.dual(angles, 1.7)
     for exact, sample in ((dual.square - dual.gap, value * other), (dual.slopes, own * other_own), (dual.mean, value)):
-        # Five standard errors; at the ends some samples do not vary at all.
-        assert (np.abs(sample.mean(axis=0) - exact) <= 5 * sample.std(axis=0) / np.sqrt(draws) + 1e-12).all()
+        # Five standard errors; at the ends some samples do not vary, and their 200,000 equal summands round.
+        assert (np.abs(sample.mean(axis=0) - exact) <= 5 * sample.std(axis=0) / np.sqrt(draws) + 1e-11).all()
 
 
 def test_limits_equal_neural_tangents_where_it_has_them():
