@@ -9,8 +9,9 @@ from scipy.spatial.distance import cdist
 
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import RELU, Activation, LeakyReLU, whole_number
+from ntk_localsgd.networks import RELU, Activation, LeakyReLU
 from ntk_localsgd.rounding import UNIT
+from ntk_localsgd.scalars import whole_number
 
 __all__ = [
     "infinite_deep_gram",
