@@ -1,5 +1,7 @@
 """Loss by rounds and by gradient steps for several numbers of local steps, iid and by label (C7)."""
 
+from typing import Literal
+
 import matplotlib.figure
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from verification.papers import DENG
 __all__ = ["FIGURE"]
 
 _CLIENTS = 4
-_SCHEMES = {"iid": "iid", "training": "by label"}
+_SCHEMES: dict[Literal["iid", "training"], str] = {"iid": "iid", "training": "by label"}
 
 # Samples, width, seeds, numbers of local steps, least number of rounds, least number of gradient steps.
 _SIZES = {

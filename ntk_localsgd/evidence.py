@@ -126,7 +126,7 @@ class Evidence:
         If the premise is undecided, there is no control, or the numbers contradict a conclusion that is said to hold.
     """
 
-    setting: Mapping[str, str | int | float]
+    setting: Mapping[str, object]
     premise: Condition
     conclusion: Condition
     relation: Relation
@@ -253,7 +253,7 @@ def read_evidence(path: pathlib.Path) -> tuple[Header, list[Evidence]]:
         raise InputError(f"evidence {path} is no evidence ({type(error).__name__}: {error}).") from error
 
 
-def _shown(value: str | float) -> str:
+def _shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

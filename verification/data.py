@@ -96,7 +96,7 @@ class Problem:
         return float(np.linalg.norm(self.inputs, 2))
 
     @property
-    def setting(self) -> dict[str, str | int | float]:
+    def setting(self) -> dict[str, object]:
         """Data and n, as a row of evidence begins."""
         return {"data": self.dataset.name, "n": self.num_samples}
 

@@ -38,7 +38,7 @@ DELTA = 0.05
 #: of the corrections of relative order m^{-1/2} to L/√m that the widths swept leave.
 GROWTH = 0.1
 
-Setting = Mapping[str, str | int | float]
+Setting = Mapping[str, object]
 
 
 def in_words(power: Interval) -> str:

@@ -192,7 +192,7 @@ def _bias(table: xr.Dataset, more: int) -> np.ndarray:
 def _row(
     results: Results,
     jobs: Sequence[Training],
-    setting: dict[str, str | int | float],
+    setting: dict[str, object],
     also: str,
     errors: np.ndarray,
     control: np.ndarray,

@@ -107,7 +107,7 @@ class Training:
                 dataset,
                 split,
                 config,
-                keys=None if self.batch_size is None else [self.batch_key(seed) for seed in group],
+                keys=[key for seed in group if (key := self.batch_key(seed)) is not None] or None,
                 observe=self.observe,
                 gram_every=self.gram_every,
             )

@@ -96,7 +96,7 @@ def _limit_starts(context: Context) -> Iterator[DeepStart]:
         yield from _over_width(context, problem).starts
 
 
-def _setting(context: Context, problem: Problem, parameter: str) -> dict[str, str | int | float]:
+def _setting(context: Context, problem: Problem, parameter: str) -> dict[str, object]:
     sizes = context.preset.deep
     whole = problem.setting | {"m": sizes.widths[0], "L": sizes.depths[0]}
     return {name: value for name, value in whole.items() if name != parameter}

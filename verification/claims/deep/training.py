@@ -66,7 +66,7 @@ def growing_targets(context: Context, problem: Problem) -> list[Training]:
     return [dataclasses.replace(t, observe=_OBSERVED, target_scale=(t.width / 16) ** 0.5) for t in trainings]
 
 
-def setting_of(problem: Problem, training: Training) -> dict[str, str | int | float]:
+def setting_of(problem: Problem, training: Training) -> dict[str, object]:
     """Where a deep run stands, but for its width."""
     names = {"L": training.depth or 0, "K": training.num_clients, "τ": training.local_steps}
     return problem.setting | names | {"rounds": training.num_rounds}

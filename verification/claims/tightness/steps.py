@@ -81,7 +81,7 @@ def _stability_needs(context: Context) -> Iterator[StepThreshold]:
     for kind in sizes.kinds:
         for width in sizes.widths:
             for conclusion in ("stable", "rate"):
-                yield from jobs_of(sweeps(context, kind, width, conclusion))  # type: ignore[arg-type, misc]
+                yield from jobs_of(sweeps(context, kind, width, conclusion))  # type: ignore[misc]
 
 
 def _step_needs(context: Context) -> Iterator[StepThreshold]:
@@ -91,7 +91,7 @@ def _step_needs(context: Context) -> Iterator[StepThreshold]:
         yield _too_fast(points)[0]
 
 
-def _setting(points: list[list[Point]]) -> dict[str, str | int | float]:
+def _setting(points: list[list[Point]]) -> dict[str, object]:
     training = points[0][0].job.training
     setting = {"data": close_pair(training.problem), "m": training.width, "data sets": len(points)}
     return setting | {"seeds": TRIALS, "δ": DELTA}

@@ -81,7 +81,7 @@ def _many_seed_runs(context: Context) -> Iterator[Training]:
         yield from (job(context, problem) for job in (_many_seeds, _too_large_steps, _too_narrow))
 
 
-def _setting(problem: Problem, training: Training) -> dict[str, str | int | float]:
+def _setting(problem: Problem, training: Training) -> dict[str, object]:
     return problem.setting | {"m": training.width, "K": training.num_clients, "τ": training.local_steps}
 
 
