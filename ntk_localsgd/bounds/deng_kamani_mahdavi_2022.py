@@ -6,6 +6,7 @@ All exponents are recalled [R]; constants hidden in O(·) and Ω(·) are set to 
 import sympy as sp
 
 from ntk_localsgd.bounds.bound import Bound, symbols, theorem
+from ntk_localsgd.bounds.exponents import powers
 
 __all__ = [
     "balanced_width",
@@ -23,7 +24,7 @@ _SOURCE = "Deng, Kamani and Mahdavi 2022"
 def lemma_semi_gradient_lipschitz() -> Bound:
     """S1b [R]: (1/K) Σ_c ‖∇L_c(W_c) − ∇L_c(W̄)‖² ≤ a (1/K) Σ_c ‖W_c − W̄‖² + b L(W̄).
 
-    Recalled: a = O(m L⁴/o), b = O(ω^{2/3} L⁵ m log m/o). Counting norms gives a ~ (m/o)² for the sum loss instead
+    Recalled: a = O(m L⁴/o), b = O(ω^{2/3} L⁵ m log m/o). Counting norms gives this b, and a = O(L³ m²/o²), one m/o more
     (``docs/theory.md``, S1b): the recalled power of m is expected to fail as written.
     """
     m, depth, o, omega, loss, distance = symbols("m L o omega loss distance")
@@ -95,13 +96,10 @@ def ledger(trajectory: sp.Expr, *, a: sp.Expr, b: sp.Expr) -> dict[str, dict[str
     ``"radius ω"`` is what the perturbation lemmas (D3, D4, D6) ask for, ``"trajectory"`` what the gradient bounds (D2)
     leave; the rows add up to ``"width"``.
     """
-    names = ("n", "L", "phi", "o", "K")
-    exponent = lambda expression, name: sp.simplify(  # noqa: E731
-        symbols(name) * sp.diff(sp.expand_log(sp.log(expression.subs(sp.log(symbols("n")), 1)), force=True),
-                                symbols(name)))  # fmt: skip
     parts = {
         "radius ω": balanced_width(1 / sp.sqrt(symbols("m")), a=a, b=b),
         "trajectory": symbols("m") * trajectory**2,
         "width": balanced_width(trajectory, a=a, b=b),
     }
-    return {part: {name: exponent(expression, name) for name in names} for part, expression in parts.items()}
+    exponents = {part: powers(expression.subs(sp.log(symbols("n")), 1)) for part, expression in parts.items()}
+    return {part: {name: of.get(name, 0) for name in ("n", "L", "phi", "o", "K")} for part, of in exponents.items()}

@@ -55,6 +55,7 @@ BY_HAND = {
         2 * math.log(100) ** 2 * 3 * math.exp(-10 * 0.25 / (128 * math.log(100) ** 2)),
     ),
     "C1": (dict(eta=0.1, lambda0=0.5, k=2, residual=3.0), (1 - 0.025) ** 2 * 9),
+    "C1-deep": (dict(n=2, L=3, phi=0.5, k=40, loss=3.0), 3 * math.exp(-40 * 0.25 / (64 * 9))),
     "C4": (dict(eta=0.1, eta_g=2, lambda0=0.5, tau=4, K=8, rounds=3, residual=3.0), (1 - 0.4 / 16) ** 3 * 9),
 }
 
@@ -89,6 +90,13 @@ def test_widths_of_the_deep_theorems_solve_their_own_premise(claim, samples, pow
     branch = scipy.special.lambertw(-(scale ** (-1 / power)) / power, -1).real
     assert m == pytest.approx(math.exp(-power * branch), rel=1e-10)  # exp of 50 loses two digits
     assert BOUNDS[claim].smallest_width(**numbers, m=100) == m  # what is solved for is not taken from the caller
+
+
+def test_width_and_step_of_gradient_descent_on_deep_networks():
+    bound, numbers = BOUNDS["C1-deep"], dict(n=2, L=3, phi=0.5)
+    m = bound.smallest_width(**numbers)
+    assert m == pytest.approx(2**24 * 3**12 * math.log(m) ** 5 / 0.5**8, rel=CLOSE)
+    assert bound.largest_step(**numbers, m=100) == pytest.approx(0.5 / (2**4 * 9 * 100), rel=CLOSE)
 
 
 def test_steps_of_the_deep_theorem_match_the_formula_written_out():

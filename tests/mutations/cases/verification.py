@@ -43,13 +43,6 @@ MUTATIONS = (
         (f"{_TESTS}/jobs/test_reference.py",),
     ),
     Mutation(
-        f"{_DIR}/key_property.py",
-        "scipy.optimize.nnls(columns, np.ones(len(columns)))",
-        "scipy.optimize.nnls(columns[:, ::-1], np.ones(len(columns)))",
-        "a and b of the fit exchanged",
-        (f"{_DEEP}::test_fit_recovers_the_constants_that_made_the_pairs",),
-    ),
-    Mutation(
         f"{_DIR}/context.py",
         "angle = 2 * math.asin(distance / 2)",
         "angle = math.asin(distance)",

@@ -135,8 +135,8 @@ def _premise(fitted: Fits, problem: Problem, trainings: list[Training]) -> Condi
     "S1b",
     "along Local GD: (1/K) Σ_c ‖∇L_c(W_c) − ∇L_c(W̄)‖² ≤ a (1/K) Σ_c ‖W_c − W̄‖² + b L(W̄) with a = O((m/o)²), "
     "b/m → 0 as the radius ω → 0",
-    letter="R",
-    source=f"{BOUNDS['S1b'].source}; powers of m by counting norms, docs/theory.md, S1b",
+    letter="D",
+    source=f"{BOUNDS['S1b'].source} for its form; constants by counting norms, docs/theory.md, S1b",
     paper=DENG,
     needs=_runs_and_norms,
 )
