@@ -302,10 +302,10 @@ def _check(nets: tuple[Network, ...], clients: Clients, config: LocalSGD, keys: 
     }
     if len(shapes) > 1:
         raise InputError(f"nets have {len(shapes)} different shapes or dtypes, need to be alike.")
-    if (config.batch_size is None) != (keys is None):
-        raise InputError("key is needed when batch_size is set, and has no use when it is not.")
     if keys is not None and len(keys) != len(nets):
         raise InputError(f"keys are {len(keys)}, but there are {len(nets)} networks: one each is needed.")
+    if (config.batch_size is None) != (keys is None):
+        raise InputError("key is needed when batch_size is set, and has no use when it is not.")
     if config.batch_size is not None and config.batch_size > min(clients.sizes):
         raise InputError(
             f"batch_size is {config.batch_size}, but client {int(np.argmin(clients.sizes))} holds {min(clients.sizes)} "

@@ -1,5 +1,7 @@
 """Under JAX's strict flags, in other numbers' types, and where a run cannot go."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def test_batches_of_a_run_do_not_depend_on_the_x64_flag():
 
 def test_targets_may_stand_in_one_column():
     net, data, split = helpers.problem()
-    column = datasets.from_arrays(data.inputs, data.targets[:, None])
+    column = dataclasses.replace(data, targets=data.targets[:, None])
     runs = [local_sgd.run(net, each, split, LocalSGD(0.3, 2, 3), observe=("local_loss",)) for each in (data, column)]
     np.testing.assert_array_equal(runs[0].trajectory.local_loss, runs[1].trajectory.local_loss)
 

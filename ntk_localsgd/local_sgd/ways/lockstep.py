@@ -38,7 +38,8 @@ def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
     stacked, (seen, taken) = jax.lax.scan(partial(_everyone, start, plan), stacked, jnp.arange(plan.local_steps))
     last = at_end(start.net, stacked, start.data, plan.at_steps)
     seen = {name: jnp.concatenate([seen[name], last[name][None]]) for name in seen}
-    return _mean(difference(stacked, start.net.trained)), seen | taken
+    origin = jax.tree.map(lambda w: w[None], start.net.trained)
+    return _mean(difference(stacked, origin)), seen | taken
 
 
 def at_end(net: Network, stacked: Weights, data: ClientData, observables: tuple[Observable, ...]) -> Seen:

@@ -26,7 +26,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/lockstep.py",
-        "return _mean(difference(stacked, start.net.trained)), seen | taken",
+        "return _mean(difference(stacked, origin)), seen | taken",
         "return _mean(stacked), seen | taken",
         "weights for movements",
         (_REFERENCE,),
@@ -122,7 +122,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/ways/shared.py",
-        "wide = rows.astype(jnp.promote_types(rows.dtype, jnp.zeros(()).dtype))",
+        "wide = rows.astype(max(rows.dtype, jnp.zeros(()).dtype, key=lambda dtype: dtype.itemsize))",
         "wide = rows",
         "squares of gradients in single precision",
         ("tests/local_sgd/ways/test_shared.py::test_norms_of_single_precision_gradients_lose_no_digits_to_the_square",),
