@@ -56,7 +56,7 @@ class Uncertain(Ball):
             possible = np.abs(problem.inner) * union_counts(np.abs(z) <= self.radius) / self.width
             gram = problem.inner * pair_counts(z >= 0) / self.width
             smallest = smallest_lower(gram, problem, error=float(np.linalg.norm(possible)))
-            rows.append((possible.sum(), smallest))
+            rows.append(np.array([possible.sum(), smallest]))
         return _by_trial(("total", "smallest"), rows)
 
 
@@ -83,8 +83,8 @@ class Attacked(Ball):
                 ratio = np.divide(change, allowed, out=np.where(change > 0, np.inf, 0.0), where=allowed > 0).max()
                 movement = np.linalg.norm(moved - weights, axis=1).max()
                 smallest = smallest_lower(scale * after, problem)
-                seen.append((ratio, movement, np.linalg.norm(scale * change), -smallest))
-            rows.append(np.max(seen, axis=0) * (1, 1, 1, -1))
+                seen.append(np.array([ratio, movement, np.linalg.norm(scale * change), -smallest]))
+            rows.append(np.max(np.stack(seen), axis=0) * (1, 1, 1, -1))
         return _by_trial(("ratio", "movement", "change", "smallest"), rows)
 
     def _attacks(
@@ -132,5 +132,6 @@ def union_counts(uncertain: Bool[ndarray, "m n"]) -> Float[ndarray, "n n"]:
     return sizes[:, None] + sizes[None, :] - both
 
 
-def _by_trial(names: tuple[str, ...], rows: list[tuple[float, ...] | ndarray]) -> xr.Dataset:
-    return xr.Dataset({name: ("trial", column) for name, column in zip(names, np.transpose(rows), strict=True)})
+def _by_trial(names: tuple[str, ...], rows: list[ndarray]) -> xr.Dataset:
+    columns = np.stack(rows, axis=1)
+    return xr.Dataset({name: ("trial", column) for name, column in zip(names, columns, strict=True)})

@@ -1,5 +1,6 @@
 """The infinite-width kernel: closed form, positive definiteness, and how separation bounds λ0: K1, K2, K3."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -29,9 +30,10 @@ _DISTANCES = (0.3, 0.1, 0.03, 0.01, 0.001)
 
 def _routes(context: Context, problem: Problem) -> tuple[NeuralTangentsGap, NeuralTangentsGap, Activity, Activity]:
     """neural-tangents with one row twice as long as the control, and Monte-Carlo about another mean."""
-    source, purpose = problem.source, f"K1 {problem.source.kind}"
-    samples = (Activity(source, _NEURONS, context.seed, purpose, shift) for shift in (0.0, 0.5))
-    return (NeuralTangentsGap(source), NeuralTangentsGap(source, stretch=2.0), *samples)
+    source = problem.source
+    sample = Activity(source, _NEURONS, context.seed, f"K1 {source.kind}")
+    shifted = dataclasses.replace(sample, shift=0.5)
+    return NeuralTangentsGap(source), NeuralTangentsGap(source, stretch=2.0), sample, shifted
 
 
 def _all_routes(context: Context) -> Iterator[Job]:
