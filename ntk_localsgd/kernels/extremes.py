@@ -30,6 +30,8 @@ def lapack_extreme(a: Float[ndarray, "n n"], *, largest: bool = False) -> Eigenp
     """Smallest or largest eigenvalue by LAPACK: 4n³/3 operations, half of which wait for memory."""
     place = len(a) - 1 if largest else 0
     values, vectors = scipy.linalg.eigh(a, subset_by_index=[place, place])
+    if not values.size:  # LAPACK's syevr gives up on some clusters, without a word
+        values, vectors = (part[..., [place]] for part in scipy.linalg.eigh(a, driver="evd"))
     return Eigenpair(float(values[0]), vectors[:, 0], 0.0)
 
 

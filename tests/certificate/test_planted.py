@@ -12,7 +12,7 @@ from ntk_localsgd.certificate.model import Problem, RoundModel
 from ntk_localsgd.certificate.neurons import NearKinks
 from ntk_localsgd.certificate.pairs import PairBounds
 from ntk_localsgd.certificate.path import Path
-from ntk_localsgd.certificate.reach import Reach, switching_shares
+from ntk_localsgd.certificate.reach import Reach, chord_ends, switching_shares
 from ntk_localsgd.certificate.steps import PROVED
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd import LocalSGD
@@ -225,6 +225,14 @@ def test_local_paths_beside_the_hull_are_within_their_spread(seed):
         slack = np.abs(directions) @ predicted.local_spread + 1e-12
         assert (values.max(axis=1) <= ends.max(axis=1) + slack).all()
         assert (values.min(axis=1) >= ends.min(axis=1) - slack).all()
+        for j in range(5):  # a sample sees its own client's local models only
+            patterns = rng.random((50, 5)) < 0.5
+            own = points - path
+            seen = patterns @ ((path + own * problem.same_client[j]) * problem.inner[j]).T
+            reach = patterns @ chord_ends(problem, predicted, j).T
+            slack = patterns @ (np.abs(problem.inner[j]) * predicted.local_spread) + 1e-12
+            assert (seen.max(axis=1) <= np.maximum(reach.max(axis=1), 0) + slack).all()
+            assert (seen.min(axis=1) >= np.minimum(reach.min(axis=1), 0) - slack).all()
         path = path + model.weights @ predicted.residuals[t] / 2
 
 

@@ -69,3 +69,14 @@ def test_lanczos_ends_at_the_tolerance_asked_for():
     residual = np.linalg.norm(a @ pair.vector - pair.value * pair.vector)
     assert residual <= 1.01e-6 * 1.5
     assert residual == pytest.approx(pair.residual, rel=1e-3)
+
+
+def test_clusters_on_which_lapack_gives_up_have_ends_too():
+    # I − t·(0.98·11ᵀ + 0.02·I), squared: all eigenvalues but one agree to rounding. At some t syevr returns nothing.
+    for n in (20, 40):
+        for share in np.linspace(0.5, 1.5, 40) / n:
+            a = np.eye(n) - share * (0.98 * np.ones((n, n)) + 0.02 * np.eye(n))
+            a = a @ a
+            for largest, place in ((True, n - 1), (False, 0)):
+                expected = np.linalg.eigvalsh(a)[place]
+                assert abs(lapack_extreme(a, largest=largest).value - expected) <= n * U * np.trace(a)

@@ -183,7 +183,7 @@ MUTATIONS = (
         "self.scale * np.where(signs > 0, -high, low)",
         "self.scale * np.where(signs > 0, low, -high)",
         "pre-activations move uphill",
-        (f"{_CERTIFY}::test_planted_pairs_that_switch_are_named",),
+        (f"{_PLANTED}::test_pairs_pushed_by_a_sample_that_itself_must_be_pushed_are_found_by_a_second_sweep",),
     ),
     Mutation(
         f"{_DIR}/pairs.py",
@@ -197,7 +197,7 @@ MUTATIONS = (
         "(uncertain & patterns).astype(np.float64), (uncertain & ~patterns).astype(np.float64)",
         "(uncertain & patterns).astype(np.float64), np.zeros(uncertain.shape)",
         "inactive samples that switch push nothing",
-        (f"{_CERTIFY}::test_planted_pairs_that_switch_are_named",),
+        (f"{_PLANTED}::test_pairs_pushed_by_a_sample_that_itself_must_be_pushed_are_found_by_a_second_sweep",),
     ),
     Mutation(
         f"{_DIR}/reach.py",
@@ -338,5 +338,19 @@ MUTATIONS = (
         "    if not local:\n",
         "own local steps of switching samples push nothing",
         (f"{_PLANTED}::test_a_switching_sample_s_own_local_steps_push",),
+    ),
+    Mutation(
+        f"{_DIR}/reach.py",
+        "first, last = predicted.first_local * own, predicted.moved + predicted.last_local * own",
+        "first, last = predicted.first_local, predicted.moved + predicted.last_local",
+        "all clients' local steps act together and cancel",
+        (f"{_PLANTED}::test_local_paths_beside_the_hull_are_within_their_spread",),
+    ),
+    Mutation(
+        f"{_DIR}/reach.py",
+        "np.stack([predicted.moved, first, last])",
+        "np.stack([predicted.moved, predicted.moved, predicted.moved])",
+        "clients take no local steps",
+        (f"{_PLANTED}::test_local_paths_beside_the_hull_are_within_their_spread",),
     ),
 )
