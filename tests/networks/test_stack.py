@@ -97,7 +97,7 @@ _NET = networks.TwoLayerReLU.init(KEY, width=4, input_dim=3)
         (lambda: networks.TwoLayerReLU.init(KEY, width=4.5, input_dim=3), "width is 4.5"),
         (lambda: networks.LeakyReLU(-0.1), "negative_slope is -0.1"),
         (lambda: networks.Smooth("swish"), "swish"),
-        (lambda: networks.TwoLayerReLU.from_arrays([["a", "b"]], [1]), "text"),
+        (lambda: networks.TwoLayerReLU.from_arrays([["a", "b"]], [1]), "real numbers"),
         (lambda: networks.TwoLayerReLU.from_arrays(np.ones((2, 2)) * 1j, np.ones(2)), "complex"),
         (lambda: networks.Stack.from_arrays(None, [np.ones((3, 2))], np.ones(3), residual=True), "shapes"),
         (lambda: networks.Stack.from_arrays(None, [], np.ones(3)), "shapes"),
