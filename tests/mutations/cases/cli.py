@@ -89,4 +89,18 @@ MUTATIONS = (
         "largest step size rounded up",
         (f"{_PREDICT}::test_the_largest_allowed_step_size_is_accepted_as_printed",),
     ),
+    Mutation(
+        "ntk_localsgd/cli/predict.py",
+        "(outputs if scales is None else scales * outputs)",
+        "outputs",
+        "a network asked about scaled rows that was trained on the user's",
+        ("tests/cli/test_inputs.py::test_the_loss_at_the_start_is_the_user_s",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/inputs.py",
+        "matrix, error = unit * np.outer(s, s)",
+        "matrix, error = unit * s[:, None]",
+        "Θ of rows as given: one norm for two",
+        ("tests/cli/test_inputs.py::test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on",),
+    ),
 )
