@@ -142,8 +142,9 @@ def _changes(context: Context) -> Iterator[tuple[Attacked, Attacked]]:
         n = problem.num_samples
         # So wide that 2nR lies below what the kernel can change at all, and the control can break.
         width = _WIDTH * max(1, n // 8) ** 2
-        # The width asked for is inverse to R.
-        radius = BOUNDS["K6c"].smallest_width(n=n, R=1 / width, delta=DELTA) / width**2
+        # The width asked for is inverse to R; at a small one, rounding it up to a whole number hardly counts.
+        small = 1e-6 / width
+        radius = small * BOUNDS["K6c"].smallest_width(n=n, R=small, delta=DELTA) / width
         purpose = f"K6c {problem.source.kind}"
         inside = Attacked(problem.source, width, context.preset.trials, radius, context.seed, purpose, radius)
         yield inside, dataclasses.replace(inside, attack_radius=_FAR)

@@ -44,5 +44,5 @@ def test_the_ball_of_k6c_is_the_smallest_at_its_width():
     rows("K6c", lambda job, place: (jobs.append(job), _numbers()(job, place))[1])
     numbers = {"n": 6, "delta": 0.05}
     assert BOUNDS["K6c"].premise_met(m=jobs[0].width, R=jobs[0].radius, **numbers)
-    assert not BOUNDS["K6c"].premise_met(m=jobs[0].width, R=jobs[0].radius * (1 - 1e-4), **numbers)
+    assert not BOUNDS["K6c"].premise_met(m=jobs[0].width, R=jobs[0].radius * (1 - 1e-9), **numbers)
     assert not isinstance(jobs[0], Uncertain)
