@@ -1,70 +1,71 @@
 """The key property of Local SGD: gradients of local models against distances, on and off the trajectory (S1b, S0)."""
 
+from collections.abc import Iterator
+
+import matplotlib.figure
 import numpy as np
 import pandas as pd
 import seaborn as sns
 import sympy as sp
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from verification.exponents import powers
-from verification.key_property import across_kink, fits, pairs, tracked
-from verification.runs import RunSpec
 
-from figures.data_sets import data_name, deep_problems
+from figures.data_sets import deep_problems
+from figures.figure import Figure
 from figures.style import DATA_COLOURS, new_figure
-from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.bounds.bound import symbols
-from verification.context import Context, Problem
+from ntk_localsgd.bounds import BOUNDS, symbols
+from ntk_localsgd.bounds.exponents import powers
+from verification.claims.deep.key_property import across_kink, fits, pairs, tracked
+from verification.context import Context
+from verification.engine import Results
+from verification.papers import DENG
+from verification.store import Job
 
-__all__ = ["caption", "data", "draw", "needs"]
+__all__ = ["FIGURE"]
 
 _MARKERS = ("o", "s", "^", "D", "v")
+_ALONG, _ACROSS, _FITTED = "along the run", "across a kink", "fitted"
 
 
-def needs(context: Context) -> list[RunSpec]:
-    """The stored runs that the figure reads."""
-    return [spec for made in deep_problems(context) for spec in tracked(context, made)]
+def _needs(context: Context) -> Iterator[Job]:
+    for problem in deep_problems(context):
+        yield from (*tracked(context, problem), across_kink(context, problem))
 
 
-def data(context: Context) -> pd.DataFrame:
-    """One row a pair: on the run one a seed, round and local step, means over clients; across a kink one a gap."""
-    rows = []
-    for made in deep_problems(context):
-        kind = data_name(made.kind)
-        for spec in tracked(context, made):
-            run = context.run(spec)
-            for seed in spec.seeds:
-                seen = pairs(run, seed)
-                rows += [
-                    {"data": kind, "where": "along the run", "width": spec.width, "seed": seed, "gradients": g,
-                     "distances": d, "losses": loss}
-                    for g, d, loss in zip(seen.gradients, seen.distances, seen.losses, strict=True)
-                ]  # fmt: skip
-        kink = across_kink(context, made)
-        rows += [
-            {"data": kind, "where": "across a kink", "width": context.preset.deep.widths[0], "seed": -1, "gradients": g,
-             "distances": d, "losses": loss}
-            for g, d, loss in zip(kink.gradients.values, kink.distances.values, kink.losses.values, strict=True)
-        ]  # fmt: skip
-    return pd.DataFrame(rows)
+def _data(context: Context, results: Results) -> pd.DataFrame:
+    """Pairs: one row a seed, round and local step, means over clients, or a gap across a kink; fits: one a seed."""
+    tables = []
+    for problem in deep_problems(context):
+        trainings, kink = tracked(context, problem), across_kink(context, problem)
+        fitted = fits(results, trainings)
+        for place, job in enumerate(trainings):
+            about = {"data": job.data.label, "width": job.width}
+            seen = pairs(results[job])
+            seeds = np.repeat(job.seeds, seen.gradients.shape[1])
+            columns = {name: getattr(seen, name).ravel() for name in ("gradients", "distances", "losses")}
+            tables.append(pd.DataFrame(about | {"where": _ALONG, "seed": seeds} | columns))
+            constants = {"a": fitted.a, "b": fitted.direct, "radius": fitted.radius}
+            of_width = {name: values[:, place] for name, values in constants.items()}
+            tables.append(pd.DataFrame(about | {"where": _FITTED, "seed": list(job.seeds)} | of_width))
+        about = {"data": kink.data.label, "width": kink.width, "where": _ACROSS, "seed": kink.seed}
+        columns = {name: results[kink][name].values for name in ("gradients", "distances", "losses")}
+        tables.append(pd.DataFrame(about | columns))
+    return pd.concat(tables, ignore_index=True)
 
 
-def draw(context: Context) -> Figure:
+def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Scatter with the fitted a, the fitted constants against width and radius, and the quotient off the trajectory."""
-    table = data(context)
     figure = new_figure(7.2, 5.2)
     (scatter, quotient), (in_width, in_radius) = figure.subplots(2, 2)
     _scatter(scatter, table)
     _quotient(quotient, table)
-    for made in deep_problems(context):
-        _constants(in_width, in_radius, context, made)
+    _constants(in_width, in_radius, table[table["where"] == _FITTED])
     power = _radius_exponent()
     _guide(in_radius, float(power), f"slope {power}")
     for axes in (in_width, in_radius):
         axes.set(xscale="log", yscale="log")
         axes.legend(frameon=False)
-    widths = context.preset.deep.widths
+    widths = sorted(table.width.unique())
     in_width.set(xlabel="width $m$", ylabel="$a / m^2$", ylim=(1, 100))
     in_width.set_xticks(widths, [f"$2^{{{int(np.log2(m))}}}$" for m in widths])
     in_width.minorticks_off()
@@ -76,8 +77,7 @@ def draw(context: Context) -> Figure:
     return figure
 
 
-def caption(context: Context) -> str:
-    """Setting of the figure."""
+def _caption(context: Context, table: pd.DataFrame) -> str:
     sizes = context.preset.deep
     return (
         f"The key property along Local GD of deep ReLU networks (L = {sizes.depths[0]}, n = {sizes.samples[0]}, K = "
@@ -97,12 +97,13 @@ def _radius_exponent() -> sp.Rational:
 
 
 def _scatter(axes: Axes, table: pd.DataFrame) -> None:
-    along = table[table["where"] == "along the run"]
+    along = table[table["where"] == _ALONG]
     for kind, colour in DATA_COLOURS.items():
         for marker, width in zip(_MARKERS, sorted(along.width.unique()), strict=False):
             part = along[(along.data == kind) & (along.width == width)]
-            axes.plot(part.distances, part.gradients / width**2, marker, color=colour, markersize=2.5, alpha=0.4,
-                      markeredgewidth=0, label=f"{kind}, $m=2^{{{int(np.log2(width))}}}$")  # fmt: skip
+            label = f"{kind}, $m=2^{{{int(np.log2(width))}}}$"
+            look = {"color": colour, "markersize": 2.5, "alpha": 0.4, "markeredgewidth": 0}
+            axes.plot(part.distances, part.gradients / width**2, marker, label=label, **look)
         part = along[along.data == kind]
         level = float(np.exp(np.log(part.gradients / part.distances / part.width**2).mean()))
         ends = np.array([part.distances.min(), part.distances.max()])
@@ -120,24 +121,26 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
 def _quotient(axes: Axes, table: pd.DataFrame) -> None:
     for kind, colour in DATA_COLOURS.items():
         part = table[(table.data == kind) & (table.width == table.width.min())]
-        for where, style in (("along the run", "."), ("across a kink", "x--")):
+        for where, style in ((_ALONG, "."), (_ACROSS, "x--")):
             seen = part[part["where"] == where].sort_values("distances")
-            axes.plot(np.sqrt(seen.distances), seen.gradients / seen.distances, style, color=colour, markersize=4,
-                      linewidth=1, label=f"{kind}, {where}")  # fmt: skip
+            look = {"color": colour, "markersize": 4, "linewidth": 1, "label": f"{kind}, {where}"}
+            axes.plot(np.sqrt(seen.distances), seen.gradients / seen.distances, style, **look)
     axes.set(xscale="log", yscale="log", xlabel=r"distance $\|W-W'\|$", ylabel=r"$\|\Delta\nabla\|^2/\|\Delta W\|^2$")
     axes.legend(frameon=False, fontsize="x-small")
 
 
-def _constants(in_width: Axes, in_radius: Axes, context: Context, made: Problem) -> None:
-    found, widths = fits(context, made), np.array(context.preset.deep.widths, float)
-    colour = DATA_COLOURS[data_name(made.kind)]
-    table = pd.DataFrame(found.a / widths**2, columns=widths).melt(var_name="width", value_name="a")
-    sns.lineplot(table, x="width", y="a", ax=in_width, color=colour, marker="o", errorbar=("ci", 95), seed=0,
-                 label=data_name(made.kind))  # fmt: skip
-    for marker, place in zip(_MARKERS, range(len(widths)), strict=False):
-        label = data_name(made.kind) if place == 0 else None
-        values = found.direct[:, place] / widths[place]
-        in_radius.plot(found.radius[:, place], values, marker, color=colour, markersize=4, label=label)
+def _constants(in_width: Axes, in_radius: Axes, table: pd.DataFrame) -> None:
+    widths = sorted(table.width.unique())
+    for kind, colour in DATA_COLOURS.items():
+        own = table[table.data == kind]
+        squared = own.assign(a=own.a / own.width**2)
+        sns.lineplot(
+            squared, x="width", y="a", ax=in_width, color=colour, marker="o", errorbar=("ci", 95), seed=0, label=kind
+        )
+        for marker, width in zip(_MARKERS, widths, strict=False):
+            part = own[own.width == width]
+            label = kind if width == widths[0] else None
+            in_radius.plot(part.radius, part.b / width, marker, color=colour, markersize=4, label=label)
 
 
 def _guide(axes: Axes, exponent: float, label: str) -> None:
@@ -145,3 +148,6 @@ def _guide(axes: Axes, exponent: float, label: str) -> None:
     ends = np.array([points[:, 0].min(), points[:, 0].max()])
     middle = np.exp(np.log(points).mean(axis=0))
     axes.plot(ends, 0.5 * middle[1] * (ends / middle[0]) ** exponent, "--", color="0.4", linewidth=1, label=label)
+
+
+FIGURE = Figure(DENG.name, ("S1b", "S0"), _needs, _data, _draw, _caption)

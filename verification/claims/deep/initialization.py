@@ -17,6 +17,8 @@ from verification.judging import DELTA, as_exponent, stays_bounded
 from verification.papers import ALLEN_ZHU, CLASSICAL
 from verification.registry import claim
 
+__all__ = ["Sweep", "deviation", "largest", "over_depth", "over_width", "shape_of", "smallest"]
+
 # Controls: entries N(0, 4/m) instead of N(0, 2/m), so that layers grow like 2^{l/2}. A network is homogeneous: h_l is
 # multiplied by _TOO_LARGE^{l+1} and ∇f by _TOO_LARGE^L, and V's scale multiplies ∇f; nothing has to be drawn again.
 _TOO_LARGE = 2**0.5
@@ -26,7 +28,7 @@ _AT_START = Condition("A, W_l, V drawn as `DeepReLU.init` says, ω = 0 by constr
 _RESOLUTION = 1e-7
 
 
-class _Sweep(NamedTuple):
+class Sweep(NamedTuple):
     """A parameter, its values, and the networks at each."""
 
     parameter: str
@@ -40,37 +42,39 @@ def _start(context: Context, problem: Problem, *, width: int | None = None, dept
     return DeepStart(problem.source, width or sizes.widths[0], depth or sizes.depths[0], seeds)
 
 
-def _over_width(context: Context, problem: Problem) -> _Sweep:
+def over_width(context: Context, problem: Problem) -> Sweep:
+    """Networks of several widths, all else at the preset's first value."""
     widths = context.preset.deep.start_widths
-    return _Sweep("m", widths, [_start(context, problem, width=m) for m in widths])
+    return Sweep("m", widths, [_start(context, problem, width=m) for m in widths])
 
 
-def _over_depth(context: Context, problem: Problem) -> _Sweep:
+def over_depth(context: Context, problem: Problem) -> Sweep:
+    """Networks of several depths, all else at the preset's first value."""
     depths = tuple(sorted(context.preset.deep.depths))
-    return _Sweep("L", depths, [_start(context, problem, depth=depth) for depth in depths])
+    return Sweep("L", depths, [_start(context, problem, depth=depth) for depth in depths])
 
 
-def _over_samples(context: Context, problem: Problem) -> _Sweep:
+def _over_samples(context: Context, problem: Problem) -> Sweep:
     samples = tuple(sorted(context.preset.deep.samples))
-    return _Sweep("n", samples, [_start(context, context.problem(problem.source.kind, n)) for n in samples])
+    return Sweep("n", samples, [_start(context, context.problem(problem.source.kind, n)) for n in samples])
 
 
-def _drawing_closer(context: Context) -> _Sweep:
+def _drawing_closer(context: Context) -> Sweep:
     """The planted pair draws closer like n^(−4), unseen by the bound."""
     samples, distance = tuple(sorted(context.preset.deep.samples)), context.preset.deep.separations[0]
     problems = [context.problem("planted", n, distance=distance * (samples[0] / n) ** 4) for n in samples]
-    return _Sweep("n", samples, [_start(context, problem) for problem in problems])
+    return Sweep("n", samples, [_start(context, problem) for problem in problems])
 
 
-def _over_separation(context: Context, problem: Problem) -> _Sweep:
+def _over_separation(context: Context, problem: Problem) -> Sweep:
     distances = tuple(sorted(context.preset.deep.separations, reverse=True))
     problems = [context.problem("planted", problem.num_samples, distance=phi) for phi in distances]
-    return _Sweep("1/φ", tuple(1 / phi for phi in distances), [_start(context, other) for other in problems])
+    return Sweep("1/φ", tuple(1 / phi for phi in distances), [_start(context, other) for other in problems])
 
 
 def _width_and_depth(context: Context) -> Iterator[DeepStart]:
     for problem in context.deep_problems():
-        yield from (*_over_width(context, problem).starts, *_over_depth(context, problem).starts)
+        yield from (*over_width(context, problem).starts, *over_depth(context, problem).starts)
 
 
 def _upper_starts(context: Context) -> Iterator[DeepStart]:
@@ -81,7 +85,7 @@ def _upper_starts(context: Context) -> Iterator[DeepStart]:
 
 def _lower_starts(context: Context) -> Iterator[DeepStart]:
     for problem in context.deep_problems():
-        yield from _over_width(context, problem).starts
+        yield from over_width(context, problem).starts
         if problem.source.kind == "planted":
             for swept in (
                 _over_samples(context, problem),
@@ -93,7 +97,7 @@ def _lower_starts(context: Context) -> Iterator[DeepStart]:
 
 def _limit_starts(context: Context) -> Iterator[DeepStart]:
     for problem in context.deep_problems():
-        yield from _over_width(context, problem).starts
+        yield from over_width(context, problem).starts
 
 
 def _setting(context: Context, problem: Problem, parameter: str) -> dict[str, object]:
@@ -102,7 +106,7 @@ def _setting(context: Context, problem: Problem, parameter: str) -> dict[str, ob
     return {name: value for name, value in whole.items() if name != parameter}
 
 
-def _shape(claim_id: str, swept: _Sweep) -> np.ndarray:
+def shape_of(claim_id: str, swept: Sweep) -> np.ndarray:
     """The bound at every point of a sweep, all else as the networks there have it."""
     bound = BOUNDS[claim_id]
     return np.array([bound.evaluate(**{name: _numbers(start)[name] for name in bound.needs}) for start in swept.starts])
@@ -114,7 +118,7 @@ def _numbers(start: DeepStart) -> dict[str, float]:
     return of_data | {"m": start.width, "L": start.depth, "delta": DELTA, "loss": 1.0}
 
 
-def _deviation(results: Results, swept: _Sweep, scale: float = 1.0) -> np.ndarray:
+def deviation(results: Results, swept: Sweep, scale: float = 1.0) -> np.ndarray:
     """max |‖h_{i,l}‖ − 1| [seeds points] of networks whose A and W_l are ``scale`` times as large."""
     columns = []
     for start in swept.starts:
@@ -125,12 +129,12 @@ def _deviation(results: Results, swept: _Sweep, scale: float = 1.0) -> np.ndarra
     return np.stack(columns, axis=1)
 
 
-def _largest(results: Results, swept: _Sweep) -> np.ndarray:
+def largest(results: Results, swept: Sweep) -> np.ndarray:
     """max over residuals of ‖∇F‖²/F = 2λ_max(Θ), [seeds points]."""
     return 2 * np.stack([results[start].largest.values for start in swept.starts], axis=1)
 
 
-def _smallest(results: Results, swept: _Sweep) -> np.ndarray:
+def smallest(results: Results, swept: Sweep) -> np.ndarray:
     """min over residuals of ‖∇F‖²/F = 2λ_min(Θ), [seeds points]."""
     runs = [results[start] for start in swept.starts]
     return 2 * np.stack([np.maximum(r.smallest.values, _RESOLUTION * r.largest.values) for r in runs], axis=1)
@@ -147,8 +151,8 @@ def _smallest(results: Results, swept: _Sweep) -> np.ndarray:
 def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
     """The largest deviation of a layer's norm from 1, over m and over L; the control's layers grow."""
     for problem in context.deep_problems():
-        for swept in (_over_width(context, problem), _over_depth(context, problem)):
-            shape = _shape("D1", swept)
+        for swept in (over_width(context, problem), over_depth(context, problem)):
+            shape = shape_of("D1", swept)
             # The lemma's ε, the deviation that it allows, is at most 1.
             premise = Condition(f"ω = 0, √(L log(nL/δ)/m) ≤ 1 (here {shape.max():.2g})", bool(shape.max() <= 1))
             yield stays_bounded(
@@ -157,9 +161,9 @@ def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
                 "max |‖h_{i,l}‖ − 1|",
                 swept.parameter,
                 swept.values,
-                _deviation(results, swept),
+                deviation(results, swept),
                 shape,
-                control=_deviation(results, swept, _TOO_LARGE),
+                control=deviation(results, swept, _TOO_LARGE),
                 control_setting="A, W_l ~ N(0, 4/m)",
             )
 
@@ -175,14 +179,14 @@ def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
 def gradient_upper(context: Context, results: Results) -> Iterator[Evidence]:
     """max over residuals of ‖∇F‖²/F = 2λ_max(Θ), over m, L and n."""
     for problem in context.deep_problems():
-        widths, depths, samples = (f(context, problem) for f in (_over_width, _over_depth, _over_samples))
+        widths, depths, samples = (f(context, problem) for f in (over_width, over_depth, _over_samples))
         controls = (
             (widths, np.array(widths.values) / widths.values[0], "V's variance grows like m"),
             (depths, _TOO_LARGE ** (2 * np.array(depths.values)), "A, W_l ~ N(0, 4/m)"),
             (samples, np.array(samples.values), "the bound's factor n left out"),
         )
         for swept, factor, changed in controls:
-            values = _largest(results, swept)
+            values = largest(results, swept)
             yield stays_bounded(
                 _setting(context, problem, swept.parameter),
                 _AT_START,
@@ -190,7 +194,7 @@ def gradient_upper(context: Context, results: Results) -> Iterator[Evidence]:
                 swept.parameter,
                 swept.values,
                 values,
-                _shape("D2-upper", swept),
+                shape_of("D2-upper", swept),
                 control=values * factor,
                 control_setting=changed,
             )
@@ -209,34 +213,34 @@ def _lower(context: Context, results: Results, claim_id: str) -> Iterator[Eviden
                 "min ‖∇F‖²/F = 2λ_min(Θ)",
                 swept.parameter,
                 swept.values,
-                _smallest(results, swept),
-                _shape(claim_id, swept),
+                smallest(results, swept),
+                shape_of(claim_id, swept),
                 control=control,
                 control_setting=changed,
                 relation="≥",
             )
 
 
-_Row = tuple[_Sweep, np.ndarray, str]
+_Row = tuple[Sweep, np.ndarray, str]
 
 
 def _in_width(context: Context, results: Results, problem: Problem) -> _Row:
-    swept = _over_width(context, problem)
+    swept = over_width(context, problem)
     # Ten outputs have more rows in Θ than the narrowest networks have neurons: λ_min rises like m² and more there.
     power = 3 if problem.num_outputs > 1 else 1
-    shrunk = _smallest(results, swept) * (swept.values[0] / np.array(swept.values)) ** power
+    shrunk = smallest(results, swept) * (swept.values[0] / np.array(swept.values)) ** power
     return swept, shrunk, f"V's variance shrinks like 1/m{'³' if power == 3 else ''}"
 
 
 def _in_samples(context: Context, results: Results, problem: Problem) -> _Row:
-    closer = _smallest(results, _drawing_closer(context))
+    closer = smallest(results, _drawing_closer(context))
     return _over_samples(context, problem), closer, "the pair draws closer like n^(−4), unseen by the bound"
 
 
 def _in_separation(context: Context, results: Results, problem: Problem) -> _Row:
     swept = _over_separation(context, problem)
     # Against mφ/(o n^p) with its φ at the first distance throughout, as if the bound did not know of it.
-    unseen = _smallest(results, swept) * swept.values[0] / np.array(swept.values)
+    unseen = smallest(results, swept) * swept.values[0] / np.array(swept.values)
     return swept, unseen, "the bound's factor φ left out"
 
 
@@ -277,7 +281,7 @@ def gradient_lower_sharper(context: Context, results: Results) -> Iterator[Evide
 def limit(context: Context, results: Results) -> Iterator[Evidence]:
     """Spectral norm of the error over m; the control takes neural-tangents' kernel without the factor ½."""
     for problem in context.deep_problems():
-        swept = _over_width(context, problem)
+        swept = over_width(context, problem)
         errors = [results[start].error for start in swept.starts]
         power, control = (
             slope(swept.values, np.stack([error.sel(multiple=k).values for error in errors], axis=1)) for k in (1, 2)

@@ -16,17 +16,17 @@ from verification.judging import at_most, stays_bounded
 from verification.papers import ALLEN_ZHU
 from verification.registry import claim
 
-__all__ = ["RADII"]
+__all__ = ["LEAST", "MIDDLE", "RADII", "columns", "perturbation"]
 
 #: ω of the sweep; the middle one serves the sweeps over m and L.
 RADII = (2.0**-2, 2.0**-4, 2.0**-6)
-_MIDDLE = RADII[1]
+MIDDLE = RADII[1]
 
 # Far below the other radii, where a remainder without its gradient's term must exceed the bound of D6.
 _SMALL_RADII = (*RADII, 2.0**-12, 2.0**-30)
 
 # A count of 0 flips has no logarithm; it stands for less than one.
-_LEAST = {"flips": 0.5, "moved": 0.0}
+LEAST = {"flips": 0.5, "moved": 0.0}
 
 
 class _Sweep(NamedTuple):
@@ -39,7 +39,8 @@ class _Sweep(NamedTuple):
     changed: str
 
 
-def _job(context: Context, problem: Problem, width: int, depth: int, radius: float) -> Perturbation:
+def perturbation(context: Context, problem: Problem, width: int, depth: int, radius: float) -> Perturbation:
+    """Networks of one shape with W' of one norm."""
     seeds = context.seeds("deep perturbations", context.preset.deep.few_seeds)
     return Perturbation(problem.source, width, depth, radius, seeds)
 
@@ -48,7 +49,7 @@ def _sweeps(context: Context, problem: Problem) -> list[_Sweep]:
     sizes = context.preset.deep
     m, widest, depth = sizes.widths[0], sizes.widths[-1], sizes.depths[0]
     depths = tuple(sorted(sizes.depths)[:3])
-    over_radius = [_job(context, problem, widest, depth, radius) for radius in RADII]
+    over_radius = [perturbation(context, problem, widest, depth, radius) for radius in RADII]
     return [
         _Sweep(
             "1/ω",
@@ -60,15 +61,15 @@ def _sweeps(context: Context, problem: Problem) -> list[_Sweep]:
         _Sweep(
             "m",
             sizes.widths,
-            [_job(context, problem, v, depth, _MIDDLE) for v in sizes.widths],
-            [_job(context, problem, v, depth, _MIDDLE * v / m) for v in sizes.widths],
+            [perturbation(context, problem, v, depth, MIDDLE) for v in sizes.widths],
+            [perturbation(context, problem, v, depth, MIDDLE * v / m) for v in sizes.widths],
             "W' of norm ω m/m_0",
         ),
         _Sweep(
             "L",
             depths,
-            [_job(context, problem, m, v, _MIDDLE) for v in depths],
-            [_job(context, problem, m, v, _MIDDLE * v**3 / depths[0] ** 3) for v in depths],
+            [perturbation(context, problem, m, v, MIDDLE) for v in depths],
+            [perturbation(context, problem, m, v, MIDDLE * v**3 / depths[0] ** 3) for v in depths],
             "W' of norm ω L³",
         ),
     ]
@@ -79,8 +80,8 @@ def _semi_smooth(context: Context, problem: Problem) -> list[Perturbation]:
     sizes = context.preset.deep
     m, depth = sizes.widths[0], sizes.depths[0]
     points = [(m, depth, radius) for radius in _SMALL_RADII]
-    points += [(v, depth, _MIDDLE) for v in sizes.widths[1:]] + [(m, v, _MIDDLE) for v in sorted(sizes.depths)[:3]]
-    return [_job(context, problem, *point) for point in points]
+    points += [(v, depth, MIDDLE) for v in sizes.widths[1:]] + [(m, v, MIDDLE) for v in sorted(sizes.depths)[:3]]
+    return [perturbation(context, problem, *point) for point in points]
 
 
 def _swept(context: Context) -> Iterator[Perturbation]:
@@ -94,7 +95,7 @@ def _semi_smooth_everywhere(context: Context) -> Iterator[Perturbation]:
         yield from _semi_smooth(context, problem)
 
 
-def _columns(results: Results, jobs: Sequence[Perturbation], choice: str, quantity: str) -> np.ndarray:
+def columns(results: Results, jobs: Sequence[Perturbation], choice: str, quantity: str) -> np.ndarray:
     """[seeds points] of one quantity."""
     return np.stack([results[job][quantity].sel(choice=choice).values for job in jobs], axis=1)
 
@@ -117,10 +118,10 @@ def _check(
         for choice in CHOICES:
             for swept in _sweeps(context, problem):
                 first = swept.jobs[0]
-                fixed = {"m": first.width, "L": first.depth, "ω": _MIDDLE}
+                fixed = {"m": first.width, "L": first.depth, "ω": MIDDLE}
                 where = {name: value for name, value in fixed.items() if name != swept.parameter.removeprefix("1/")}
                 values, control = (
-                    np.maximum(_columns(results, jobs, choice, field), _LEAST[field])
+                    np.maximum(columns(results, jobs, choice, field), LEAST[field])
                     for jobs in (swept.jobs, swept.controls)
                 )
                 yield stays_bounded(
