@@ -64,10 +64,11 @@ def test_jobs_are_plain_values_that_pickle():
     assert hash(job) == hash(dataclasses.replace(job))
 
 
-_PATH = (
-    "import sys; from verification.data import Source; from verification.jobs.training import Training;"
-    "from verification.store import Store; import pathlib;"
-    "print(Store(pathlib.Path('runs')).path(Training(Source('sphere', 4, 0), 2, 8, 0.1, 1, 1, (0,))))"
+_PATHS = (
+    "import pathlib; from verification.data import Source; from verification.jobs.thresholds import WidthThreshold;"
+    "from verification.jobs.training import Training; from verification.store import Store;"
+    "training = Training(Source('sphere', 4, 0), 2, 8, 0.1, 1, 1, (0,)); store = Store(pathlib.Path('runs'));"
+    "print(store.path(training), store.path(WidthThreshold(training, 8)))"
 )
 
 
@@ -76,15 +77,18 @@ def test_a_constant_changed_in_what_a_job_imports_renames_its_file_and_a_change_
     for package in ("ntk_localsgd", "verification"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "evidence"))
 
-    def path():
-        return subprocess.run(
-            [sys.executable, "-c", _PATH], cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout
+    def paths_with(module, old, new):
+        file = tmp_path / "verification" / module
+        assert file.read_text().count(old) == 1
+        file.write_text(file.read_text().replace(old, new))
+        command = [sys.executable, "-c", _PATHS]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
 
-    before = path()
-    judging = tmp_path / "verification" / "judging.py"
-    judging.write_text(judging.read_text().replace("DELTA = 0.05", "DELTA = 0.01"))
-    assert path() == before
-    data = tmp_path / "verification" / "data.py"
-    data.write_text(data.read_text().replace("_PAIRS = 0.2", "_PAIRS = 0.3"))
-    assert path() != before
+    training, threshold = paths_with("judging.py", "DELTA = 0.05", "DELTA = 0.01")
+    assert paths_with("judging.py", "DELTA = 0.01", "DELTA = 0.02") == [training, threshold]
+    of_threshold = paths_with("jobs/thresholds.py", "DELTA, TRIALS = 0.1, 40", "DELTA, TRIALS = 0.2, 40")
+    assert of_threshold[0] == training
+    assert of_threshold[1] != threshold
+    of_data = paths_with("data.py", "_PAIRS = 0.2", "_PAIRS = 0.3")
+    assert of_data[0] != training
+    assert of_data[1] not in (threshold, of_threshold[1])

@@ -114,6 +114,7 @@ def holds_up_to(values: Sequence[float], failures: Callable[[float, int], int], 
     return Threshold(held, math.inf)
 
 
+@functools.cache
 def _enough(trials: int) -> int:
     """Failures from which on the rate's interval lies above δ."""
     return next(f for f in range(trials + 1) if failure_interval(f, trials).lower > DELTA or f == trials)

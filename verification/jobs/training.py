@@ -97,9 +97,9 @@ class Training:
     def runs(self, seeds: Sequence[int] | None = None) -> Iterator[local_sgd.Run]:
         """Every seed's run, in order; as many of them in one program as memory allows."""
         seeds = self.seeds if seeds is None else seeds
+        dataset, split, config = self.dataset, self.clients, self.config  # before tracing, which cannot draw data
         shapes = jax.tree.leaves(jax.eval_shape(lambda: self.network(0)))
         together = max(1, _TOGETHER // sum(leaf.size * leaf.dtype.itemsize for leaf in shapes))
-        dataset, split, config = self.dataset, self.clients, self.config
         for first in range(0, len(seeds), together):
             group = seeds[first : first + together]
             yield from local_sgd.run_seeds(
