@@ -79,8 +79,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_CLAIMS}/growth.py",
-        "stable and alike and differs <= _LEARNED",
-        "stable and alike",
+        "alike and gains[0] <= 1 and differs <= _LEARNED",
+        "alike and gains[0] <= 1",
         "widths that learned different shares of the loss are compared",
         (f"{_TESTS}/claims/test_growth.py::test_the_premise_fails_by_the_learned_share_alone",),
     ),
