@@ -11,16 +11,21 @@ from ntk_localsgd.local_sgd import Run
 from verification.jobs.certified_run import CertifiedRun, shares
 
 PAIRS = np.array([[0, 3], [1, 4], [0, 7]])
-SIZES = {
-    "rate": 0.8,
-    "constant": 1.0,
-    "radius": 0.1,
-    "allowed_radius": 0.1,
-    "residual_norm": 1.0,
-    "rounding_floor": 0.0,
-}
-ESTIMATES = {"rounding_floor": 0.0, "width_estimate": 1.0, "residual_estimate": 1.0}
-PROOF = Certificate(True, obstacle=Obstacle.NONE, explanation="", method="path", switching=PAIRS, **SIZES, **ESTIMATES)
+PROOF = Certificate(
+    certified=True,
+    rate=0.8,
+    constant=1.0,
+    radius=0.1,
+    allowed_radius=0.1,
+    residual_norm=2.0,
+    obstacle=Obstacle.NONE,
+    explanation="",
+    width_estimate=8.0,
+    residual_estimate=2.0,
+    method="path",
+    rounding_floor=0.0,
+    switching=PAIRS,
+)
 KEPT = np.array([[1, 4], [0, 7]])
 
 

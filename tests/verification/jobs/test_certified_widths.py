@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_every_network_is_tried_at_the_largest_width_and_one_that_fails_there_is
     assert [scale for *_, scale in tried[-4:]] == [1, 1, 30, 30]
 
 
+@pytest.mark.slow
 def test_widths_of_two_samples_are_in_order():
     table = dataclasses.replace(JOB, number=1).compute()
     assert 2 <= table.measured.item() <= table.certified.item() <= table.asked.item()

@@ -15,7 +15,7 @@ from verification.jobs import thresholds
 from verification.jobs.thresholds import TRIALS, StepThreshold, Threshold, WidthThreshold, first_to_hold, holds_up_to
 from verification.jobs.training import Training
 
-TRAINING = Training(Source("sphere", 4, 0), 2, 16, 0.5, 2, 3, seeds=tuple(range(25)), dtype="float64")
+TRAINING = Training(Source("sphere", 4, 0), 2, 16, 0.5, 2, 3, seeds=tuple(range(20)), dtype="float64")
 
 
 @given(st.integers(0, 12))
