@@ -353,4 +353,32 @@ MUTATIONS = (
         "clients take no local steps",
         (f"{_PLANTED}::test_local_paths_beside_the_hull_are_within_their_spread",),
     ),
+    Mutation(
+        f"{_DIR}/pairs.py",
+        "self._drift[j] += self._leverage(j, near.patterns) * error * SLACK",
+        "self._drift[j] += 0.0",
+        "u₀e(0): the first error moves nothing",
+        (f"{_PLANTED}::test_an_error_before_the_prediction_s_way_moves_what_the_way_has_moved",),
+    ),
+    Mutation(
+        f"{_DIR}/pairs.py",
+        "self._drift[j] = (self._drift[j] + change * error) * SLACK",
+        "self._drift[j] = self._drift[j] * SLACK",
+        "Abel's (u' − u)e dropped at a re-basing",
+        (f"{_PLANTED}::test_an_error_before_the_prediction_s_way_moves_what_the_way_has_moved",),
+    ),
+    Mutation(
+        f"{_DIR}/reach.py",
+        "norm = self.past_norm + self.bound.weight_norm",
+        "norm = self.bound.weight_norm",
+        "reach of pre-activations: the past's deviation dropped",
+        (f"{_PLANTED}::test_neurons_beyond_those_kept_are_reached_by_the_past_too",),
+    ),
+    Mutation(
+        f"{_DIR}/reach.py",
+        "up, down = self.past_up + self.predicted.up, self.past_down + self.predicted.down",
+        "up, down = self.predicted.up, self.predicted.down",
+        "reach of pre-activations: the past's prediction dropped",
+        (f"{_PLANTED}::test_neurons_beyond_those_kept_are_reached_by_the_past_too",),
+    ),
 )
