@@ -23,7 +23,9 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
-from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU
+from ntk_localsgd.networks import NEURONS_PER_BLOCK, Network, TwoLayerReLU
+from ntk_localsgd.networks.activations import RELU
+from ntk_localsgd.networks.stack import structure
 from ntk_localsgd.rounding import UNIT
 from ntk_localsgd.scalars import whole_number
 
@@ -49,7 +51,7 @@ _SHARES = tuple(4.0**-k for k in range(1, 7))
 
 
 def certify(
-    net: TwoLayerReLU,
+    net: Network,
     dataset: Dataset,
     clients: Clients,
     config: LocalSGD,
@@ -67,7 +69,7 @@ def certify(
     Parameters
     ----------
     net
-        The network at any iterate; its weights and signs are all that matters, whatever trained it.
+        A `TwoLayerReLU` at any iterate; its weights and signs are all that matters, whatever trained it.
     dataset, clients
         The data (one target a row) and who holds it.
     config
@@ -96,12 +98,9 @@ def certify(
     ``docs/theory.md`` §5, [D].
     """
     _check(dataset, clients, config, method)
-    if not isinstance(net, TwoLayerReLU):
-        raise InputError(f"net is a {type(net).__name__}, but the certificate is for TwoLayerReLU.")
-    if net.input_dim != dataset.input_dim:
-        raise InputError(f"net takes {net.input_dim} inputs, but the dataset has {dataset.input_dim}.")
-    signs = real_array("net's signs", net.signs, ndim=1)  # a traced network is refused here
-    weights = np.asarray(net.weights)
+    weights, signs = _first_layer(net)
+    if weights.shape[1] != dataset.input_dim:
+        raise InputError(f"net takes {weights.shape[1]} inputs, but the dataset has {dataset.input_dim}.")
     certifier = _Certifier(lambda: iter([(weights, signs)]), dataset, clients, config, steps)
     return certifier.run(method, estimate=estimate)
 
@@ -177,7 +176,8 @@ class UntilCertified:
             if checkpoint.round == 0:
                 raise
             end = no_proof(self.method, Obstacle.UNSUITABLE, str(error))
-            self.certificate = Certificate.of(end, residual_norm=np.nan, width=here.width, rounding_floor=np.nan)
+            width = len(here.trained[0])
+            self.certificate = Certificate.of(end, residual_norm=np.nan, width=width, rounding_floor=np.nan)
         return self.certificate.certified
 
 
@@ -307,6 +307,20 @@ class _Certifier:
                         f"{pair.distance:.3g} apart.")  # fmt: skip
         return (f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "
                 f"network or smaller targets are needed.")  # fmt: skip
+
+
+def _first_layer(net: Network) -> tuple[ndarray, Float[ndarray, " m"]]:
+    """W and a of f = m^{-1/2} Σ_r a_r σ(w_r·x), σ the ReLU and a_r = ±1: what a proof speaks of and nothing else."""
+    stack = structure(net)
+    if stack is not None and len(stack.hidden_weights) == 1 and stack.output_weights.ndim == 1:
+        signs = real_array("net's signs", stack.output_weights, ndim=1)  # a traced network is refused here
+        plain = stack.input_weights is None and stack.divided and not stack.residual and stack.activation == RELU
+        if plain and (np.abs(signs) == 1).all():
+            return np.asarray(stack.hidden_weights[0]), signs
+    raise InputError(
+        f"net is a {type(net).__name__}, but the certificate is for two layers as TwoLayerReLU has them: ReLU, one "
+        f"output, signs of ±1 and the factor m^(-1/2)."
+    )
 
 
 def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeAlias
 
 from jaxtyping import Bool, Float
 from numpy import ndarray
@@ -13,7 +14,9 @@ from ntk_localsgd.certificate.neurons import NearKinks
 
 __all__ = ["PROVED", "Steps"]
 
-_Vector, _Matrix, _Patterns = Float[ndarray, " n"], Float[ndarray, "n n"], Bool[ndarray, "N n"]
+_Vector: TypeAlias = Float[ndarray, " n"]
+_Matrix: TypeAlias = Float[ndarray, "n n"]
+_Patterns: TypeAlias = Bool[ndarray, "N n"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd
+from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd, networks
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certificates import certify
@@ -230,3 +230,23 @@ def test_scaled_networks_and_targets_have_the_scaled_certificate(method, power):
     assert other.radius == pytest.approx(plain.radius * 2.0**power, rel=1e-9)
     assert other.constant == pytest.approx(plain.constant, rel=1e-9)
     np.testing.assert_array_equal(other.switching, plain.switching)
+
+
+class Doubled(TwoLayerReLU):
+    """Another network with the same weights."""
+
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+def test_networks_that_the_proof_does_not_speak_of_are_refused():
+    net, data, split, config = _setting(width=300)
+    weights, signs = np.asarray(net.weights), np.asarray(net.signs)
+    for other in (
+        Doubled(weights, signs),
+        TwoLayerReLU(weights, 0.5 * signs),
+        networks.two_layer(jax.random.key(0), width=300, input_dim=16, activation=networks.LeakyReLU(0.1)),
+        networks.DeepReLU.init(jax.random.key(0), width=30, input_dim=16, depth=1),
+    ):
+        with pytest.raises(InputError, match="the certificate is for two layers as TwoLayerReLU has them"):
+            certificate.certify(other, data, split, config)

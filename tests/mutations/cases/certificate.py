@@ -381,4 +381,11 @@ MUTATIONS = (
         "reach of pre-activations: the past's prediction dropped",
         (f"{_PLANTED}::test_neurons_beyond_those_kept_are_reached_by_the_past_too",),
     ),
+    Mutation(
+        f"{_DIR}/certify.py",
+        "if plain and (np.abs(signs) == 1).all():",
+        "if plain:",
+        "output weights other than ±1 are certified as signs",
+        (f"{_CERTIFY}::test_networks_that_the_proof_does_not_speak_of_are_refused",),
+    ),
 )
