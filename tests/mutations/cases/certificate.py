@@ -67,7 +67,7 @@ MUTATIONS = (
         (f"{_CERTIFY}::test_the_largest_step_size_that_is_named_is_that_of_the_worst_client",),
     ),
     Mutation(
-        f"{_DIR}/certify.py",
+        f"{_DIR}/outcome.py",
         "width_estimate=width / share**2 if share",
         "width_estimate=width / share if share",
         "width that would do ∝ ‖r‖ for ‖r‖²",
