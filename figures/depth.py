@@ -68,7 +68,8 @@ def _beside(context: Context, problem: Problem, swept: Sweep) -> list[Perturbati
 def _needs(context: Context) -> Iterator[Job]:
     for problem in deep_problems(context):
         for swept in _sweeps(context, problem):
-            yield from (*swept.starts, *_beside(context, problem, swept))
+            yield from swept.starts
+            yield from _beside(context, problem, swept)
 
 
 def _data(context: Context, results: Results) -> pd.DataFrame:

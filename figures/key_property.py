@@ -29,7 +29,8 @@ _ALONG, _ACROSS, _FITTED = "along the run", "across a kink", "fitted"
 
 def _needs(context: Context) -> Iterator[Job]:
     for problem in deep_problems(context):
-        yield from (*tracked(context, problem), across_kink(context, problem))
+        yield from tracked(context, problem)
+        yield across_kink(context, problem)
 
 
 def _data(context: Context, results: Results) -> pd.DataFrame:

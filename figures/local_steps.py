@@ -1,7 +1,5 @@
 """Loss by rounds and by gradient steps for several numbers of local steps, iid and by label (C7)."""
 
-from typing import Literal
-
 import matplotlib.figure
 import numpy as np
 import pandas as pd
@@ -13,14 +11,14 @@ from figures.figure import Figure
 from figures.style import draw_seeds, label_decades, new_figure, whole_rounds
 from verification.context import Context
 from verification.engine import Results
-from verification.jobs.curves import Curve
+from verification.jobs.curves import Curve, Scheme
 from verification.jobs.training import Training
 from verification.papers import DENG
 
 __all__ = ["FIGURE"]
 
 _CLIENTS = 4
-_SCHEMES: dict[Literal["iid", "training"], str] = {"iid": "iid", "training": "by label"}
+_SCHEMES: dict[Scheme, str] = {"iid": "iid", "training": "by label"}
 
 # Samples, width, seeds, numbers of local steps, least number of rounds, least number of gradient steps.
 _SIZES = {

@@ -54,9 +54,10 @@ def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
     with warnings.catch_warnings():
         # Rows with more fields than the header would lose them with no more than this warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        options = {"sep": separator, "index_col": False, "encoding": "utf-8-sig", "skipinitialspace": True}
         try:
-            table = pd.read_csv(path, header=0, names=names, **options)
+            table = pd.read_csv(
+                path, sep=separator, header=0, names=names, index_col=False, encoding="utf-8-sig", skipinitialspace=True
+            )
         except pd.errors.ParserWarning as error:
             raise InputError(f"{path} has rows of more than {len(names)} fields, needs one a name.") from error
         except Exception as error:  # whatever a parser raises means that the file is none of its kind

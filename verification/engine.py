@@ -36,10 +36,8 @@ class Results:
     def only(self, jobs: Iterable[Job]) -> "Results":
         """These results without those of other jobs."""
         wanted = set(jobs)
-        kept, lost = (
-            {job: value for job, value in part.items() if job in wanted} for part in (self.computed, self.failed)
-        )
-        return Results(kept, lost)
+        computed = {job: value for job, value in self.computed.items() if job in wanted}
+        return Results(computed, {job: error for job, error in self.failed.items() if job in wanted})
 
 
 def compute(jobs: Iterable[Job], store: Store, *, executor: Executor | None = None) -> Results:

@@ -109,11 +109,11 @@ class Certify(ProblemOptions):
         except KeyboardInterrupt as interrupt:
             if stop.last is None:
                 raise
-            path = _saved(stop.last.network, self._reached)
+            path = _saved(net.with_trained(stop.last.network.trained), self._reached)
             raise KeyboardInterrupt(f"the network after {stop.last.round} rounds is in {path}") from interrupt
         proof = stop.stop.certificate
         return (
-            run.network,
+            net.with_trained(run.network.trained),
             np.asarray(run.trajectory.loss.values, np.float64),
             proof if proof is not None and proof.certified else None,
         )

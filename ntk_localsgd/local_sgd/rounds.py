@@ -43,7 +43,7 @@ def begin(nets: Network, data: ClientData, *, way: Way, plan: Plan, many: bool) 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many", "rounds"))
 def go_on(
-    nets: Network, keys: Array | None, states: State, data: ClientData, first_round: int, sizes: Sizes, *,
+    nets: Network, keys: Array | None, states: State, data: ClientData, first_round: Array | int, sizes: Sizes, *,
     way: Way, plan: Plan, many: bool, rounds: int,
 ) -> tuple[State, Seen]:  # fmt: skip
     """``rounds`` rounds from a state on, and their observables; ``nets`` are the initial networks, as in `begin`."""
@@ -61,7 +61,7 @@ def _begin(data: ClientData, way: Way, plan: Plan, net: Network) -> tuple[State,
 
 
 def _go_on(
-    data: ClientData, first_round: Array, sizes: Sizes, way: Way, plan: Plan, rounds: int,
+    data: ClientData, first_round: Array | int, sizes: Sizes, way: Way, plan: Plan, rounds: int,
     net: Network, key: Array | None, state: State,
 ) -> tuple[State, Seen]:  # fmt: skip
     dtype = state.trained[0].dtype

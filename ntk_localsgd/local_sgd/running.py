@@ -167,14 +167,14 @@ def run_seeds(
     )
     plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
     together = _Together(nets, keys, ClientData.of(dataset, clients, nets[0]), config, plan, mesh)
-    states, *firsts = together.begin()
+    states, *at_start = together.begin()
     courses = [
         _Course(
             Checkpoint(net, 0, dataset, clients, config, k),
-            Record(entries, _at_round_zero(plan, clients, *seen), GramRecorder(net, dataset, at_grams, every)),
+            Record(entries, _at_round_zero(plan, clients, *first), GramRecorder(net, dataset, at_grams, every)),
             stop,
         )
-        for k, (net, seen) in enumerate(zip(nets, together.apart(firsts), strict=True))
+        for k, (net, *first) in enumerate(zip(nets, *map(together.apart, at_start), strict=True))
     ]
     cadences = ([every] if at_grams else []) + ([courses[0].every] if stop else [])
     for first, rounds in _chunks(config.num_rounds, cadences, progress):
@@ -274,7 +274,7 @@ class _Together:
         """The k-th network at a state."""
         return self.nets[k].with_trained(self._of(states.trained, k))
 
-    def apart(self, seen: _T) -> list[_T]:
+    def apart(self, seen: Seen) -> list[dict[str, np.ndarray]]:
         """Observations network by network, on the host."""
         held = jax.tree.map(np.asarray, seen)
         return [self._of(held, k) for k in range(len(self.nets))]
@@ -283,7 +283,9 @@ class _Together:
         return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
 
 
-def _at_round_zero(plan: Plan, clients: Clients, at_round: Seen, at_step: Seen) -> dict[str, np.ndarray]:
+def _at_round_zero(
+    plan: Plan, clients: Clients, at_round: dict[str, np.ndarray], at_step: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Observations at round 0: what local steps see is the same at each of them, and no step has been taken."""
     repeated = {name: np.repeat(value[None], plan.local_steps + 1, axis=0) for name, value in at_step.items()}
     zeros = np.zeros((plan.local_steps, clients.num_clients), at_round["loss"].dtype)

@@ -65,9 +65,9 @@ class Stack(eqx.Module):
         first, hidden, last = arrays[0], arrays[1:-1], arrays[-1]
         shapes = [None if a is None else a.shape for a in arrays]
         width = last.shape[-1] if last is not None and last.ndim else 0
-        square, entering = (width, width), shapes[1] if first is None else shapes[0]
+        square, entering = (width, width), (shapes[1] if first is None else shapes[0]) or ()
         inner = shapes[1:-1] if first is not None or residual else shapes[2:-1]
-        if not hidden or len(entering or ()) != 2 or entering[0] != width or any(s != square for s in inner):
+        if not hidden or len(entering) != 2 or entering[0] != width or any(s != square for s in inner):
             needed = "[m m] each" if residual else "[m d] and then [m m] each" if first is None else "[m d], [m m] each"
             raise InputError(f"weights have shapes {shapes}, need a trained layer, {needed}, and [o m].")
         on_device = [None if a is None else jnp.asarray(a, dtype) for a in arrays]

@@ -14,7 +14,9 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from verification.jobs.training import Training, gram_of, residual_of
 
-__all__ = ["CertifiedCurve", "Curve", "InitialGrams", "Spectrum"]
+__all__ = ["CertifiedCurve", "Curve", "InitialGrams", "Scheme", "Spectrum"]
+
+Scheme = Literal["training", "iid", "dirichlet"]
 
 # Share of the residual's norm at the start below which float64 leaves a certificate too few digits.
 _FLOOR = 1e-9
@@ -29,7 +31,7 @@ class Curve:
     """
 
     training: Training
-    scheme: Literal["training", "iid", "dirichlet"] = "training"
+    scheme: Scheme = "training"
     concentration: float = 1.0
 
     def compute(self) -> xr.Dataset:

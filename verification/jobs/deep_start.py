@@ -9,7 +9,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from ntk_localsgd import kernels
-from ntk_localsgd.networks import DeepReLU, Network
+from ntk_localsgd.networks import DeepReLU
 from verification.data import Source
 
 __all__ = ["DeepStart", "joined_outputs"]
@@ -57,7 +57,7 @@ class DeepStart:
 
 @jax.jit
 def _at_start(
-    net: Network, inputs: Array
+    net: DeepReLU, inputs: Array
 ) -> tuple[Float[Array, " L+1"], Float[Array, " L+1"], Float[Array, "n n ..."]]:
     """Least and largest norm of every layer, and Θ."""
     norms = jnp.linalg.norm(jnp.stack(net.layers(inputs)[0]).astype(np.float64), axis=2)

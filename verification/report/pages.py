@@ -61,16 +61,13 @@ class Card:
     @property
     def again(self) -> list[str]:
         """The commands that measure the rows once more: one a preset and seed."""
-        scripts = f" --scripts {shlex.quote(_from_here(self.claim.file.parent))}" if self._users else ""
+        script = self.claim.file if self.claim and self.claim.is_users else None
+        scripts = f" --scripts {shlex.quote(_from_here(script.parent))}" if script else ""
         flags = {
             f" --preset {row.preset}" * (row.preset != "quick") + f" --seed {row.seed}" * bool(row.seed): None
             for row in self.rows
         }
         return [f"python -m verification run {self.id}{flag}{scripts}" for flag in flags]
-
-    @property
-    def _users(self) -> bool:
-        return self.claim is not None and self.claim.is_users
 
 
 @dataclasses.dataclass(frozen=True)

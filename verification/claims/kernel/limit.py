@@ -159,7 +159,7 @@ def _separation(spectrum: xr.Dataset) -> float:
 
 
 def _positivity(
-    setting: Mapping[str, str | int | float], premise: Condition, plain: xr.Dataset, broken: xr.Dataset, how: str
+    setting: Mapping[str, object], premise: Condition, plain: xr.Dataset, broken: xr.Dataset, how: str
 ) -> Evidence:
     # Singular, as far as an enclosure can say: no positive lower bound, and the upper end at rounding level.
     singular = float(broken.lower) <= 0 and float(broken.upper) < 1e-10
