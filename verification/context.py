@@ -47,26 +47,4 @@ class Context:
 
     def seeds(self, purpose: str, number: int) -> tuple[int, ...]:
         """Seeds of independent trials; no two purposes and no two seeds of a run share any."""
-        base = _BEFORE.get(purpose)
-        if base is not None:
-            return tuple(base(self.seed) + k for k in range(number))
         return streams.seeds(self.seed, purpose, number)
-
-
-# Temporary, while rows are compared with those of the tree before: how each purpose counted its seeds.
-_BEFORE = {
-    "width sweeps": lambda seed: 1000 * (seed + 1),
-    "many seeds": lambda seed: 5000 * (seed + 1),
-    "key property": lambda seed: seed + 1,
-    "C1": lambda seed: 9000 * (seed + 1),
-    "C4": lambda seed: 11000 * (seed + 1),
-    "deep runs": lambda seed: 1000 * (seed + 1),
-    "deep starts": lambda seed: 7000 * (seed + 1),
-    "deep perturbations": lambda seed: 8000 * (seed + 1),
-    "C7": lambda seed: 20_000 * (seed + 1),
-    "C7 minibatches": lambda seed: 30_000 * (seed + 1),
-    "C6-width": lambda seed: 21_000 * (seed + 1),
-    "C6-width data": lambda seed: 1000 * (seed + 1),
-    "C6-step": lambda seed: 23_000 * (seed + 1),
-    "C6-step data": lambda seed: 2000 * (seed + 1),
-}
