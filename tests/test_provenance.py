@@ -1,6 +1,11 @@
 """The fingerprint of code: what it depends on, and what it does not."""
 
+import importlib.util
 import pathlib
+import shutil
+import subprocess
+
+import pytest
 
 from ntk_localsgd import provenance
 
@@ -61,3 +66,22 @@ def test_training_jobs_depend_on_local_sgd_and_not_on_reports():
 def test_the_commit_is_named_in_a_checkout():
     name = provenance.commit()
     assert len(name.rstrip("+")) == 12 or not (ROOT / ".git").exists()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_a_commit_says_whether_files_differ_from_it(tmp_path):
+    (tmp_path / "package").mkdir()
+    file = pathlib.Path(shutil.copy(provenance.__file__, tmp_path / "package" / "provenance.py"))
+    spec = importlib.util.spec_from_file_location("elsewhere", file)
+    elsewhere = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(elsewhere)
+    assert elsewhere.commit() == ""
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "a")):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    clean = elsewhere.commit()
+    assert len(clean) == 12
+    (tmp_path / "untracked").write_text("")
+    assert elsewhere.commit() == clean
+    file.write_text("")
+    assert elsewhere.commit() == clean + "+"

@@ -42,6 +42,15 @@ def test_what_is_no_whole_number_gets_one_sentence(value, said):
     assert "\n" not in str(caught.value)
 
 
+def test_the_largest_whole_number_is_the_one_that_is_said():
+    assert whole_number("rounds", 2**31 - 1) == 2**31 - 1
+    assert whole_number("rounds", 7, most=7) == 7
+    for most in ({}, {"most": 7}):
+        limit = most.get("most", 2**31 - 1)
+        with pytest.raises(InputError, match=f"needs to be at most {limit}"):
+            whole_number("rounds", limit + 1, **most)
+
+
 @pytest.mark.parametrize("value", [0.5, np.float16(0.5), jnp.asarray(0.5, jnp.float32), np.array([0.5])])
 def test_positive_numbers_become_plain_floats(value):
     number = positive_number("step_size", value)

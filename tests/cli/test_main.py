@@ -1,7 +1,9 @@
 """The command line: readable tables, one-sentence errors, exit codes."""
 
 import importlib.metadata
+import math
 
+import jax
 import numpy as np
 import pytest
 
@@ -36,8 +38,6 @@ def test_gram_shows_separation_enclosure_and_condition(data, capsys):
 
 
 def test_gram_of_a_network(data, tmp_path, capsys):
-    import jax
-
     net = networks.TwoLayerReLU.init(jax.random.key(0), width=64, input_dim=5)
     net.save(tmp_path / "net.npz")
     assert cli.main(["gram", str(data), "--weights", str(tmp_path / "net.npz")]) == 0
@@ -65,7 +65,28 @@ def test_bounds_are_evaluated_and_solved(capsys):
     shown = capsys.readouterr().out
     assert "1.36713e+16" in shown  # 4⁵·16²·2/(2π)·8⁶/(0.2⁴·0.1³)
     assert "0.000390625" in shown  # 0.2/(8·8²)
-    assert "no" in shown
+    (premise,) = (line for line in shown.splitlines() if "premise met" in line)
+    assert premise.split()[-2] == "no"
+
+
+def test_a_width_beyond_float64_is_shown_with_its_power_of_ten(capsys):
+    argv = "bounds C1 --n 1e60 --lambda0 0.2 --C 1 --delta 0.1"
+    assert cli.main(argv.split()) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "smallest width" in line)
+    digits, _, exponent = row.split()[-2].partition("e+")
+    # 4⁵·16²·2/(2π)·n⁶/(λ0⁴δ³), in logarithms.
+    power = math.log10(4**5 * 16**2 * 2 / (2 * math.pi) / (0.2**4 * 0.1**3)) + 360
+    assert int(exponent) == math.floor(power)
+    assert float(digits) == pytest.approx(10 ** (power - int(exponent)), rel=1e-5)  # six digits are shown
+
+
+def test_the_command_line_computes_in_double_precision_by_itself(data):
+    jax.config.update("jax_enable_x64", False)
+    try:
+        assert cli.main(["gram", str(data)]) == 0
+        assert jax.numpy.ones(()).dtype == np.float64
+    finally:
+        jax.config.update("jax_enable_x64", True)
 
 
 @pytest.mark.parametrize(

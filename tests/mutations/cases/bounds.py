@@ -163,4 +163,11 @@ MUTATIONS = (
         "C4: η_g for η_g/K",
         (_BY_HAND,),
     ),
+    Mutation(
+        "ntk_localsgd/bounds/exponents.py",
+        "if not base.is_number}",
+        "}",
+        "a constant factor counted among the powers",
+        ("tests/test_doctests.py::test_examples_run_as_written[ntk_localsgd.bounds.exponents]",),
+    ),
 )

@@ -103,4 +103,32 @@ MUTATIONS = (
         "Θ of rows as given: one norm for two",
         ("tests/cli/test_inputs.py::test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on",),
     ),
+    Mutation(
+        "ntk_localsgd/cli/bounds.py",
+        '"yes" if bound.premise_met(**numbers) else "no"',
+        '"yes" if bound.evaluate(**numbers) else "no"',
+        "a premise is called met where the bound can be computed",
+        (f"{_CLI}::test_bounds_are_evaluated_and_solved",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/bounds.py",
+        "e+{len(digits) - 1}",
+        "e+{len(digits)}",
+        "widths beyond float64 shown ten times too large",
+        (f"{_CLI}::test_a_width_beyond_float64_is_shown_with_its_power_of_ten",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/main.py",
+        "    return execute(",
+        "    return 0 * execute(",
+        "every command ends with exit code 0",
+        (f"{_CLI}::test_bad_input_gets_one_sentence_and_exit_code_2",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/main.py",
+        'jax.config.update("jax_enable_x64", True)',
+        'jax.config.update("jax_enable_x64", False)',
+        "the command line predicts in single precision",
+        (f"{_CLI}::test_the_command_line_computes_in_double_precision_by_itself",),
+    ),
 )

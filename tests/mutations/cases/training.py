@@ -4,7 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _PLACEMENT, _SEEDS = "tests/local_sgd/test_placement.py", "tests/local_sgd/test_seeds.py"
 _LOCAL, _SEEN = "tests/local_sgd/test_running.py", "tests/local_sgd/test_observables.py"
-_DEEP, _PREDICTED, _STORED = "tests/local_sgd/test_deep.py", "tests/test_prediction.py", "tests/test_results.py"
+_DEEP, _PREDICTED = "tests/local_sgd/test_deep.py", "tests/test_prediction.py"
 _BATCHES = "tests/local_sgd/test_batches.py"
 _REFERENCE = f"{_LOCAL}::test_weights_and_losses_match_the_reference_with_unequal_clients"
 _ROUNDS, _STEPS = (
@@ -254,20 +254,6 @@ MUTATIONS = (
         "np.cumsum(values[name], axis=0)",
         "path length summed in float32",
         ("tests/local_sgd/test_recording.py",),
-    ),
-    Mutation(
-        "ntk_localsgd/results.py",
-        "[_plain(config), code_fingerprint(_PACKAGE), versions(), device_name()]",
-        "[_plain(config), code_fingerprint(_PACKAGE), device_name()]",
-        "results of other library versions are read",
-        (f"{_STORED}::test_every_part_of_the_identity_changes_the_name",),
-    ),
-    Mutation(
-        "ntk_localsgd/results.py",
-        'source.relative_to(path.parent).as_posix().encode() + b"\\0" + source.read_bytes()',
-        "source.read_bytes()",
-        "fingerprint does not see a renamed module",
-        (f"{_STORED}::test_fingerprint_changes_with_the_code",),
     ),
     Mutation(
         "ntk_localsgd/prediction.py",
