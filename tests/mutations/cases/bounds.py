@@ -5,7 +5,8 @@ from tests.mutations.mutation import Mutation
 _TESTS = "tests/bounds/test_bounds.py"
 _BY_HAND = f"{_TESTS}::test_right_hand_side_matches_the_formula_written_out"
 _WIDTHS = f"{_TESTS}::test_widths_and_steps_match_the_formulas_written_out"
-_DEEP_WIDTHS = f"{_TESTS}::test_widths_and_steps_of_the_deep_theorems_match_the_formulas_written_out"
+_DEEP_WIDTHS = f"{_TESTS}::test_widths_of_the_deep_theorems_solve_their_own_premise"
+_DEEP_STEP = f"{_TESTS}::test_steps_of_the_deep_theorem_match_the_formula_written_out"
 _DIR = "ntk_localsgd/bounds"
 
 MUTATIONS = (
@@ -63,7 +64,7 @@ MUTATIONS = (
         "step=o * phi / (m * tau * n**3 * log**2)",
         "step=o * phi / (m * n**3 * log**2)",
         "C2: τ missing in the step size",
-        (_DEEP_WIDTHS,),
+        (_DEEP_STEP,),
     ),
     Mutation(
         f"{_DIR}/deng_kamani_mahdavi_2022.py",
