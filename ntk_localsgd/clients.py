@@ -146,8 +146,10 @@ def by_label(key: jax.Array, dataset: Dataset, num_clients: int, *, classes_per_
     classes_per_client = whole_number("classes_per_client", classes_per_client)
     shards = num_clients * classes_per_client
     if shards > dataset.num_samples:
-        raise InputError(f"{num_clients} clients of {classes_per_client} shards need {shards} samples, there are "
-                         f"{dataset.num_samples}.")  # fmt: skip
+        raise InputError(
+            f"{num_clients} clients of {classes_per_client} shards need {shards} samples, there are "
+            f"{dataset.num_samples}."
+        )
     rng = generator(key)
     shuffled = rng.permutation(dataset.num_samples)
     pieces = np.array_split(shuffled[np.argsort(class_of_each_row(dataset)[shuffled], kind="stable")], shards)
@@ -232,8 +234,10 @@ def class_of_each_row(dataset: Dataset) -> Int[ndarray, " n"]:
         )
     distinct = np.unique(targets)
     if (targets != np.rint(targets)).any() or len(distinct) > max(2, len(targets) // 2):
-        raise InputError(f"dataset {dataset.name!r} has no labels and {len(distinct)} different targets, which are no "
-                         "classes: a split by label needs labels.")  # fmt: skip
+        raise InputError(
+            f"dataset {dataset.name!r} has no labels and {len(distinct)} different targets, which are no "
+            "classes: a split by label needs labels."
+        )
     return np.searchsorted(distinct, targets)
 
 

@@ -47,8 +47,9 @@ def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
     names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
     for number, name in enumerate(names, 1):
         if not name:
-            raise InputError(f"{path}: column {number} has no name, needs one; pandas writes an index so unless told "
-                             "index=False.")  # fmt: skip
+            raise InputError(
+                f"{path}: column {number} has no name, needs one; pandas writes an index so unless told index=False."
+            )
         if names.count(name) > 1:
             raise InputError(f"{path} has {names.count(name)} columns {name!r}, needs one.")
     with warnings.catch_warnings():

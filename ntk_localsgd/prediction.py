@@ -323,8 +323,9 @@ def _vector(residual: Any, clients: Clients) -> Float[ndarray, " n"]:
     if vector.shape not in ((clients.num_samples,), (clients.num_samples, 1)):
         raise InputError(f"residual has shape {vector.shape}, needs one number for each of {clients.num_samples}.")
     if np.abs(vector).max() > _LARGEST:
-        raise InputError(f"residual holds {np.abs(vector).max():.3g}, needs to be at most {_LARGEST:g}: use smaller "
-                         f"targets.")  # fmt: skip
+        raise InputError(
+            f"residual holds {np.abs(vector).max():.3g}, needs to be at most {_LARGEST:g}: use smaller targets."
+        )
     return vector.ravel()
 
 

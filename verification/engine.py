@@ -92,6 +92,5 @@ def compute(jobs: Iterable[Job], store: Store, *, executor: Executor | None = No
 
 def progress_bar() -> Progress:
     """A bar with counts, elapsed and remaining time on standard error."""
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    return Progress(*columns, console=Console(stderr=True))
+    done = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*done, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))

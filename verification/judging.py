@@ -170,8 +170,10 @@ def as_exponent(
     sign = "+" if relation == "≤" else "−" if relation == "≥" else "±"
     limits = f"{relation} {shown} {sign} {tolerance:g}"
     inside = "contains" if measured.lower <= claimed <= measured.upper else "does not contain"
-    both = [compare(relation, i.estimate, claimed, tolerance=tolerance + spare, interval=(i.lower, i.upper))
-            for i in (measured, control)]  # fmt: skip
+    both = [
+        compare(relation, i.estimate, claimed, tolerance=tolerance + spare, interval=(i.lower, i.upper))
+        for i in (measured, control)
+    ]
     return Evidence(
         setting,
         premise,

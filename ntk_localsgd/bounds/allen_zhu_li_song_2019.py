@@ -73,10 +73,8 @@ def theorem_semi_smoothness() -> Bound:
     """
     n, m, depth, o, omega, loss, distance = symbols("n m L o omega loss distance")
     first = sp.sqrt(n * loss) * sp.cbrt(omega) * depth**2 * sp.sqrt(m * sp.log(m) / o) * distance
-    return Bound(
-        "D6", "R", f"{_SOURCE}, Theorem 4", "F(W + W') − F(W) − ⟨∇F, W'⟩", "<=",
-        first + n * depth**2 * m / o * distance**2,
-    )  # fmt: skip
+    second = n * depth**2 * m / o * distance**2
+    return Bound("D6", "R", f"{_SOURCE}, Theorem 4", "F(W + W') − F(W) − ⟨∇F, W'⟩", "<=", first + second)
 
 
 @theorem

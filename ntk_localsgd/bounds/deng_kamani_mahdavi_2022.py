@@ -15,7 +15,7 @@ __all__ = [
     "theorem_local_gd",
     "theorem_local_sgd",
     "trajectories",
-]  # fmt: skip
+]
 
 _SOURCE = "Deng, Kamani and Mahdavi 2022"
 
@@ -28,11 +28,9 @@ def lemma_semi_gradient_lipschitz() -> Bound:
     (``docs/theory.md``, S1b): the recalled power of m is expected to fail as written.
     """
     m, depth, o, omega, loss, distance = symbols("m L o omega loss distance")
-    b = omega ** sp.Rational(2, 3) * depth**5 * m * sp.log(m) / o
-    return Bound(
-        "S1b", "R", f"{_SOURCE}, key lemma", "(1/K) Σ_c ‖∇L_c(W_c) − ∇L_c(W̄)‖²", "<=",
-        m * depth**4 / o * distance**2 + b * loss,
-    )  # fmt: skip
+    a, b = m * depth**4 / o, omega ** sp.Rational(2, 3) * depth**5 * m * sp.log(m) / o
+    quantity = "(1/K) Σ_c ‖∇L_c(W_c) − ∇L_c(W̄)‖²"
+    return Bound("S1b", "R", f"{_SOURCE}, key lemma", quantity, "<=", a * distance**2 + b * loss)
 
 
 @theorem
@@ -43,11 +41,9 @@ def theorem_local_gd() -> Bound:
     """
     n, m, depth, o, clients, phi, loss, rounds, tau = symbols("n m L o K phi loss rounds tau")
     log = sp.log(m)
-    return Bound(
-        "C2", "R", f"{_SOURCE}, Theorem 1", "L(W(T)), Local GD", "<=",
-        sp.exp(-rounds * phi**2 / (n**5 * log**2)) * loss,
-        width=clients * n**16 * depth**12 * log**3 * o / phi**5, step=o * phi / (m * tau * n**3 * log**2),
-    )  # fmt: skip
+    width, step = clients * n**16 * depth**12 * log**3 * o / phi**5, o * phi / (m * tau * n**3 * log**2)
+    bound, quantity = sp.exp(-rounds * phi**2 / (n**5 * log**2)) * loss, "L(W(T)), Local GD"
+    return Bound("C2", "R", f"{_SOURCE}, Theorem 1", quantity, "<=", bound, width=width, step=step)
 
 
 @theorem
@@ -58,11 +54,9 @@ def theorem_local_sgd() -> Bound:
     """
     n, m, depth, clients, phi, loss, rounds = symbols("n m L K phi loss rounds")
     log = sp.log(m)
-    return Bound(
-        "C3", "R", f"{_SOURCE}, Theorem 2", "L(W(T)), Local SGD", "<=",
-        n * log**2 * sp.exp(-rounds * phi**2 / (n**7 * log**2)) * loss,
-        width=clients * n**18 * depth**12 * log**5 / phi**3,
-    )  # fmt: skip
+    width = clients * n**18 * depth**12 * log**5 / phi**3
+    bound = n * log**2 * sp.exp(-rounds * phi**2 / (n**7 * log**2)) * loss
+    return Bound("C3", "R", f"{_SOURCE}, Theorem 2", "L(W(T)), Local SGD", "<=", bound, width=width)
 
 
 def trajectories() -> dict[str, sp.Expr]:

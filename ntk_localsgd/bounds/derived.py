@@ -11,10 +11,8 @@ __all__ = ["client_drift", "gram_from_entries", "loss_at_init", "semi_gradient_l
 def gram_from_entries() -> Bound:
     """K4a-width [D]: m ≥ 8n² log(2n²/δ)/λ0² gives λ_min(H(0)) ≥ ¾ λ0 with probability ≥ 1 − δ, from K4a."""
     n, delta, lambda0 = symbols("n delta lambda0")
-    return Bound(
-        "K4a-width", "D", "K4a and Weyl's inequality", "λ_min(H(0))", ">=", sp.Rational(3, 4) * lambda0,
-        width=8 * n**2 * sp.log(2 * n**2 / delta) / lambda0**2,
-    )  # fmt: skip
+    bound, width = sp.Rational(3, 4) * lambda0, 8 * n**2 * sp.log(2 * n**2 / delta) / lambda0**2
+    return Bound("K4a-width", "D", "K4a and Weyl's inequality", "λ_min(H(0))", ">=", bound, width=width)
 
 
 @theorem
@@ -28,10 +26,8 @@ def loss_at_init() -> Bound:
 def semi_gradient_lipschitz() -> Bound:
     """S1a [D]: ‖∇L_c(W) − ∇L_c(W')‖_F ≤ χ_c² ‖W − W'‖_F + χ_c √p ‖r_c(W')‖."""
     chi, distance, flips, residual = symbols("chi distance flips residual")
-    return Bound(
-        "S1a", "D", "docs/theory.md, S1a", "‖∇L_c(W) − ∇L_c(W')‖_F", "<=",
-        chi**2 * distance + chi * sp.sqrt(flips) * residual,
-    )  # fmt: skip
+    bound = chi**2 * distance + chi * sp.sqrt(flips) * residual
+    return Bound("S1a", "D", "docs/theory.md, S1a", "‖∇L_c(W) − ∇L_c(W')‖_F", "<=", bound)
 
 
 @theorem

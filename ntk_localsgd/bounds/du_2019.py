@@ -45,17 +45,14 @@ def theorem_4_1_convergence() -> Bound:
     exposition of the theorem.
     """
     eta, lambda0, k, residual = symbols("eta lambda0 k residual")
-    return Bound(
-        "C1", "P", f"{_SOURCE}, Theorem 4.1", "‖f(k) − y‖²", "<=", (1 - eta * lambda0 / 2) ** k * residual**2,
-        width=_width(), step=_step(), least_samples=4,
-    )  # fmt: skip
+    bound, source = (1 - eta * lambda0 / 2) ** k * residual**2, f"{_SOURCE}, Theorem 4.1"
+    return Bound("C1", "P", source, "‖f(k) − y‖²", "<=", bound, width=_width(), step=_step(), least_samples=4)
 
 
 @theorem
 def corollary_4_1_movement() -> Bound:
     """S4 [P for gradient descent]: max_r ‖w_r(t) − w_r(0)‖ ≤ 4√n ‖y − f(0)‖ / (√m λ0), under C1's premise."""
     n, m, lambda0, residual = symbols("n m lambda0 residual")
-    return Bound(
-        "S4", "P", f"{_SOURCE}, Corollary 4.1", "max_r ‖w_r(t) − w_r(0)‖", "<=",
-        4 * sp.sqrt(n) * residual / (sp.sqrt(m) * lambda0), width=_width(), step=_step(), least_samples=4,
-    )  # fmt: skip
+    source, quantity = f"{_SOURCE}, Corollary 4.1", "max_r ‖w_r(t) − w_r(0)‖"
+    bound = 4 * sp.sqrt(n) * residual / (sp.sqrt(m) * lambda0)
+    return Bound("S4", "P", source, quantity, "<=", bound, width=_width(), step=_step(), least_samples=4)

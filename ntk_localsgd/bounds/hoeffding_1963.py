@@ -14,7 +14,5 @@ def theorem_2_gram_entries() -> Bound:
     Each entry is a mean of m independent numbers in an interval of length |G_ij| ≤ 1; union bound over n² entries.
     """
     n, m, delta = symbols("n m delta")
-    return Bound(
-        "K4a", "P", "Hoeffding 1963, Theorem 2; Du et al. 2019, Lemma 3.1", "max_ij |H_ij(0) − H^∞_ij|", "<=",
-        sp.sqrt(sp.log(2 * n**2 / delta) / (2 * m)),
-    )  # fmt: skip
+    source, quantity = "Hoeffding 1963, Theorem 2; Du et al. 2019, Lemma 3.1", "max_ij |H_ij(0) − H^∞_ij|"
+    return Bound("K4a", "P", source, quantity, "<=", sp.sqrt(sp.log(2 * n**2 / delta) / (2 * m)))

@@ -19,8 +19,7 @@ def theorem_convergence() -> Bound:
     """
     n, delta, lambda0, kappa = symbols("n delta lambda0 kappa")
     eta, eta_g, tau, clients, rounds, residual = symbols("eta eta_g tau K rounds residual")
-    return Bound(
-        "C4", "R", "Huang, Li, Song and Yang 2021, convergence theorem", "‖f(t) − y‖² after t rounds", "<=",
-        (1 - eta_g * eta * lambda0 * tau / (2 * clients)) ** rounds * residual**2,
-        width=n**4 * sp.log(n / delta) / lambda0**4, step=lambda0 / (kappa * tau * n**2),
-    )  # fmt: skip
+    source, quantity = "Huang, Li, Song and Yang 2021, convergence theorem", "‖f(t) − y‖² after t rounds"
+    bound = (1 - eta_g * eta * lambda0 * tau / (2 * clients)) ** rounds * residual**2
+    width, step = n**4 * sp.log(n / delta) / lambda0**4, lambda0 / (kappa * tau * n**2)
+    return Bound("C4", "R", source, quantity, "<=", bound, width=width, step=step)

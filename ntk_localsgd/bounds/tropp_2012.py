@@ -15,7 +15,5 @@ def theorem_5_1_gram() -> Bound:
     has probability at most n·exp(−(¼)² m λ0 / (2‖X‖²)).
     """
     n, delta, lambda0, spectral = symbols("n delta lambda0 spectral")
-    return Bound(
-        "K4b", "P", "Tropp 2012, Theorem 5.1.1", "λ_min(H(0))", ">=", sp.Rational(3, 4) * lambda0,
-        width=32 * spectral**2 * sp.log(n / delta) / lambda0,
-    )  # fmt: skip
+    bound, width = sp.Rational(3, 4) * lambda0, 32 * spectral**2 * sp.log(n / delta) / lambda0
+    return Bound("K4b", "P", "Tropp 2012, Theorem 5.1.1", "λ_min(H(0))", ">=", bound, width=width)

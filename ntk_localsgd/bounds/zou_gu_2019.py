@@ -21,7 +21,5 @@ def lemma_gradient_lower() -> Bound:
 def lemma_trajectory() -> Bound:
     """S4 deep [R]: ‖W_l(t) − W_l(0)‖₂ ≤ O(√(o n² log n/(mφ))), the length of gradient descent's trajectory."""
     n, m, o, phi = symbols("n m o phi")
-    return Bound(
-        "S4-deep", "R", "Zou and Gu 2019, Lemma 4.2", "‖W_l(t) − W_l(0)‖₂", "<=",
-        sp.sqrt(o * n**2 * sp.log(n) / (m * phi)),
-    )  # fmt: skip
+    bound = sp.sqrt(o * n**2 * sp.log(n) / (m * phi))
+    return Bound("S4-deep", "R", "Zou and Gu 2019, Lemma 4.2", "‖W_l(t) − W_l(0)‖₂", "<=", bound)

@@ -291,8 +291,10 @@ class _Certifier:
         allowed = (1 - 1e-8) / max(largest)
         if self.problem.step_size > allowed:
             worst = int(np.argmax(largest))
-            return (f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
-                    f"client: at most {rounded_down(allowed)}, by client {worst + 1} (counted from 1).")  # fmt: skip
+            return (
+                f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
+                f"client: at most {rounded_down(allowed)}, by client {worst + 1} (counted from 1)."
+            )
         if len(self.inputs) < 2:
             return f"{reason}: the network is off on the only sample."
         off = np.flatnonzero(np.diagonal(self.survey.counts) == 0)
@@ -303,10 +305,14 @@ class _Certifier:
             i, j = pair.rows
             # λ_min is at most vᵀΘv/vᵀv for v = e_i − sign·e_j; the pair explains what no enclosure can exclude.
             if (gram[i, i] + gram[j, j] - 2 * sign * gram[i, j]) / 2 <= 2 * (smallest.upper - smallest.lower):
-                return (f"{reason}: rows {i + 1} and {j + 1} (counted from 1) are the most nearly parallel, "
-                        f"{pair.distance:.3g} apart.")  # fmt: skip
-        return (f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "
-                f"network or smaller targets are needed.")  # fmt: skip
+                return (
+                    f"{reason}: rows {i + 1} and {j + 1} (counted from 1) are the most nearly parallel, "
+                    f"{pair.distance:.3g} apart."
+                )
+        return (
+            f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "
+            f"network or smaller targets are needed."
+        )
 
 
 def _first_layer(net: Network) -> tuple[ndarray, Float[ndarray, " m"]]:

@@ -79,9 +79,19 @@ def predict(model: RoundModel, start: Float[ndarray, " n"], rounds: int) -> Pred
     totals = (up.sum(axis=0) / num_clients, down.sum(axis=0) / num_clients, up.max(axis=0), down.max(axis=0))
     all_up, all_down, local_up, local_down = (total * SLACK + pad for total in totals)
     return Predicted(
-        residuals, steps, path[-1], local[-1][0], local[-1][-1], spread + pad, local_spread + pad, all_up, all_down,
-        local_up, local_down, pad,
-    )  # fmt: skip
+        residuals,
+        local_steps=steps,
+        moved=path[-1],
+        first_local=local[-1][0],
+        last_local=local[-1][-1],
+        spread=spread + pad,
+        local_spread=local_spread + pad,
+        up=all_up,
+        down=all_down,
+        local_up=local_up,
+        local_down=local_down,
+        pad=pad,
+    )
 
 
 def _spreads(
@@ -168,11 +178,15 @@ def flow(model: RoundModel, predicted: Predicted, changes: Float[ndarray, "n n"]
     bent, reach = eta * float(chain.bent.sum()), model.row_reach
     local_bent = eta * y_sum.max(axis=0, initial=0.0) + bent * largest
     return Flow(
-        errors, rate, (eta / num_clients * forcing + float(defect.sum())) * SLACK,
-        (eta * y_sum.sum(axis=0) + (reach + bent) * total_error) / num_clients * SLACK,
-        (local_bent + reach * largest) * SLACK, local_bent * SLACK, eta / num_clients * norms * SLACK,
-        eta * (float(y_norms.max(initial=0.0)) + steps * largest) * SLACK,
-    )  # fmt: skip
+        errors,
+        rate,
+        forcing=(eta / num_clients * forcing + float(defect.sum())) * SLACK,
+        weights=(eta * y_sum.sum(axis=0) + (reach + bent) * total_error) / num_clients * SLACK,
+        local_weights=(local_bent + reach * largest) * SLACK,
+        local_bent=local_bent * SLACK,
+        weight_norm=eta / num_clients * norms * SLACK,
+        local_weight_norm=eta * (float(y_norms.max(initial=0.0)) + steps * largest) * SLACK,
+    )
 
 
 def _errors(rate: float, added: Float[ndarray, " L"], start: float) -> Float[ndarray, " L+1"]:

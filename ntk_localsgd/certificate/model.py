@@ -195,8 +195,9 @@ class RoundModel:
         """≥ ‖Dv‖₂ for every v within ``error`` (entrywise) of ``residual``."""
         scale = float(np.linalg.norm(residual))
         spread = np.abs(self.root) @ np.broadcast_to(error, residual.shape)
-        return (float(np.linalg.norm(self.root @ residual)) + float(np.linalg.norm(spread))
-                + self.pad * self.norm * scale) * SLACK  # fmt: skip
+        return (
+            float(np.linalg.norm(self.root @ residual)) + float(np.linalg.norm(spread)) + self.pad * self.norm * scale
+        ) * SLACK
 
 
 def split_norms(matrix: Float[ndarray, "n n"], problem: Problem) -> tuple[float, float]:

@@ -140,9 +140,12 @@ def near_kinks(neurons: Neurons, inputs: Float[ndarray, "n d"], threshold: Float
             errors[j].append(norms[j] * error[chosen[local]])
         kept, seen = kept + len(chosen), seen + len(weights)
     return NearKinks(
-        threshold, np.concatenate(numbers), np.concatenate(patterns), np.concatenate(all_signs),
+        threshold,
+        np.concatenate(numbers),
+        np.concatenate(patterns),
+        np.concatenate(all_signs),
         *([np.concatenate(part) for part in lists] for lists in (rows, values, errors)),
-    )  # fmt: skip
+    )
 
 
 def pairs_of(near: NearKinks, chosen: Bool[ndarray, "N n"]) -> Int[ndarray, "p 2"]:
@@ -166,8 +169,8 @@ def _tiles(neurons: Neurons, num_samples: int) -> Iterator[tuple[Float[ndarray, 
     step = max(64, _TILE // num_samples)
     for weights, signs in neurons():
         for first in range(0, len(weights), step):
-            yield (np.asarray(weights[first : first + step], np.float64),
-                   np.asarray(signs[first : first + step], np.float64))  # fmt: skip
+            part = slice(first, first + step)
+            yield np.asarray(weights[part], np.float64), np.asarray(signs[part], np.float64)
 
 
 def pattern_changes(patterns: Bool[ndarray, "N n"], uncertain: Bool[ndarray, "N n"]) -> Int[ndarray, "n n"]:

@@ -129,8 +129,10 @@ class Certificate:
 
     def __str__(self) -> str:
         if self.certified:
-            return (f"certified ({self.method}): ‖r(t)‖ ≤ {self.constant:.4g} · {self.rate:.6g}^t · "
-                    f"{self.residual_norm:.4g}, no neuron moves by more than {self.radius:.4g}")  # fmt: skip
+            return (
+                f"certified ({self.method}): ‖r(t)‖ ≤ {self.constant:.4g} · {self.rate:.6g}^t · "
+                f"{self.residual_norm:.4g}, no neuron moves by more than {self.radius:.4g}"
+            )
         hint = ""
         if math.isfinite(self.width_estimate):
             hint = (

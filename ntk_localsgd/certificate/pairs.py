@@ -89,11 +89,9 @@ class PairBounds:
             wide = wide + 8 * UNIT * (np.abs(self._center[j]) + np.abs(moves).max(axis=1))
             v_own = self._rows(j, patterns) * own
             local = np.linalg.norm(v_own @ model.root, axis=1) + model.pad * model.norm * np.linalg.norm(v_own, axis=1)
-            self._fixed.append(_Fixed(
-                self._center[j] + np.minimum(moves.min(axis=1), 0) - wide * SLACK - self._below[j] - self._drift[j],
-                self._center[j] + np.maximum(moves.max(axis=1), 0) + wide * SLACK + self._above[j] + self._drift[j],
-                self._leverage(j, patterns), model.local_factor * local * SLACK,
-            ))  # fmt: skip
+            low = self._center[j] + np.minimum(moves.min(axis=1), 0) - wide * SLACK - self._below[j] - self._drift[j]
+            high = self._center[j] + np.maximum(moves.max(axis=1), 0) + wide * SLACK + self._above[j] + self._drift[j]
+            self._fixed.append(_Fixed(low, high, self._leverage(j, patterns), model.local_factor * local * SLACK))
 
     def mark(self, uncertain: Bool[ndarray, "N n"], bound: Flow, reach: Reach, ahead: float) -> None:
         """Add the pairs whose pre-activation may cross the kink; all bounds come from the set as it was before.

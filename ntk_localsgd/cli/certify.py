@@ -52,8 +52,10 @@ class Certify(ProblemOptions):
                 raise InputError(f"save is {self.save}, needs to name a file that ends in .npz.")
         dataset, split, scales, notes = read_problem(self)
         if scales is not None:
-            raise InputError(f"inputs have rows of norm {scales.min():.4g} … {scales.max():.4g}, but the proof is for "
-                             "norm 1: --rows scaled asks the weights about scaled rows.")  # fmt: skip
+            raise InputError(
+                f"inputs have rows of norm {scales.min():.4g} … {scales.max():.4g}, but the proof is for "
+                "norm 1: --rows scaled asks the weights about scaled rows."
+            )
         net = read_network(self, dataset)
         step_size, largest = checked_step_size(checked_gram(net, dataset).matrix, split, self.step_size)
         # 1/λ_max itself is refused: it cannot be told from a larger number.
@@ -86,7 +88,7 @@ class Certify(ProblemOptions):
                     f"{str(error).rstrip('.')}; the {len(losses) - 1} rounds are kept in {where}."
                 ) from error
         content["certificate"] = _plain(proof)
-        figure = _plot(proof, net, dataset, split, step_size, self.local_steps, losses)
+        figure = _plot(proof, net, dataset, split, config, losses)
         paths = write_results(self.out, "certify", self.data, content, figure)
         show(_summary(title_of(dataset, net), proof, split, step_size, largest, losses), notes, (*paths, *kept))
         return 0 if proof.certified else 1
@@ -177,16 +179,15 @@ def _summary(
 
 
 def _plot(
-    proof: Certificate, net: TwoLayerReLU, dataset: Dataset, split: Clients, step_size: float, local_steps: int,
-    losses: Float[ndarray, " rounds"],
-) -> "Figure":  # fmt: skip
+    proof: Certificate, net: TwoLayerReLU, dataset: Dataset, split: Clients, config: local_sgd.LocalSGD, losses: ndarray
+) -> "Figure":
     """The loss so far and ahead, and the certified bound beside it."""
     from matplotlib.ticker import MaxNLocator
 
     ahead = 40
     if proof.certified and proof.rate > 0:  # far enough to fall a thousandfold
         ahead = int(np.clip(math.log(1e-3) / (2 * math.log(proof.rate)), 10, 400))
-    run = local_sgd.run(net, dataset, split, local_sgd.LocalSGD(step_size, local_steps, ahead))
+    run = local_sgd.run(net, dataset, split, dataclasses.replace(config, num_rounds=ahead))
     coming, here = np.asarray(run.trajectory.loss.values), len(losses) - 1
     figure = new_plot()
     axes = figure.subplots()

@@ -20,9 +20,17 @@ from ntk_localsgd.networks import TwoLayerReLU
 from ntk_localsgd.scalars import positive_number, whole_number
 
 __all__ = [
-    "Gram", "Problem", "ProblemOptions", "StepSize", "checked_gram", "checked_step_size", "read_network",
-    "read_problem", "require_memory", "scaling_note",
-]  # fmt: skip
+    "Gram",
+    "Problem",
+    "ProblemOptions",
+    "StepSize",
+    "checked_gram",
+    "checked_step_size",
+    "read_network",
+    "read_problem",
+    "require_memory",
+    "scaling_note",
+]
 
 # Neurons of a network that nothing else decides.
 _WIDTH = 4096
@@ -201,8 +209,10 @@ def checked_gram(net: TwoLayerReLU, dataset: Dataset, scales: Float[ndarray, " n
     # exclude, unless no neuron is active on one of the two.
     quotient = (unit[i, i] + unit[j, j] - 2 * sign * unit[i, j]) / (s[i] ** -2 + s[j] ** -2)
     if min(unit[i, i], unit[j, j]) > 0 and quotient <= 2 * (smallest.upper - smallest.lower):
-        raise InputError(f"{about}: inputs rows {i + 1} and {j + 1} (counted from 1) are nearly parallel (distance "
-                         f"{pair.distance:.3g}), one of them must go.")  # fmt: skip
+        raise InputError(
+            f"{about}: inputs rows {i + 1} and {j + 1} (counted from 1) are nearly parallel (distance "
+            f"{pair.distance:.3g}), one of them must go."
+        )
     raise InputError(f"{about}, although no two rows are nearly parallel: a wider network is needed.")
 
 

@@ -90,8 +90,9 @@ def write_results(
     InputError
         If the folder cannot be written.
     """
-    text = json.dumps(dict(content) | {"versions": results.versions(), "device": results.device_name()}, indent=1,
-                      allow_nan=False)  # fmt: skip
+    text = json.dumps(
+        dict(content) | {"versions": results.versions(), "device": results.device_name()}, indent=1, allow_nan=False
+    )
     paths = folder / f"{command}-{data.stem}.json", folder / f"{command}-{data.stem}.png"
     try:
         folder.mkdir(parents=True, exist_ok=True)

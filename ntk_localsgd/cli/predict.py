@@ -59,8 +59,10 @@ class Predict(ProblemOptions):
         contraction = prediction.contraction(gram.matrix, split, full_batch)
         lazy = prediction.laziness(gram.matrix, split, residual, config, width=net.width)
         if lazy.flips > _PLAUSIBLE_FLIPS:
-            notes.append(f"the kernel regime is not plausible here: {lazy.flips:.0%} of the patterns would flip, and "
-                         "the trained loss will differ; smaller targets or more neurons help")  # fmt: skip
+            notes.append(
+                f"the kernel regime is not plausible here: {lazy.flips:.0%} of the patterns would flip, and "
+                "the trained loss will differ; smaller targets or more neurons help"
+            )
         curves = _curves(gram, split, residual, config)
         content = {
             "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
@@ -101,9 +103,14 @@ def _curves(
 
 
 def _fill(
-    table: Table, gram: Gram, split: Clients, config: LocalSGD, largest: float, contraction: prediction.Contraction,
+    table: Table,
+    gram: Gram,
+    split: Clients,
+    config: LocalSGD,
+    largest: float,
+    contraction: prediction.Contraction,
     curves: dict[str, Float[ndarray, "rounds+1"]],
-) -> None:  # fmt: skip
+) -> None:
     sizes = f"{min(split.sizes)} … {max(split.sizes)}" if len(set(split.sizes)) > 1 else f"{split.sizes[0]}"
     table.add_row("clients K, samples each", f"{split.num_clients}, {sizes}")
     table.add_row("step size η, largest with proof", f"{config.step_size:.6g}, {largest:.6g}")

@@ -92,14 +92,15 @@ def _layerwise(sides: tuple[tuple[Stack, Float[Array, "n d"]], ...]) -> Float[Ar
     arriving = [output_rows(net)[None] for net in nets]
     total = jnp.zeros((), nets[0].dtype)
     for layer in reversed(range(nets[0].depth)):
-        backs = [net.activation.times_slope(z[layer][:, None], g)
-                 for net, (_, z), g in zip(nets, passes, arriving, strict=True)]  # fmt: skip
+        backs = [
+            net.activation.times_slope(z[layer][:, None], g)
+            for net, (_, z), g in zip(nets, passes, arriving, strict=True)
+        ]
         hidden = [h[layer] for h, _ in passes]
         total = total + _tiled(hidden[0], backs[0], hidden[-1], backs[-1])
         if layer:
             moved = [_times(back, net.hidden_weights[layer]) for back, net in zip(backs, nets, strict=True)]
-            arriving = [new + old if net.residual else new
-                        for net, new, old in zip(nets, moved, arriving, strict=True)]  # fmt: skip
+            arriving = [new + old if net.residual else new for net, new, old in zip(nets, moved, arriving, strict=True)]
     return total[:, :, 0, 0] if nets[0].output_dim == 1 else total
 
 

@@ -95,8 +95,9 @@ class _Reference:
     """The stack evaluated on the host in a dtype of more digits, with running bounds on its own error in float64."""
 
     def __init__(self, net: Stack, dtype: Any) -> None:
-        arrays = [None if w is None else real_array("weights", w, ndim=2)
-                  for w in (net.input_weights, *net.hidden_weights)]  # fmt: skip
+        arrays = [
+            None if w is None else real_array("weights", w, ndim=2) for w in (net.input_weights, *net.hidden_weights)
+        ]
         self.net, self.dtype, self.unit = net, dtype, float(np.finfo(dtype).eps) / 2
         self.weights = [None if w is None else w.astype(dtype) for w in arrays]
         self.absolute = [None if w is None else np.abs(w) for w in arrays]

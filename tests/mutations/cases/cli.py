@@ -49,8 +49,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/output.py",
-        "allow_nan=False)",
-        "allow_nan=True)",
+        "allow_nan=False",
+        "allow_nan=True",
         "NaN in what is called JSON",
         (f"{_PREDICT}::test_results_hold_no_nan",),
     ),

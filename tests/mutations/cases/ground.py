@@ -65,8 +65,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/files.py",
-        '"sep": separator, "index_col": False,',
-        '"sep": separator,',
+        "names=names, index_col=False,",
+        "names=names,",
         "columns of a table shift where rows are longer than the header",
         ("tests/test_datasets.py::test_bad_files_are_refused_in_one_sentence",),
     ),

@@ -30,8 +30,15 @@ _ROUNDING = 1e-10
 # most ‖X‖², with exponent 0; across one, an O(1) beside |r_i|/(√m ε) bends the exponent at the larger distances.
 _LARGE, _EXPONENT_TOLERANCE = 1000, 0.05
 
-_OBSERVED = ("local_loss", "client_drift", "distance_to_average", "gradient_difference", "average_loss",
-             "flips_from_average", "frobenius_movement")  # fmt: skip
+_OBSERVED = (
+    "local_loss",
+    "client_drift",
+    "distance_to_average",
+    "gradient_difference",
+    "average_loss",
+    "flips_from_average",
+    "frobenius_movement",
+)
 
 
 def _training(context: Context, problem: Problem) -> Training:
