@@ -142,8 +142,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
 def _curves(axes: Axes, table: pd.DataFrame) -> None:
     for (kind, how), part in table.groupby(["data", "how"], sort=False):
         seeds = part.pivot(index="seed", columns="value", values="constant")
-        look = {"color": DATA_COLOURS[str(kind)], "linestyle": _STYLES.get(str(how), "-"), "marker": "o"}
-        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), markersize=2.5, linewidth=1, **look)
+        style = {"color": DATA_COLOURS[str(kind)], "linestyle": _STYLES.get(str(how), "-"), "marker": "o"}
+        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), markersize=2.5, linewidth=1, **style)
     axes.set(xscale="log", yscale="log")
 
 

@@ -103,8 +103,8 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
         for marker, width in zip(_MARKERS, sorted(along.width.unique()), strict=False):
             part = along[(along.data == kind) & (along.width == width)]
             label = f"{kind}, $m=2^{{{int(np.log2(width))}}}$"
-            look = {"color": colour, "markersize": 2.5, "alpha": 0.4, "markeredgewidth": 0}
-            axes.plot(part.distances, part.gradients / width**2, marker, label=label, **look)
+            style = {"color": colour, "markersize": 2.5, "alpha": 0.4, "markeredgewidth": 0}
+            axes.plot(part.distances, part.gradients / width**2, marker, label=label, **style)
         part = along[along.data == kind]
         level = float(np.exp(np.log(part.gradients / part.distances / part.width**2).mean()))
         ends = np.array([part.distances.min(), part.distances.max()])
@@ -122,10 +122,10 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
 def _quotient(axes: Axes, table: pd.DataFrame) -> None:
     for kind, colour in DATA_COLOURS.items():
         part = table[(table.data == kind) & (table.width == table.width.min())]
-        for where, style in ((_ALONG, "."), (_ACROSS, "x--")):
+        for where, marker in ((_ALONG, "."), (_ACROSS, "x--")):
             seen = part[part["where"] == where].sort_values("distances")
-            look = {"color": colour, "markersize": 4, "linewidth": 1, "label": f"{kind}, {where}"}
-            axes.plot(np.sqrt(seen.distances), seen.gradients / seen.distances, style, **look)
+            style = {"color": colour, "markersize": 4, "linewidth": 1, "label": f"{kind}, {where}"}
+            axes.plot(np.sqrt(seen.distances), seen.gradients / seen.distances, marker, **style)
     axes.set(xscale="log", yscale="log", xlabel=r"distance $\|W-W'\|$", ylabel=r"$\|\Delta\nabla\|^2/\|\Delta W\|^2$")
     axes.legend(frameon=False, fontsize="x-small")
 

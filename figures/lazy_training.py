@@ -117,7 +117,7 @@ def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity:
     """One curve a data set or layer, its slope in the legend."""
     for name, (part, colour) in curves.items():
         seeds = part.pivot(index="seed", columns="width", values="value")
-        found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
+        fitted = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
         sns.lineplot(
             part,
             x="width",
@@ -127,7 +127,7 @@ def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity:
             marker="o",
             errorbar=("ci", 95),
             seed=0,
-            label=f"{name}: {found.estimate:.2f} ± {found.half_width:.2f}",
+            label=f"{name}: {fitted.estimate:.2f} ± {fitted.half_width:.2f}",
         )
     everything = pd.concat([part for part, _ in curves.values()])
     widths = sorted(everything.width.unique())

@@ -104,8 +104,8 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
         for name, (line, fill, symbol) in _STYLES.items():
             part = table[(table.data == kind) & (table.quantity == f"error, {name}")]
             seeds = part.pivot(index="seed", columns="width", values="value")
-            found = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
-            label = f"{kind}, {symbol}: {found.estimate:.2f} ± {found.half_width:.2f}"
+            fitted = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
+            label = f"{kind}, {symbol}: {fitted.estimate:.2f} ± {fitted.half_width:.2f}"
             sns.lineplot(
                 part,
                 x="width",

@@ -170,8 +170,8 @@ def _distances(axes: Axes, table: pd.DataFrame, problem: Problem, colour: object
     for quantity, style, fill in (("distance", "-", "full"), ("drop", "--", "none")):
         values = _by_seed(table, quantity)
         widths = values.columns.to_numpy(float)
-        found, (low, high) = _percentile(values.to_numpy())
-        axes.plot(widths, found, "D" if fill == "none" else "o", color=colour, markersize=4, fillstyle=fill)
+        middle, (low, high) = _percentile(values.to_numpy())
+        axes.plot(widths, middle, "D" if fill == "none" else "o", color=colour, markersize=4, fillstyle=fill)
         axes.fill_between(widths, low, high, color=colour, alpha=0.2, linewidth=0)
         # Hoeffding's bound knows n alone, so that both data sets share its line.
         shown = "0.4" if quantity == "distance" else colour

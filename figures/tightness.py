@@ -88,8 +88,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
 
 def _exponents(context: Context, results: Results) -> Iterator[dict[str, Any]]:
     points = [results[job] for job in threshold.repeats(context)]
-    found, asked = (threshold.exponents(points, quantity) for quantity in ("measured", "asked"))
-    for name, sign, own, claimed in zip(("n", "λ0"), (1, -1), found, asked, strict=True):
+    measured, asked = (threshold.exponents(points, quantity) for quantity in ("measured", "asked"))
+    for name, sign, own, claimed in zip(("n", "λ0"), (1, -1), measured, asked, strict=True):
         ends = sorted((sign * own.lower, sign * own.upper))
         yield _row("K4b: width", "planted", name, Interval(sign * own.estimate, *ends), sign * claimed.estimate)
     for (bound, kind), repeats in _widths(context).items():

@@ -100,7 +100,7 @@ def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path
     """Files that a file imports; ``modified`` and ``size`` tell versions of the file apart."""
     text = path.read_text(encoding="utf-8")
     package = _package(path)
-    found: list[pathlib.Path] = []
+    files: list[pathlib.Path] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -115,10 +115,10 @@ def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path
         else:
             continue
         for name in names:
-            found += _files(name, path)
+            files += _files(name, path)
     if path.name == "__init__.py" and any(word in text for word in _WALKERS):
-        found += path.parent.rglob("*.py")
-    return tuple(found)
+        files += path.parent.rglob("*.py")
+    return tuple(files)
 
 
 def _package(path: pathlib.Path) -> tuple[str, ...]:

@@ -102,8 +102,8 @@ def repeated_pair(rows: Float[ndarray, "n d"]) -> tuple[int, int] | None:
         pairs = np.sort(np.stack([order[near], order[near + step]], axis=1), axis=1)
         pieces = np.array_split(pairs, rows.size // _TILE**2 + 1)
         same = [piece[_distances(rows, piece) <= SAME_ROW * (1 + 1e-9)] for piece in pieces]
-        if len(found := np.concatenate(same)):
-            first = found[np.lexsort((found[:, 1], found[:, 0]))[0]]
+        if len(rows_alike := np.concatenate(same)):
+            first = rows_alike[np.lexsort((rows_alike[:, 1], rows_alike[:, 0]))[0]]
             return int(first[0]), int(first[1])
     return None
 

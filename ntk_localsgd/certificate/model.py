@@ -165,10 +165,8 @@ class RoundModel:
         for terms in sorted({*checked, tau - 1} - {0}):
             size = self.norm * self.problem.clients.num_clients * tau
             ends[terms] = spectral_norm(self.root @ self.gram @ self._accumulate(terms)) + 3 * self.pad * size
-        at = lambda table, k: table[max(p for p in table if p <= k)]  # noqa: E731
-        above = lambda table, k: table[min(p for p in table if p >= k)]  # noqa: E731
-        start = np.array([at(starts, k) for k in range(tau)])
-        return start, np.array([above(ends, tau - 1 - k) for k in range(tau)])
+        start = np.array([starts[max(p for p in starts if p <= k)] for k in range(tau)])
+        return start, np.array([ends[min(p for p in ends if p >= tau - 1 - k)] for k in range(tau)])
 
     def _row_reach(self) -> Float[ndarray, " n"]:
         power, total = self.inverse_root, np.zeros(len(self.gram))

@@ -4,7 +4,7 @@ The Gram matrix needs nothing from here: `kernels.empirical_gram` of inputs whos
 (``jax.device_put(x, NamedSharding(mesh, PartitionSpec("rows")))``) has its rows where those of the inputs are.
 """
 
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,10 @@ from ntk_localsgd.errors import InputError
 
 __all__ = ["everywhere", "spread"]
 
+_T = TypeVar("_T")
 
-def spread(tree: Any, mesh: Mesh | None, what: str) -> Any:
+
+def spread(tree: _T, mesh: Mesh | None, what: str) -> _T:
     """The same arrays, their first axis cut along the mesh's first one; unchanged without a mesh.
 
     Raises
@@ -32,6 +34,6 @@ def spread(tree: Any, mesh: Mesh | None, what: str) -> Any:
     return jax.device_put(jax.tree.map(jnp.asarray, tree), NamedSharding(mesh, PartitionSpec(axis)))
 
 
-def everywhere(tree: Any, mesh: Mesh | None) -> Any:
+def everywhere(tree: _T, mesh: Mesh | None) -> _T:
     """The same arrays on every device of the mesh; unchanged without one."""
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

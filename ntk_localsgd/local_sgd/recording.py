@@ -1,7 +1,6 @@
 """Collects the observations of a run and labels them: an xarray data set with dimensions, units and formulas."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -86,7 +85,7 @@ class Record:
         """Add the observations of a chunk of rounds."""
         self.pieces.append(dict(observed))
 
-    def labelled(self, attributes: Mapping[str, Any]) -> xr.Dataset:
+    def labelled(self, attributes: Mapping[str, object]) -> xr.Dataset:
         """Everything so far, with dimensions, coordinates, units and formulas."""
         values = self._values()
         variables = {

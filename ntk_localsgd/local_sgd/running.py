@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -112,9 +112,19 @@ def run(
         If data, clients, network and configuration do not fit together, an observable is unknown, or this is called
         under ``jax.jit``.
     """
-    keys = None if key is None else (key,)
-    options: dict[str, Any] = {"observe": observe, "gram_every": gram_every, "stop": stop, "progress": progress}
-    return run_seeds((net,), dataset, clients, config, keys=keys, mesh=mesh, **options)[0]
+    (alone,) = run_seeds(
+        (net,),
+        dataset,
+        clients,
+        config,
+        keys=None if key is None else (key,),
+        observe=observe,
+        gram_every=gram_every,
+        stop=stop,
+        progress=progress,
+        mesh=mesh,
+    )
+    return alone
 
 
 def run_seeds(
@@ -229,7 +239,7 @@ class _Course:
         self.record.grams.take(network, number)
         self._ask()
 
-    def finished(self, about: dict[str, Any]) -> Run:
+    def finished(self, about: dict[str, object]) -> Run:
         """What the user gets."""
         return Run(self.at.network, self.record.labelled(about), self.diverged_at, self.stopped_at)
 
@@ -247,7 +257,7 @@ class _Together:
     ) -> None:  # fmt: skip
         self.nets, self.keys, self.mesh, self.many = nets, keys, mesh, len(nets) > 1
         self.sizes = Sizes(config.step_size, config.server_step_size)
-        self.how: dict[str, Any] = {"way": choose(nets[0], data, plan), "plan": plan}
+        self.plan, self.way = plan, choose(nets[0], data, plan)
         self.key = None if keys is None else keys[0]
         if self.many:
             self.data = everywhere(data, mesh)
@@ -257,17 +267,16 @@ class _Together:
             self.data, self.net = spread(data, mesh, "clients"), everywhere(nets[0], mesh)
 
     def begin(self) -> tuple[State, Seen, Seen]:
-        return begin(self.net, self.data, many=self.many, **self.how)
+        return begin(self.net, self.data, way=self.way, plan=self.plan, many=self.many)
 
     def go_on(self, states: State, first: int, rounds: int) -> tuple[State, Seen]:
-        return go_on(
-            self.net, self.key, states, self.data, first, self.sizes, many=self.many, rounds=rounds, **self.how
-        )
+        return self._go_on(self.net, self.key, states, first, rounds, self.many)
 
     def go_on_alone(self, k: int, states: State, first: int, rounds: int) -> tuple[State, dict[str, np.ndarray]]:
         """The rounds of the k-th network only, on the same devices."""
-        net, key, state = everywhere((self.nets[k], self.keys and self.keys[k], self._of(states, k)), self.mesh)
-        last, seen = go_on(net, key, state, self.data, first, self.sizes, many=False, rounds=rounds, **self.how)
+        own_key = None if self.keys is None else self.keys[k]
+        net, key, state = everywhere((self.nets[k], own_key, self._of(states, k)), self.mesh)
+        last, seen = self._go_on(net, key, state, first, rounds, False)
         return last, jax.tree.map(np.asarray, seen)
 
     def network(self, k: int, states: State) -> Network:
@@ -278,6 +287,12 @@ class _Together:
         """Observations network by network, on the host."""
         held = jax.tree.map(np.asarray, seen)
         return [self._of(held, k) for k in range(len(self.nets))]
+
+    def _go_on(
+        self, nets: Network, keys: Array | None, states: State, first: int, rounds: int, many: bool
+    ) -> tuple[State, Seen]:
+        data, sizes, way, plan = self.data, self.sizes, self.way, self.plan
+        return go_on(nets, keys, states, data, first, sizes, way=way, plan=plan, many=many, rounds=rounds)
 
     def _of(self, tree: _T, k: int) -> _T:
         return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
@@ -315,7 +330,7 @@ def _check(nets: tuple[Network, ...], clients: Clients, config: LocalSGD, keys: 
         )
 
 
-def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, Any]:
+def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, object]:
     """What a trajectory says of its run; NetCDF attributes are never None, and lists of one would become numbers."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}

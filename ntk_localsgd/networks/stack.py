@@ -71,7 +71,7 @@ class Stack(eqx.Module):
             needed = "[m m] each" if residual else "[m d] and then [m m] each" if first is None else "[m d], [m m] each"
             raise InputError(f"weights have shapes {shapes}, need a trained layer, {needed}, and [o m].")
         on_device = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
-        return Stack(on_device[0], tuple(on_device[1:-1]), on_device[-1], activation, residual, divided)  # type: ignore
+        return Stack(on_device[0], tuple(on_device[1:-1]), on_device[-1], activation, residual, divided)  # type: ignore[arg-type]
 
     @property
     def width(self) -> int:

@@ -124,7 +124,7 @@ class InitialGrams:
             "distance": [np.linalg.norm(gram - infinite) for gram in grams],
             "drop": [lambda0 - np.linalg.eigvalsh(gram)[0] for gram in grams],
         }
-        variables = {name: (("seed",), np.array(found)) for name, found in values.items()}
+        variables = {name: (("seed",), np.array(column)) for name, column in values.items()}
         return xr.Dataset(variables, {"seed": np.array(training.seeds)})
 
 
@@ -144,7 +144,7 @@ class CertifiedCurve:
             tries = _Attempts(self.every, float(np.linalg.norm(residual_of(net, dataset))))
             run = local_sgd.run(net, dataset, split, training.config, stop=tries)
             norms.append(np.sqrt(2 * run.trajectory.loss.values))
-            attempts.append(tries.found)
+            attempts.append(tries.outcomes)
             operator = prediction.contraction(gram_of(run.network, dataset), split, training.config)
             kernel_rates.append(operator.asymptotic_rate)
         certified, rates = np.moveaxis(np.array(attempts, np.float64), 2, 0)
@@ -172,18 +172,18 @@ class _Attempts:
 
     every: int
     start: float
-    found: list[tuple[int, float]] = dataclasses.field(default_factory=list)
+    outcomes: list[tuple[int, float]] = dataclasses.field(default_factory=list)
 
     def __call__(self, checkpoint: local_sgd.Checkpoint) -> bool:
         net, dataset = checkpoint.network, checkpoint.dataset
         if np.linalg.norm(residual_of(net, dataset)) < _FLOOR * self.start:
-            self.found.append((-1, np.inf))
+            self.outcomes.append((-1, np.inf))
             return False
         try:
             proof = certificate.certify(
                 net, dataset, checkpoint.clients, checkpoint.config, method="path", estimate=False
             )
-            self.found.append((int(proof.certified), proof.rate))
+            self.outcomes.append((int(proof.certified), proof.rate))
         except InputError:  # the Gram matrix may be outside the theorem's range for a while
-            self.found.append((0, np.inf))
+            self.outcomes.append((0, np.inf))
         return False

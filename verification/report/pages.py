@@ -174,7 +174,7 @@ def worst(rows: Sequence[Evidence]) -> dict[Relation, float]:
     for row in rows:
         if row.tightness is not None:
             values.setdefault(row.relation, []).append(row.tightness)
-    return {relation: nearest[relation](found) for relation, found in values.items()}
+    return {relation: nearest[relation](each) for relation, each in values.items()}
 
 
 def _farthest(values: list[float]) -> float:

@@ -43,8 +43,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/engine.py",
-        "for job, value in part.items() if job in wanted}",
-        "for job, value in part.items() if wanted}",
+        "for job, value in self.computed.items() if job in wanted}",
+        "for job, value in self.computed.items() if wanted}",
         "a claim reads a job that it does not name",
         (f"{_REGISTRY}::test_a_claim_reads_only_the_jobs_that_it_needs",),
     ),

@@ -72,10 +72,10 @@ def widths(context: Context, results: Results) -> Iterator[Evidence]:
         yield exponents(table(context, results))
 
 
-def exponents(found: xr.Dataset) -> Evidence:
+def exponents(widths: xr.Dataset) -> Evidence:
     """Theorem, certificate, measurement: how their widths grow in n; in the control C1's own widths are judged."""
     # From n = 4 on: with fewer samples C1 does not speak, and its number is that of n = 4.
-    wide = found.sel(n=slice(4, None))
+    wide = widths.sel(n=slice(4, None))
     columns = {
         name: wide[name].broadcast_like(wide.certified).transpose("seed", "n").values
         for name in ("measured", "certified", "asked")

@@ -202,9 +202,9 @@ def semi_smoothness(context: Context, results: Results) -> Iterator[Evidence]:
 
 def _over_bound(results: Results, job: Perturbation, choice: str, field: str) -> np.ndarray:
     """A left side over D6's right side, by seed; the bound is A√F + B at the loss F of each."""
-    found, problem = results[job].sel(choice=choice), job.data.load()
+    changes, problem = results[job].sel(choice=choice), job.data.load()
     numbers: dict[str, float] = {"n": problem.num_samples, "o": problem.num_outputs, "m": job.width, "L": job.depth}
     numbers |= {"omega": job.radius, "distance": job.radius}
     constant = BOUNDS["D6"].evaluate(**numbers, loss=0.0)
     factor = BOUNDS["D6"].evaluate(**numbers, loss=1.0) - constant
-    return found[field].values / (factor * np.sqrt(found.loss.values) + constant)
+    return changes[field].values / (factor * np.sqrt(changes.loss.values) + constant)
