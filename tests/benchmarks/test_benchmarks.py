@@ -1,6 +1,7 @@
 """The bench's own logic: works at tiny sizes, routes of this environment, targets, tables. No peer's environment."""
 
 import dataclasses
+import importlib
 import json
 import pathlib
 
@@ -32,6 +33,22 @@ def test_routes_agree_are_timed_and_compared():
         assert peer["agreement"] < 1e-5
         assert peer["peak"] > 2**20
         assert peer["ratio"] == pytest.approx(peer["seconds"] / rows[OURS]["seconds"])
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_this_project_s_own_routes_to_every_work_run_and_agree(name, monkeypatch):
+    monkeypatch.syspath_prepend(pathlib.Path(report.__file__).parent / "peers")
+    ours, work = importlib.import_module("this_project"), WORKS[name]
+    for case in {case.function: case for case in reversed(work.cases)}.values():  # the smallest of each kind
+        arrays, results = case.arrays(), {}
+        for route in [route for route in case.routes if route.script == "this_project" and route.checked][:2]:
+            prepare = getattr(ours, route.function or case.function)
+            results[route.name] = np.asarray(prepare(arrays, case.settings | route.settings)())
+        assert results.keys() >= {OURS}
+        for result in results.values():
+            assert np.isfinite(result).all()
+            assert np.abs(result).max() > 0
+            assert (work.agreement or distance)(result, results[OURS]) <= work.tolerance
 
 
 def test_what_does_not_agree_or_fails_is_not_timed():
