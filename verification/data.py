@@ -113,7 +113,7 @@ class Problem:
 
     def largest_deep_eigenvalue(self, num_clients: int, depth: int, how: Split = "label") -> float:
         """max_c λ_max(Θ^∞_cc) of a deep network with one output: η times m times this below 2 is stable."""
-        return _largest_block(kernels.infinite_deep_gram(self.inputs, depth), self.split(num_clients, how))
+        return _largest_deep_block(self.source, num_clients, depth, how)
 
     def __str__(self) -> str:
         return f"{self.dataset.name}, n = {self.num_samples}"
@@ -121,6 +121,13 @@ class Problem:
 
 def _largest_block(gram: np.ndarray, split: Clients) -> float:
     return max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
+
+
+@functools.cache
+def _largest_deep_block(source: Source, num_clients: int, depth: int, how: Split) -> float:
+    """Asked for by every job of a sweep, all of which begin with their needs."""
+    problem = source.load()
+    return _largest_block(kernels.infinite_deep_gram(problem.inputs, depth), problem.split(num_clients, how))
 
 
 @functools.cache
