@@ -34,7 +34,7 @@ observe = ("flip_fraction", "client_drift", "smallest_eigenvalue")
 run = local_sgd.run(deep, data, split, config, observe=("client_drift",), mesh=mesh)
 many = local_sgd.run_seeds(shallow, data, split, config, observe=observe, mesh=mesh)
 wild = [shallow[0], *shallow[1:7], networks.TwoLayerReLU.from_arrays(shallow[7].weights, np.ones(64))]
-wild = local_sgd.run_seeds(wild, data, split, local_sgd.LocalSGD(3.0, 3, 6), mesh=mesh)
+wild = local_sgd.run_seeds(wild, data, split, local_sgd.LocalSGD(7.0, 3, 6), mesh=mesh)
 assert [run.diverged_at for run in wild[:7]] == [None] * 7 and wild[7].diverged_at > 1, [r.diverged_at for r in wild]
 (single,) = local_sgd.run_seeds([deep], data, split, config, mesh=mesh)  # one network: its clients are spread
 batches = local_sgd.run(shallow[0], data, split, local_sgd.LocalSGD(0.05, 2, 3, 2), key=key, mesh=mesh)
