@@ -58,7 +58,9 @@ class Draw:
         require_writable(out)
         for name, figure in figures.items():
             self._write(figure, context, results, out / name)
-        index = {name: figure.paper for name, figure in figures.items()}
+        # Those that an earlier call has drawn stay in the report.
+        drawn = {name: figure for name, figure in discover().items() if (out / f"{name}.md").exists()}
+        index = {name: figure.paper for name, figure in drawn.items()}
         (out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         print(out)
         return 0

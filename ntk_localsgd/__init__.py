@@ -1,4 +1,6 @@
-"""Checks the theory of Local SGD (FedAvg) on ReLU networks through the Neural Tangent Kernel.
+"""Checks the theory of Local SGD on ReLU networks through the Neural Tangent Kernel.
+
+Local SGD takes the plain average over clients, 1/K each; FedAvg's weights n_c/n are meant nowhere.
 
 >>> from ntk_localsgd import clients, datasets, evidence, kernels, local_sgd, networks
 """

@@ -223,14 +223,17 @@ def test_missing_results_get_one_sentence_that_names_the_commands(tmp_path, caps
     assert "nothing" in capsys.readouterr().err
 
 
-def test_a_figure_computes_only_what_it_needs(tmp_path):
+def test_a_figure_computes_only_what_it_needs_and_the_index_keeps_earlier_ones(tmp_path):
+    earlier = tmp_path / "figures" / "depth.md"
+    earlier.parent.mkdir()
+    earlier.write_text("Drawn before.\n")
     argv = ["hard_samples", "--results", str(tmp_path), "--preset", "smoke", "--missing", "run", "--formats", "png"]
     assert command.main(argv) == 0
     assert len(list((tmp_path / "runs").glob("*.nc"))) == 1
     assert not (tmp_path / "evidence.json").exists()
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "hard_samples.png", "hard_samples.md", "hard_samples.tex", "index.json",
-    }  # fmt: skip
+    assert set(json.loads((earlier.parent / "index.json").read_text())) == {"depth", "hard_samples"}
+    written = {path.name for path in earlier.parent.iterdir()} - {earlier.name}
+    assert written == {"hard_samples.png", "hard_samples.md", "hard_samples.tex", "index.json"}
 
 
 def test_a_damaged_result_is_missing(tmp_path, capsys):
