@@ -4,8 +4,10 @@ import dataclasses
 import itertools
 import math
 import pkgutil
+from fractions import Fraction
 
 import hypothesis
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -126,6 +128,9 @@ def test_smallest_width_is_the_first_from_which_on_the_premise_holds(claim, data
 def test_widths_beyond_floats_are_exact():
     numbers = dict(n=10, lambda0=1e-200, C=1, delta=0.125)
     m = BOUNDS["C1"].smallest_width(**numbers)
+    exact = Fraction(4**5 * 16**2 * 2 * 10**6) / (2 * Fraction(1e-200) ** 4 * Fraction(1, 8) ** 3)  # times 1/π
+    with mpmath.workdps(2 * len(str(m))):
+        assert m == int(mpmath.ceil(mpmath.mpf(exact.numerator) / exact.denominator / mpmath.pi))
     assert len(str(m)) == 814
     assert BOUNDS["C1"].premise_met(m=m, eta=1e-300, **numbers)
     assert not BOUNDS["C1"].premise_met(m=m - 1, eta=1e-300, **numbers)
