@@ -12,10 +12,9 @@ from numpy import ndarray
 
 from figures.data_sets import deep_problems, problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, at_least_a_decade, label_decades, new_figure, power
+from figures.style import DATA_COLOURS, at_least_a_decade, draw_slope, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.exponents import powers
-from ntk_localsgd.statistics import slope
 from verification.claims.deep import training as deep
 from verification.claims.training import lazy
 from verification.context import Context
@@ -116,19 +115,7 @@ def _ends(job: Training, run: xr.Dataset) -> Iterator[tuple[str, int, ndarray]]:
 def _panel(axes: Axes, curves: dict[str, tuple[pd.DataFrame, object]], quantity: str) -> None:
     """One curve a data set or layer, its slope in the legend."""
     for name, (part, colour) in curves.items():
-        seeds = part.pivot(index="seed", columns="width", values="value")
-        fitted = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
-        sns.lineplot(
-            part,
-            x="width",
-            y="value",
-            ax=axes,
-            color=colour,
-            marker="o",
-            errorbar=("ci", 95),
-            seed=0,
-            label=f"{name}: {fitted.estimate:.2f} ± {fitted.half_width:.2f}",
-        )
+        draw_slope(axes, part, name, color=colour)
     everything = pd.concat([part for part, _ in curves.values()])
     widths = sorted(everything.width.unique())
     _guides(axes, everything, _GUIDES.get(quantity, _HALF))

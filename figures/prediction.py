@@ -10,8 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from figures.data_sets import problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, new_figure, power
-from ntk_localsgd.statistics import slope
+from figures.style import DATA_COLOURS, draw_slope, new_figure, power
 from verification.claims.prediction import sweep
 from verification.context import Context
 from verification.engine import Results
@@ -103,23 +102,8 @@ def _errors(axes: Axes, table: pd.DataFrame) -> None:
     for kind, colour in DATA_COLOURS.items():
         for name, (line, fill, symbol) in _STYLES.items():
             part = table[(table.data == kind) & (table.quantity == f"error, {name}")]
-            seeds = part.pivot(index="seed", columns="width", values="value")
-            fitted = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
-            label = f"{kind}, {symbol}: {fitted.estimate:.2f} ± {fitted.half_width:.2f}"
-            sns.lineplot(
-                part,
-                x="width",
-                y="value",
-                ax=axes,
-                color=colour,
-                label=label,
-                marker="o",
-                linestyle=line,
-                fillstyle=fill,
-                markeredgecolor=colour,
-                errorbar=("ci", 95),
-                seed=0,
-            )
+            marked = {"linestyle": line, "fillstyle": fill, "markeredgecolor": colour}
+            draw_slope(axes, part, f"{kind}, {symbol}", color=colour, **marked)
     widths = np.array(sorted(table.width.unique()), float)
     top = table[table.quantity.str.startswith("error") & (table.width == widths[0])].groupby(["data", "quantity"])
     axes.plot(widths, 1.3 * top.value.mean().max() * (widths / widths[0]) ** -0.5, color="0.5", linewidth=1)

@@ -4,6 +4,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy import ndarray
 
 from ntk_localsgd.evidence import Verdict
+from ntk_localsgd.statistics import slope
 
 __all__ = [
     "DATA_COLOURS",
@@ -20,6 +22,7 @@ __all__ = [
     "VERDICT_SYMBOLS",
     "at_least_a_decade",
     "draw_seeds",
+    "draw_slope",
     "label_decades",
     "legend_below",
     "new_figure",
@@ -61,6 +64,14 @@ def draw_seeds(axes: Axes, x: ndarray, values: Float[ndarray, "seeds points"], *
     (drawn,) = axes.plot(x, values.mean(axis=0), color=color, **line)
     axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0)
     return drawn
+
+
+def draw_slope(axes: Axes, table: pd.DataFrame, name: str, **line: Any) -> None:
+    """Column ``value`` against ``width``: the mean over seeds with its interval, and the exponent in the legend."""
+    seeds = table.pivot(index="seed", columns="width", values="value")
+    fitted = slope(seeds.columns.to_numpy(float), seeds.to_numpy())
+    label = f"{name}: {fitted.estimate:.2f} ± {fitted.half_width:.2f}"
+    sns.lineplot(table, x="width", y="value", ax=axes, label=label, marker="o", errorbar=("ci", 95), seed=0, **line)
 
 
 def legend_below(axes: Axes, **options: Any) -> None:

@@ -1,6 +1,5 @@
 """Intervals for what is random, exponents of power laws, and when an interval decides. The statistics are SciPy's."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ __all__ = [
     "LEVEL",
     "Interval",
     "failure_interval",
-    "holds_as_exponent",
     "holds_with_probability",
     "implied_constant",
     "mean_interval",
@@ -113,21 +111,6 @@ def mean_interval(values: Sequence[float] | ndarray, *, level: float = LEVEL) ->
     mean = float(np.mean(values))
     half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
     return Interval(mean, mean - half, mean + half)
-
-
-def holds_as_exponent(
-    measured: Interval, claimed: float, tolerance: float, *, upper_bound_only: bool = False
-) -> bool | None:
-    """Whether a measured exponent agrees with a claimed one.
-
-    Θ(m^p): holds if the whole interval lies within p ± tolerance, fails if it lies wholly outside. O(m^p)
-    (``upper_bound_only``): holds if the interval's upper end is ≤ p + tolerance, fails if its lower end is above.
-    """
-    low = -math.inf if upper_bound_only else claimed - tolerance
-    high = claimed + tolerance
-    if low <= measured.lower and measured.upper <= high:
-        return True
-    return False if measured.upper < low or measured.lower > high else None
 
 
 def implied_constant(

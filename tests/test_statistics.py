@@ -58,23 +58,6 @@ def test_slope_intervals_cover_the_truth_about_as_often_as_they_say():
     assert abs(covered - 380) < 4 * math.sqrt(400 * 0.95 * 0.05)
 
 
-@pytest.mark.parametrize(
-    ("interval", "upper_only", "expected"),
-    [
-        ((-0.55, -0.45), False, True),
-        ((-0.65, -0.45), False, None),
-        ((-0.35, -0.30), False, False),
-        ((-0.75, -0.65), False, False),
-        ((-0.75, -0.65), True, True),
-        ((-0.45, -0.35), True, None),
-        ((-0.35, -0.25), True, False),
-    ],
-)
-def test_exponents_hold_inside_fail_outside_and_are_undecided_between(interval, upper_only, expected):
-    measured = Interval(sum(interval) / 2, *interval)
-    assert statistics.holds_as_exponent(measured, -0.5, 0.1, upper_bound_only=upper_only) is expected
-
-
 def test_implied_constant_is_flat_where_the_shape_is_right():
     widths = np.array([1.0, 10.0, 100.0])
     constants = statistics.implied_constant(3 * widths[None] ** 0.5, widths**0.5)

@@ -12,7 +12,14 @@ from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
-from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, checked_step_size, read_network, read_problem
+from ntk_localsgd.cli.inputs import (
+    ProblemOptions,
+    checked_gram,
+    checked_step_size,
+    described,
+    read_network,
+    read_problem,
+)
 from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, title_of, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.clients import Clients
@@ -63,11 +70,7 @@ class Certify(ProblemOptions):
         config = local_sgd.LocalSGD(step_size, self.local_steps, self.rounds)
         net, losses, proof = self._train(net, dataset, split, config)
         content = {
-            "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
-            "client_sizes": list(split.sizes),
-            "width": net.width,
-            "weights": None if self.weights is None else self.weights.name,
-            "seed": self.seed,
+            **described(self, dataset, split, net),
             "step_size": step_size,
             "local_steps": self.local_steps,
             "trained_rounds": len(losses) - 1,

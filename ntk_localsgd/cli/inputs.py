@@ -26,6 +26,7 @@ __all__ = [
     "StepSize",
     "checked_gram",
     "checked_step_size",
+    "described",
     "read_network",
     "read_problem",
     "require_memory",
@@ -108,6 +109,17 @@ def read_problem(options: ProblemOptions) -> Problem:
     given = options.rows == "given" or (options.rows is None and options.weights is not None)
     changed = scaling_note(dataset)
     return Problem(dataset, split, dataset.norms if given and changed else None, notes + changed * (not given))
+
+
+def described(options: ProblemOptions, dataset: Dataset, split: Clients, net: TwoLayerReLU) -> dict[str, object]:
+    """What files of results say of data, clients and network."""
+    return {
+        "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
+        "client_sizes": list(split.sizes),
+        "width": net.width,
+        "weights": None if options.weights is None else options.weights.name,
+        "seed": options.seed,
+    }
 
 
 def scaling_note(dataset: Dataset) -> list[str]:

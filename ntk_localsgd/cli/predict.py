@@ -16,6 +16,7 @@ from ntk_localsgd.cli.inputs import (
     ProblemOptions,
     checked_gram,
     checked_step_size,
+    described,
     read_network,
     read_problem,
 )
@@ -65,11 +66,7 @@ class Predict(ProblemOptions):
             )
         curves = _curves(gram, split, residual, config)
         content = {
-            "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
-            "client_sizes": list(split.sizes),
-            "width": net.width,
-            "weights": None if self.weights is None else self.weights.name,
-            "seed": self.seed,
+            **described(self, dataset, split, net),
             "config": dataclasses.asdict(config),
             "largest_step_size": largest,
             "smallest_eigenvalue": list(gram.smallest),
