@@ -25,7 +25,7 @@ verify: .venv ## the main job: check every claim on digits and sphere data, writ
 	$(RUN) -m verification run --preset quick
 
 test: .venv ## the whole test suite, two processes
-	$(RUN) -m pytest -n 2 --dist loadgroup
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 mutations: .venv ## break one formula at a time and see that the tests notice, some minutes; outside the suite
 	$(RUN) -m tests.mutations

@@ -1,5 +1,8 @@
 """The one place where the tests set JAX's flags and hypothesis' profile, and what whole modules share."""
 
+import fcntl
+import os
+
 import hypothesis
 import jax
 import pytest
@@ -10,19 +13,26 @@ jax.config.update("jax_enable_x64", True)
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=20, print_blob=True)
 hypothesis.settings.load_profile("house")
 
+# The smoke run takes longest and begins first; what else reads it comes last, when it is there.
+_FIRST, _LAST = "tests/verification/test_main.py", "tests/figures/test_drawing.py"
+
 
 def pytest_collection_modifyitems(items):
-    """Tests of one file run in one process, those that share the smoke run in one of them, which begins first."""
-    for item in items:
-        if not list(item.iter_markers("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args[0] != "smoke")
+    """Files in an order that leaves no process waiting."""
+    order = {_FIRST: -1, _LAST: 1}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], 0))
 
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """Folder and exit code of one smoke run of every claim."""
+    """Folder and exit code of one smoke run of every claim, made by whichever process comes first."""
     from verification import __main__ as command
 
-    out = tmp_path_factory.mktemp("smoke")
-    return out, command.main(["run", "--preset", "smoke", "--out", str(out)])
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    out, code = shared / "smoke", shared / "smoke-exit-code"
+    with (shared / "smoke-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not code.exists():
+            code.write_text(str(command.main(["run", "--preset", "smoke", "--out", str(out)])))
+    return out, int(code.read_text())

@@ -15,8 +15,6 @@ from verification.engine import compute
 from verification.presets import PRESETS
 from verification.store import Store
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 CONTEXT = Context(PRESETS["smoke"], 0)
 FIGURES = discover()
 

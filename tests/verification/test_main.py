@@ -17,8 +17,6 @@ from verification.presets import PRESETS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 @pytest.fixture(autouse=True)
 def _discovered():
