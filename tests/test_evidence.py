@@ -93,6 +93,12 @@ def test_numbers_that_contradict_a_conclusion_are_refused(changes):
     assert _evidence(**changes, conclusion=Condition("c", False)).verdict is Verdict.REFUTED
 
 
+def test_a_failure_probability_that_may_lie_below_delta_contradicts_nothing():
+    undecided = {"conclusion": Condition("c", None), "delta": 0.05}
+    assert not _evidence(**undecided, interval=(0.01, 0.2)).contradicted
+    assert _evidence(**undecided, interval=(0.06, 0.2)).contradicted
+
+
 def test_a_row_without_a_control_is_refused():
     with pytest.raises(InputError, match="needs one"):
         _evidence(control=None)
@@ -111,6 +117,14 @@ def test_relations_and_intervals(measured, bound, tolerance, half):
     assert (within is True) == (at_most is True and at_least is True)
     assert equal == (interval[0] <= bound + tolerance and interval[1] >= bound - tolerance)
     assert compare("≤", measured, bound) == (measured <= bound)
+
+
+@pytest.mark.parametrize(("relation", "measured"), [("≤", 1.05), ("≥", 0.95), ("=", 0.95), ("within", 1.05)])
+def test_a_tolerance_is_in_favour_and_an_interval_across_the_threshold_leaves_it_open(relation, measured):
+    assert compare(relation, measured, 1.0, tolerance=0.1) is True
+    assert compare(relation, measured, 1.0, tolerance=0.01) is False
+    interval = (measured - 0.1, measured + 0.1)
+    assert compare(relation, measured, 1.0, tolerance=0.1, interval=interval) is (True if relation == "=" else None)
 
 
 @pytest.mark.parametrize("relation", ["≤", "≥", "=", "within"])

@@ -24,14 +24,14 @@ MUTATIONS = (
         'least = -math.inf if relation == "≤" else bound - tolerance',
         'least = -math.inf if relation == "≤" else bound + tolerance',
         "≥ must be exceeded by the tolerance",
-        (f"{_TESTS}::test_relations_and_intervals",),
+        (f"{_TESTS}::test_a_tolerance_is_in_favour_and_an_interval_across_the_threshold_leaves_it_open",),
     ),
     Mutation(
         _FILE,
         "if least <= low and high <= most:",
         "if least <= measured <= most:",
         "an estimate decides where its interval straddles the threshold",
-        (f"{_TESTS}::test_relations_and_intervals",),
+        (f"{_TESTS}::test_a_tolerance_is_in_favour_and_an_interval_across_the_threshold_leaves_it_open",),
     ),
     Mutation(
         _FILE,
@@ -52,6 +52,6 @@ MUTATIONS = (
         "return not self.interval[0] <= self.delta",
         "return not self.interval[1] <= self.delta",
         "a failure probability that may be below δ contradicts",
-        ("tests/verification/test_judging.py::test_fewer_seeds_decide_a_probability_of_one_half",),
+        (f"{_TESTS}::test_a_failure_probability_that_may_lie_below_delta_contradicts_nothing",),
     ),
 )
