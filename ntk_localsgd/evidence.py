@@ -157,13 +157,13 @@ class Evidence:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the numbers alone say that the conclusion fails."""
+        """Whether the numbers do not bear out that the conclusion holds."""
         if self.delta is not None and self.interval is not None:
-            return not self.interval[0] <= self.delta
+            return not self.interval[1] <= self.delta
         if self.measured is None or self.bound is None or self.delta is not None:
             return False
         holds = compare(self.relation, self.measured, self.bound, tolerance=self.tolerance, interval=self.interval)
-        return holds is False
+        return holds is not True
 
     @property
     def verdict(self) -> Verdict:

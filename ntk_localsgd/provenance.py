@@ -26,7 +26,7 @@ _WALKERS = ("iter_modules", "walk_packages")
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that numbers depend on."""
-    names = ("ntk-localsgd", "jax", "jaxlib", "neural-tangents", "numpy", "scipy", "scikit-learn")
+    names = ("ntk-localsgd", "jax", "jaxlib", "equinox", "neural-tangents", "numpy", "scipy", "scikit-learn", "sympy")
     return {"python": platform.python_version()} | {name: _version(name) for name in names}
 
 

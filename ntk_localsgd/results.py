@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
@@ -78,7 +79,8 @@ def load_or_compute(
 
 def path_for(config: Any, folder: str | pathlib.Path, *, code: str | None = None) -> pathlib.Path:
     """File of a configuration: the first 16 hexadecimal digits of the SHA-256 of all that decides the result."""
-    identity = [config, code or _library_code(), versions(), device_name()]
+    # 63-bit seeds and default dtypes depend on JAX's x64 flag.
+    identity = [config, code or _library_code(), versions(), device_name(), bool(jax.config.read("jax_enable_x64"))]
     return pathlib.Path(folder) / f"{hashlib.sha256(_canonical(identity).encode()).hexdigest()[:16]}.nc"
 
 

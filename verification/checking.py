@@ -1,5 +1,6 @@
 """Checks claims: first the jobs they need, each once, then their judges; writes evidence and report."""
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
@@ -35,8 +36,12 @@ class Outcome:
 
 
 def jobs_of(claims: Sequence[Claim], context: Context) -> list[Job]:
-    """All jobs that the claims need, each once."""
-    return list(dict.fromkeys(job for entry in claims for job in entry.needs(context)))
+    """All jobs that the claims need, each once; a claim that cannot say what it needs crashes when it is judged."""
+    jobs: dict[Job, None] = {}
+    for entry in claims:
+        with contextlib.suppress(Exception):
+            jobs |= dict.fromkeys(entry.needs(context))
+    return list(jobs)
 
 
 def judge(claims: Sequence[Claim], context: Context, results: Results) -> Outcome:

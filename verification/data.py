@@ -109,7 +109,7 @@ class Problem:
 
     def largest_client_eigenvalue(self, num_clients: int) -> float:
         """max_c λ_max(H^∞_cc): local steps are stable below 2 over this."""
-        return _largest_block(self.gram, self.split(num_clients))
+        return _largest_client_block(self.source, num_clients)
 
     def largest_deep_eigenvalue(self, num_clients: int, depth: int, how: Split = "label") -> float:
         """max_c λ_max(Θ^∞_cc) of a deep network with one output: η times m times this below 2 is stable."""
@@ -121,6 +121,12 @@ class Problem:
 
 def _largest_block(gram: np.ndarray, split: Clients) -> float:
     return max(float(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1]) for part in split.indices)
+
+
+@functools.cache
+def _largest_client_block(source: Source, num_clients: int) -> float:
+    problem = source.load()
+    return _largest_block(problem.gram, problem.split(num_clients))
 
 
 @functools.cache

@@ -70,7 +70,9 @@ def compute(jobs: Iterable[Job], store: Store, *, executor: Executor | None = No
     assert pool is not None
     with progress_bar() as progress:
         stored = sum(map(store.has, wanted))
-        task = progress.add_task(f"jobs ({stored} from the store)" if stored else "jobs", total=len(wanted))
+        if stored:
+            progress.console.print(f"{stored} of {len(wanted)} results are read from the store.")
+        task = progress.add_task("jobs", total=len(wanted))
         futures: dict[Future[xr.Dataset], Job] = {pool.submit(store.get, job): job for job in wanted}
         try:
             for future in as_completed(futures):
@@ -83,8 +85,9 @@ def compute(jobs: Iterable[Job], store: Store, *, executor: Executor | None = No
                         traceback.print_exception(error, file=sys.stderr)
                 progress.update(task, advance=1, description=type(job).__name__)
         finally:
-            for future in futures:
-                future.cancel()
+            running = [type(job).__name__ for future, job in futures.items() if not (future.cancel() or future.done())]
+            if running:
+                progress.console.print(f"waiting for {', '.join(running)} to end and be stored")
             if own is not None:
                 own.shutdown(wait=True, cancel_futures=True)
     return Results(computed, failed)

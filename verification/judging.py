@@ -89,7 +89,9 @@ def compared(
     """
     holds = compare(relation, measured, bound, tolerance=tolerance, interval=interval)
     other = bound if control_bound is None else control_bound
-    breaks = compare(relation, control, other, tolerance=tolerance, interval=control_interval) is False
+    # What is no number says nothing, not even that the conclusion fails.
+    known = not math.isnan(control)
+    breaks = known and compare(relation, control, other, tolerance=tolerance, interval=control_interval) is False
     return Evidence(
         setting,
         premise,
@@ -125,7 +127,8 @@ def with_probability(
 
     The control's values are judged in the same way; it broke if their interval lies wholly above δ.
     """
-    failures, broken = (sum(compare(relation, float(v), bound) is not True for v in part) for part in (values, control))
+    failures = sum(compare(relation, float(v), bound) is not True for v in values)
+    broken = sum(compare(relation, float(v), bound) is False for v in control if not math.isnan(v))
     worst = np.min if relation == "≥" else np.max
     rate = failure_interval(failures, len(values))
     return Evidence(

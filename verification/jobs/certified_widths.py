@@ -61,9 +61,7 @@ class CertifiedWidths:
         key = seeds.key(self.seed, f"C8-widths {n}")
         keys = [jax.random.fold_in(key, k) for k in range(self.number)]
         measured = [smallest(partial(self._converges, each), 2) for each in keys]
-        certified = [
-            smallest(partial(self._certified, each), width) for each, width in zip(keys, measured, strict=True)
-        ]
+        certified = [smallest(partial(self._certified, each), 2) for each in keys]
         together, spoiled = ([self._certified(each, max(certified), by) for each in keys] for by in (1, _LARGE))
         C1 = BOUNDS["C1"]
         asked = C1.smallest_width(n=max(n, 4), lambda0=problem.lambda0.lower, C=1.0, delta=self.delta)

@@ -3,16 +3,14 @@
 import dataclasses
 from typing import Literal
 
-import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array
 from numpy import ndarray
 
 from ntk_localsgd import certificate, clients, kernels, local_sgd, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
-from verification.jobs.training import Training, gram_of, residual_of
+from verification.jobs.training import Training, gram_of, residual_of, stream
 
 __all__ = ["CertifiedCurve", "Curve", "InitialGrams", "Scheme", "Spectrum"]
 
@@ -50,10 +48,10 @@ class Curve:
 
     def _of(self, seed: int) -> dict[str, ndarray]:
         """One seed's."""
-        training, dataset, key = self.training, self.training.dataset, jax.random.key(seed)
-        net, split, config = training.network(seed), self._split(key), training.config
+        training, dataset = self.training, self.training.dataset
+        net, split, config = training.network(seed), self._split(seed), training.config
         gram, start = gram_of(net, dataset), residual_of(net, dataset)
-        run = local_sgd.run(net, dataset, split, config, key=key if config.batch_size else None)
+        run = local_sgd.run(net, dataset, split, config, key=training.batch_key(seed))
         losses = run.trajectory.loss.reindex(round=np.arange(training.num_rounds + 1), fill_value=np.inf)
         full = dataclasses.replace(config, batch_size=None)
         if config.batch_size:
@@ -68,13 +66,15 @@ class Curve:
             "largest_client": np.array(max(split.sizes)),
         }
 
-    def _split(self, key: Array) -> Clients:
+    def _split(self, seed: int) -> Clients:
         training = self.training
         if self.scheme == "iid":
-            return clients.iid(jax.random.key(training.data.seed), training.dataset, training.num_clients)
+            return clients.iid(stream(training.data.seed, "iid"), training.dataset, training.num_clients)
         if self.scheme == "dirichlet":
             concentration = self.concentration
-            return clients.dirichlet(key, training.dataset, training.num_clients, concentration=concentration)
+            return clients.dirichlet(
+                stream(seed, "dirichlet"), training.dataset, training.num_clients, concentration=concentration
+            )
         return training.clients
 
 

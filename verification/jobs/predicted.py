@@ -15,7 +15,7 @@ from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import Network
 from ntk_localsgd.networks.frozen import FrozenPatterns
 from verification.data import Source
-from verification.jobs.training import Training, gram_of, residual_of
+from verification.jobs.training import Training, gram_of, residual_of, stream
 
 __all__ = ["PREDICTORS", "MinibatchTraining", "MomentSimulation", "PredictedTraining", "simulate"]
 
@@ -91,7 +91,7 @@ class MinibatchTraining(Training):
         )
 
     def _losses(self, net: Network, seed: int) -> Float[ndarray, "draws rounds+1"]:
-        keys: list[Array] = [jax.random.fold_in(jax.random.key(seed), draw) for draw in range(self.draws)]
+        keys: list[Array] = [jax.random.fold_in(stream(seed, "batches"), draw) for draw in range(self.draws)]
         runs = local_sgd.run_seeds([net] * self.draws, self.dataset, self.clients, self.config, keys=keys)
         return np.array([run.trajectory.loss.values for run in runs], np.float64)
 

@@ -1,6 +1,7 @@
 """Runs of Local SGD from several seeds, all else alike."""
 
 import dataclasses
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import jax
@@ -15,7 +16,7 @@ from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.networks import DeepReLU, Network, TwoLayerReLU
 from verification.data import Problem, Source, Split
 
-__all__ = ["Training", "gram_of", "residual_of", "stacked"]
+__all__ = ["Training", "gram_of", "residual_of", "stacked", "stream"]
 
 # Networks that are trained in one program are held together; so many bytes of weights at most.
 _TOGETHER = 2**28
@@ -92,7 +93,7 @@ class Training:
 
     def batch_key(self, seed: int) -> Array | None:
         """What decides the batches of a seed's run; None where there are none."""
-        return None if self.batch_size is None else jax.random.fold_in(jax.random.key(seed), 1)
+        return None if self.batch_size is None else stream(seed, "batches")
 
     def runs(self, seeds: Sequence[int] | None = None) -> Iterator[local_sgd.Run]:
         """Every seed's run, in order; as many of them in one program as memory allows."""
@@ -130,6 +131,14 @@ def stacked(runs: Iterable[local_sgd.Run], job: Training) -> xr.Dataset:
         filled = run.trajectory.reindex(labels, fill_value=np.inf)
         pieces.append(filled.assign(diverged_at=-1 if run.diverged_at is None else run.diverged_at))
     return xr.concat(pieces, dim=xr.Variable("seed", np.array(job.seeds)), combine_attrs="override")
+
+
+def stream(seed: int, purpose: str) -> Array:
+    """A key for what is drawn beside a network from the network's own seed: none that the network itself is drawn from.
+
+    A network folds small numbers into its key, of blocks and layers; a purpose's checksum is none of them.
+    """
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
 
 def gram_of(net: Network, dataset: Dataset) -> Float[ndarray, "n n"]:

@@ -38,10 +38,11 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 - *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
-- *no counterexample in N*: the conclusion was looked at in so many settings, seeds, runs or steps, and failed in none.
+- *no counterexample in N*: the conclusion was looked at in so many trials (seeds, runs, steps, simulations; what the
+  row counts), and failed in none.
 - *run* is the preset whose evidence the row is from, and the device.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
-  rate; δ = 0.05, for the measured thresholds of C6 0.1. *Exponents* are means over seeds of fitted slopes with 95%
+  rate; δ = 0.05 unless the row names another (C6: 0.1). *Exponents* are means over seeds of fitted slopes with 95%
   Student intervals. Inequalities with proof are checked for every run, exactly up to float64 rounding.
 - The *control* changes one setting so that the conclusion must break, and runs through the same code; a check whose
   control does not break is itself broken, and its row not counted as verified.
@@ -196,5 +197,5 @@ def _cells(*texts: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Bars would end a Markdown cell, asterisks would emphasise."""
-    return text.replace("|", "\\|").replace("*", "\\*")
+    """Bars and newlines would end a Markdown cell; asterisks and underscores emphasise, angles begin HTML."""
+    return re.sub(r"([|*_<`])", r"\\\1", " ".join(text.split()))

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Evidence, Relation
@@ -211,9 +212,7 @@ def smallest_eigenvalue(context: Context, results: Results) -> Iterator[Evidence
     """Certified lower bounds of λ_min(H(t)), every quarter of the run."""
     for problem in context.problems(context.preset.kernel_samples):
         training, narrow = _many_seeds(context, problem), _too_narrow(context, problem)
-        values, control = (
-            results[job].smallest_eigenvalue.sel(bound="lower").min("gram_round").values for job in (training, narrow)
-        )
+        values, control = (_lowest(results[job]) for job in (training, narrow))
         yield with_probability(
             _setting(problem, training),
             _premise(problem, training),
@@ -224,3 +223,9 @@ def smallest_eigenvalue(context: Context, results: Results) -> Iterator[Evidence
             control_setting="m = 2",
             relation="≥",
         )
+
+
+def _lowest(run: xr.Dataset) -> np.ndarray:
+    """Lower bounds of λ_min(H(t)) over the recorded rounds, per seed; a run that diverged has none."""
+    lowest = run.smallest_eigenvalue.sel(bound="lower").min("gram_round")
+    return lowest.where(run.diverged_at < 0, -np.inf).values
