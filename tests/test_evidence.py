@@ -93,10 +93,12 @@ def test_numbers_that_contradict_a_conclusion_are_refused(changes):
     assert _evidence(**changes, conclusion=Condition("c", False)).verdict is Verdict.REFUTED
 
 
-def test_a_failure_probability_that_may_lie_below_delta_contradicts_nothing():
-    undecided = {"conclusion": Condition("c", None), "delta": 0.05}
-    assert not _evidence(**undecided, interval=(0.01, 0.2)).contradicted
-    assert _evidence(**undecided, interval=(0.06, 0.2)).contradicted
+def test_an_interval_that_leaves_it_open_does_not_bear_out_a_conclusion():
+    for undecided in ({"delta": 0.05, "interval": (0.01, 0.2)}, {"measured": 1.9, "interval": (1.8, 2.1)}):
+        with pytest.raises(InputError, match="need to agree"):
+            _evidence(**undecided)
+        assert _evidence(**undecided, conclusion=Condition("c", None)).verdict is Verdict.INCONCLUSIVE
+    assert _evidence(delta=0.05, interval=(0.0, 0.04)).verdict is Verdict.VERIFIED
 
 
 def test_a_row_without_a_control_is_refused():

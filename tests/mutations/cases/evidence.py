@@ -49,9 +49,9 @@ MUTATIONS = (
     ),
     Mutation(
         _FILE,
-        "return not self.interval[0] <= self.delta",
         "return not self.interval[1] <= self.delta",
-        "a failure probability that may be below δ contradicts",
-        (f"{_TESTS}::test_a_failure_probability_that_may_lie_below_delta_contradicts_nothing",),
+        "return not self.interval[0] <= self.delta",
+        "a failure probability that may lie above δ counts as held",
+        (f"{_TESTS}::test_an_interval_that_leaves_it_open_does_not_bear_out_a_conclusion",),
     ),
 )
