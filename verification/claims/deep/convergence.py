@@ -148,8 +148,8 @@ def _check(context: Context, results: Results, claim_id: str, *, minibatch: bool
                 | {"seeds": len(sweep[0].seeds), "rounds": sweep[0].num_rounds},
                 premise_of(claim_id, sweep),
                 f"upper 95% end of the mean rate per round at most the theorem's, exp(−1/R_0), in both halves of the "
-                f"run, every F(t) below the theorem's up to 1e-6, float32's. Rates at {name} = {listed}; that nearest to "
-                f"its bound falls by e^−{own:.2g} a "
+                f"run, every F(t) below the theorem's up to 1e-6, float32's. Rates at {name} = {listed}; that nearest "
+                f"to its bound falls by e^−{own:.2g} a "
                 f"round, the theorem's by e^−{theirs[worst]:.1g}, {own / theirs[worst]:.1g} times less; m = "
                 f"{min(training.width for training in sweep)} is enough for it",
                 rates[worst],
