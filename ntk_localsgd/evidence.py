@@ -70,7 +70,7 @@ def compare(
     low, high = interval or (measured, measured)
     least = -math.inf if relation == "≤" else bound - tolerance
     most = math.inf if relation == "≥" else bound + tolerance
-    if not low <= high:
+    if not low <= high or math.isnan(bound) or math.isnan(tolerance):
         return False
     if relation == "=":
         return low <= most and high >= least
@@ -158,9 +158,11 @@ class Evidence:
     @property
     def contradicted(self) -> bool:
         """Whether the numbers do not bear out that the conclusion holds."""
-        if self.delta is not None and self.interval is not None:
-            return not self.interval[1] <= self.delta
-        if self.measured is None or self.bound is None or self.delta is not None:
+        if self.delta is not None:
+            return self.interval is None or not self.interval[1] <= self.delta
+        if self.failures:
+            return True
+        if self.measured is None or self.bound is None:
             return False
         holds = compare(self.relation, self.measured, self.bound, tolerance=self.tolerance, interval=self.interval)
         return holds is not True

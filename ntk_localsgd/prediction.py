@@ -241,9 +241,11 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
 def laziness(gram: Any, clients: Clients, residual: Any, config: LocalSGD, *, width: int) -> Laziness:
     """Movement and pattern changes that the kernel regime itself predicts for a two-layer network of ``width`` neurons.
 
-    With a(t) = (η_g/K) Σ_{s<t} M r(s), ‖W(t) − W(0)‖_F² = aᵀΘa; a neuron moves by at most 2 λ_max(Θ)^{1/2} ‖a‖/√m, and
-    E flips ≤ ½ erf(δ/√2), δ² = (aᵀΘa/m) min(1, 4 λ_max(Θ)/n). Rows of unit norm and weights N(0, I) are assumed;
-    with minibatches it is about the mean run.
+    With a(t) = (η_g/K) Σ_{s<t} M r(s), ‖W(t) − W(0)‖_F² = aᵀΘa; a neuron moves by at most 2 λ_max(Θ)^{1/2} ‖a‖/√m. The
+    share of flips is estimated by ½ erf(δ/√2), δ² = (aᵀΘa/m) min(1, 4 λ_max(Θ)/n), as if a neuron's movement did not
+    depend on where it is: an overestimate on digits and on the sphere, and 2.3 times too small for two rows of opposite
+    targets at an angle of 0.1. Rows of unit norm and weights N(0, I) are assumed; with minibatches it is about the mean
+    run.
 
     Parameters
     ----------

@@ -84,6 +84,10 @@ def test_a_row_whose_control_did_not_break_is_not_counted_as_held():
         {"relation": "within", "measured": 1.0, "interval": (0.5, 1.5), "tolerance": 0.1},
         {"interval": (2.5, 3.0)},
         {"delta": 0.05, "interval": (0.06, 0.2), "failures": 9},
+        {"delta": 0.05, "interval": None},
+        {"bound": math.nan, "interval": None},
+        {"tolerance": math.nan},
+        {"failures": 3},
     ],
 )
 def test_numbers_that_contradict_a_conclusion_are_refused(changes):

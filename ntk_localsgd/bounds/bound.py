@@ -16,6 +16,9 @@ __all__ = ["BOUNDS", "SYMBOLS", "Bound", "MissingNumber", "Symbol", "symbols", "
 # Digits kept beyond those that are needed, so that what is evaluated twice is compared without rounding.
 _GUARD = 20
 
+# f(m)/m falls from e^p on for f = A log^p m; no theorem has a power above 5.
+_FALLS = 256
+
 # No width beyond this is looked for; the widest that a theorem asks for at floats has a few thousand digits.
 _WIDEST = 2**40_000
 
@@ -188,10 +191,11 @@ class Bound:
     def _width_of_premise(self, numbers: Mapping[str, float]) -> int:
         """The smallest m from which on m ≥ f(m), f the premise's right-hand side.
 
-        log f is concave in log m for f = A·logᵖ m, so that beyond a point where f(m) ≤ m and f(m)/m falls the premise
-        holds; from there on m ← ⌈f(m)⌉ descends, through widths that all satisfy it, to the smallest.
+        log f is concave in log m for f = A·logᵖ m, and f(m)/m falls from eᵖ on, so that beyond a point there where
+        f(m) ≤ m the premise holds; from there on m ← ⌈f(m)⌉ descends, through widths that all satisfy it, to the
+        smallest.
         """
-        m = 4
+        m = _FALLS
         while not self._wide_enough({**numbers, "m": m}) or self._ceiling({**numbers, "m": 2 * m}) > 2 * max(
             1, self._ceiling({**numbers, "m": m})
         ):

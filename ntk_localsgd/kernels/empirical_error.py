@@ -207,7 +207,10 @@ class _Rows(NamedTuple):
 
     @classmethod
     def of(cls, rows: ndarray, off: ndarray) -> "_Rows":
-        return cls(np.linalg.norm(rows.astype(np.float64), axis=1) * SLACK, np.linalg.norm(off, axis=1) * SLACK)
+        size, deviation = (np.linalg.norm(each.astype(np.float64), axis=1) * SLACK for each in (rows, off))
+        if not (np.isfinite(size).all() and np.isfinite(deviation).all()) or ((size == 0) & rows.any(axis=1)).any():
+            raise InputError("weights or inputs are so large or small that their squares leave float64: scale them.")
+        return cls(size, deviation)
 
 
 def _product_error(left: _Rows, right: _Rows, gamma: float) -> float:

@@ -274,3 +274,12 @@ def test_missing_numbers_are_named():
     with pytest.raises(MissingNumber) as caught:
         BOUNDS["K4a"].smallest_width(target=0.1, n=5)
     assert caught.value.names == ("delta",)
+
+
+def test_the_smallest_width_is_the_one_from_which_on_the_premise_holds():
+    # With so small a factor m = 1 … 16 meet m ≥ A log³ m, 17 … 25 do not, and from 26 on all do.
+    numbers = {"n": 1, "K": 1, "L": 1, "o": 1, "phi": 0.7505**-0.2}
+    bound = BOUNDS["C2"]
+    assert bound.smallest_width(**numbers) == 26
+    met = [m >= bound.width.subs({symbols(k): v for k, v in (numbers | {"m": m}).items()}) for m in range(2, 40)]
+    assert [m for m, holds in zip(range(2, 40), met, strict=True) if not holds] == list(range(17, 26))
