@@ -16,8 +16,8 @@ MUTATIONS = (
     ),
     Mutation(
         _JUDGING,
-        "float(v), bound) is not True for v in part)",
-        "float(v), bound) is True for v in part)",
+        "float(v), bound) is not True for v in values)",
+        "float(v), bound) is True for v in values)",
         "values on the right side of the bound count as failures",
         (f"{_JUDGING_TESTS}::test_values_beyond_the_bound_are_the_failures",),
     ),
