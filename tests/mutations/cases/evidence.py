@@ -35,8 +35,8 @@ MUTATIONS = (
     ),
     Mutation(
         _FILE,
-        "if not low <= high:",
-        "if low > high:",
+        "if not low <= high or math.isnan(bound)",
+        "if low > high or math.isnan(bound)",
         "NaN leaves a relation open",
         (f"{_TESTS}::test_nan_stands_in_no_relation",),
     ),
@@ -49,8 +49,8 @@ MUTATIONS = (
     ),
     Mutation(
         _FILE,
-        "return not self.interval[1] <= self.delta",
-        "return not self.interval[0] <= self.delta",
+        "or not self.interval[1] <= self.delta",
+        "or not self.interval[0] <= self.delta",
         "a failure probability that may lie above δ counts as held",
         (f"{_TESTS}::test_an_interval_that_leaves_it_open_does_not_bear_out_a_conclusion",),
     ),
