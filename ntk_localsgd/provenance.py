@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import jax
@@ -21,6 +22,9 @@ _PACKAGES = ("ntk_localsgd", "verification", "figures")
 
 # A package that finds its modules by walking its folder imports all of them, without naming one.
 _WALKERS = ("iter_modules", "walk_packages")
+
+# Python 3.11 counts the depth of a syntax tree for all threads together: two that parse at once may upset each other.
+_PARSING = threading.Lock()
 
 
 @functools.cache
@@ -101,7 +105,9 @@ def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path
     text = path.read_text(encoding="utf-8")
     package = _package(path)
     files: list[pathlib.Path] = []
-    for node in ast.walk(ast.parse(text)):
+    with _PARSING:
+        tree = ast.parse(text)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -61,7 +61,7 @@ class Certify(ProblemOptions):
         if scales is not None:
             raise InputError(
                 f"inputs have rows of norm {scales.min():.4g} … {scales.max():.4g}, but the proof is for "
-                "norm 1: --rows scaled asks the weights about scaled rows."
+                "norm 1: --rows scaled certifies on rows scaled to it."
             )
         net = read_network(self, dataset)
         step_size, largest = checked_step_size(checked_gram(net, dataset).matrix, split, self.step_size)
