@@ -65,6 +65,7 @@ def _whole_width(trajectory: sp.Expr, shorter: sp.Expr) -> Evidence:
         float(quotient) if quotient.is_number else float("nan"),
         1.0,
         control=float(other) if other.is_number else float("nan"),
+        control_also=bool(other == 1),
         control_setting=f"trajectory of the lower bound alone: quotient {other}",
     )
 
