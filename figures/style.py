@@ -81,6 +81,7 @@ def legend_below(axes: Axes, **options: Any) -> None:
 
 def at_least_a_decade(axes: Axes, decades: float = 1.0) -> None:
     """A logarithmic y axis widened about its middle to at least so many decades, so that what is flat looks flat."""
+    axes.set_yscale("log")
     low, high = axes.get_ylim()
     spare = max(1.0, (10**decades * low / high) ** 0.5)
     axes.set_ylim(low / spare, high * spare)

@@ -319,8 +319,8 @@ def test_residuals_that_cannot_be_served_are_refused_in_one_sentence(residual, w
 def test_a_column_of_residuals_is_read_as_a_vector_and_too_many_rounds_are_refused():
     column, plain = (prediction.local_gd(GRAM, UNEQUAL, r, LocalSGD(0.1, 2, 3)) for r in (RESIDUAL[:, None], RESIDUAL))
     np.testing.assert_array_equal(column, plain)
-    with pytest.raises(InputError, match=r"num_rounds is 10,000,000,000, needs to be below 44,739,242 for 24 samples"):
-        prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(0.1, 2, 10**10))
+    with pytest.raises(InputError, match=r"num_rounds is 2,000,000,000, needs to be below 44,739,242 for 24 samples"):
+        prediction.local_gd(GRAM, UNEQUAL, RESIDUAL, LocalSGD(0.1, 2, 2 * 10**9))
 
 
 def test_a_planted_direction_needs_the_server_step_in_the_rate():

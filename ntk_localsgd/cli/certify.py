@@ -91,7 +91,7 @@ class Certify(ProblemOptions):
                     f"{str(error).rstrip('.')}; the {len(losses) - 1} rounds are kept in {where}."
                 ) from error
         content["certificate"] = _plain(proof)
-        figure = _plot(proof, net, dataset, split, config, losses)
+        figure = plot_run(proof, net, dataset, split, config, losses)
         paths = write_results(self.out, "certify", self.data, content, figure)
         show(_summary(title_of(dataset, net), proof, split, step_size, largest, losses), notes, (*paths, *kept))
         return 0 if proof.certified else 1
@@ -181,7 +181,7 @@ def _summary(
     return table
 
 
-def _plot(
+def plot_run(
     proof: Certificate, net: TwoLayerReLU, dataset: Dataset, split: Clients, config: local_sgd.LocalSGD, losses: ndarray
 ) -> "Figure":
     """The loss so far and ahead, and the certified bound beside it."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import certificate, cli, clients, datasets
-from ntk_localsgd.cli.certify import _plot
+from ntk_localsgd.cli.certify import plot_run
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 
@@ -52,7 +52,9 @@ def test_the_bound_is_drawn_in_losses_above_the_run_s():
     net, split = TwoLayerReLU.load("wide.npz"), clients.from_assignment(HOLDERS)
     proof = certificate.certify(net, DATA, split, CONFIG)
     start = proof.residual_norm**2 / 2
-    lines = {line.get_label(): line for line in _plot(proof, net, DATA, split, 1.2, 5, np.array([start])).axes[0].lines}
+    lines = {
+        line.get_label(): line for line in plot_run(proof, net, DATA, split, CONFIG, np.array([start])).axes[0].lines
+    }
     run, bound = (np.asarray(lines[name].get_ydata()) for name in ("run from here", "certified bound"))
     assert run[0] == pytest.approx(start, rel=1e-9)
     assert bound[0] == pytest.approx(proof.constant**2 * start, rel=1e-9)
