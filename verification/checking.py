@@ -40,7 +40,7 @@ def jobs_of(claims: Sequence[Claim], context: Context) -> list[Job]:
     jobs: dict[Job, None] = {}
     for entry in claims:
         with contextlib.suppress(Exception):
-            jobs |= dict.fromkeys(entry.needs(context))
+            jobs |= dict.fromkeys(entry.jobs(context))
     return list(jobs)
 
 

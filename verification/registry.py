@@ -1,6 +1,7 @@
 """A claim: its statement, how certain it is, the jobs it needs, and the function that judges their results."""
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -67,6 +68,10 @@ class Claim:
         """Whether it comes from a script outside the project."""
         return self.judge.__module__.startswith(SCRIPTS)
 
+    def jobs(self, context: Context) -> tuple[Job, ...]:
+        """What it needs, found once a context: saying so may load every data set of a sweep."""
+        return _jobs(self, context)
+
     def rows(self, context: Context, results: Results) -> list[Evidence]:
         """Its evidence, stamped with claim, preset, seed, device and code.
 
@@ -75,13 +80,13 @@ class Claim:
         InputError
             If it yields nothing, what is no evidence, or another claim's row; or if it reads a job it does not need.
         """
-        own = results.only(self.needs(context))
+        own = results.only(self.jobs(context))
         stamp = {
             "claim": self.id,
             "preset": context.preset.name,
             "seed": context.seed,
             "device": device_name(),
-            "code": code_fingerprint(self.file)[:12],
+            "code": _code(self.file)[:12],
         }
         rows = []
         for row in self.judge(context, own):
@@ -93,6 +98,17 @@ class Claim:
         if not rows:
             raise InputError(f"claim {self.id} yields no row: at least one is needed.")
         return rows
+
+
+@functools.cache
+def _code(file: pathlib.Path) -> str:
+    """Fingerprint of a script, once for all of its claims."""
+    return code_fingerprint(file)
+
+
+@functools.cache
+def _jobs(entry: Claim, context: Context) -> tuple[Job, ...]:
+    return tuple(entry.needs(context))
 
 
 #: Every registered claim by its id.
