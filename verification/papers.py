@@ -2,7 +2,37 @@
 
 import dataclasses
 
-__all__ = ["ALLEN_ZHU", "CLASSICAL", "DENG", "DU", "HUANG", "OTHER", "OWN", "Paper"]
+from ntk_localsgd.errors import InputError
+
+__all__ = ["ALLEN_ZHU", "CLASSICAL", "DENG", "DU", "HUANG", "OTHER", "OWN", "Line", "Paper"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of an abstract, as published, and what is made of it.
+
+    Attributes
+    ----------
+    text
+        A sentence or a part of one.
+    claims
+        Ids of the claims that test it.
+    untested
+        What of it no claim tests, and why; empty: the claims test all of it.
+
+    Raises
+    ------
+    InputError
+        If it is neither tested nor said why it is not.
+    """
+
+    text: str
+    claims: tuple[str, ...] = ()
+    untested: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.claims or self.untested):
+            raise InputError(f"line {self.text!r} of an abstract has no claims, needs some or a reason.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +51,8 @@ class Paper:
         What they say, in a sentence.
     position
         Where the section stands: ascending, equal ones by title.
+    abstract
+        The paper's abstract, line by line, for papers that are checked as a whole.
     """
 
     name: str
@@ -28,6 +60,7 @@ class Paper:
     works: str
     says: str
     position: float = 50
+    abstract: tuple[Line, ...] = ()
 
 
 DENG = Paper(
@@ -38,6 +71,41 @@ DENG = Paper(
     "Local (S)GD trains wide deep ReLU networks in polynomial time: their gradients are not Lipschitz, yet along "
     "its trajectory the gradients of local models stay close to the averaged model's.",
     10,
+    (
+        Line(
+            "In this paper we prove that Local (S)GD (or FedAvg) can optimize deep neural networks with Rectified "
+            "Linear Unit (ReLU) activation function in polynomial time.",
+            ("C2", "C3", "C5", "C6-width"),
+        ),
+        Line(
+            "Despite the established convergence theory of Local SGD on optimizing general smooth functions in "
+            "communication-efficient distributed optimization, its convergence on non-smooth ReLU networks still "
+            "eludes full theoretical understanding.",
+            untested="about the literature.",
+        ),
+        Line(
+            "The key property used in many Local SGD analysis on smooth function is gradient Lipschitzness, so that "
+            "the gradient on local models will not drift far away from that on averaged model. However, this "
+            "decent property does not hold in networks with non-smooth ReLU activation function.",
+            ("S0",),
+        ),
+        Line(
+            "We show that, even though ReLU network does not admit gradient Lipschitzness property, the difference "
+            "between gradients on local models and average model will not change too much, under the dynamics of "
+            "Local SGD.",
+            ("S1b", "S1b-recalled", "S1a", "S3"),
+        ),
+        Line(
+            "We validate our theoretical results via extensive experiments.",
+            ("C7", "S4-deep", "S5-deep"),
+            "their experiments are not repeated: their settings are not in the abstract.",
+        ),
+        Line(
+            "This work is the first to show the convergence of Local SGD on non-smooth functions, and will shed "
+            "lights on the optimization theory of federated training of deep neural networks.",
+            untested="about the literature.",
+        ),
+    ),
 )
 
 DU = Paper(
@@ -70,6 +138,20 @@ HUANG = Paper(
     "Federated training of a wide two-layer ReLU network with several local steps reaches zero loss at a linear "
     "rate, although what the server averages are no gradients.",
     40,
+    (
+        Line(
+            "Federated Learning (FL) is an emerging learning scheme that allows different distributed clients to "
+            "train deep neural networks together without data sharing. Neural networks have become popular due to "
+            "their unprecedented success. To the best of our knowledge, the theoretical guarantees of FL concerning "
+            "neural networks with explicit forms and multi-step updates are unexplored.",
+            untested="about the literature.",
+        ),
+        Line(
+            "Theoretically, FL-NTK converges to a global-optimal solution at a linear rate with properly tuned "
+            "learning parameters.",
+            ("C4",),
+        ),
+    ),
 )
 
 CLASSICAL = Paper(

@@ -1,12 +1,13 @@
 """The report as Markdown, ``paper_checks.md``, and its summary for a terminal."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
 from ntk_localsgd.evidence import Evidence, Header, Verdict
 from ntk_localsgd.statistics import LEVEL
+from verification.papers import Line
 from verification.report.pages import Card, Picture, Report, Section, report, worst
 
 __all__ = ["render", "summary_table"]
@@ -51,7 +52,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 
 def render(shown: Report) -> str:
     """The report as Markdown text."""
-    parts = [_HOW_TO_READ, _summary(shown), *map(_section, shown.sections)]
+    cards = {card.id: card for card in shown.cards}
+    parts = [_HOW_TO_READ, _summary(shown), *(_section(section, cards) for section in shown.sections)]
     if shown.crashed:
         lines = "\n".join(f"- {name}: {_escape(reason)}" for name, reason in shown.crashed.items())
         parts.append(f"## Crashed\n\n{lines}\n")
@@ -111,11 +113,23 @@ def _multiplicity(rows: Iterable[Evidence]) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    """A paper: what it says, its figures, and every claim with its rows."""
+def _section(section: Section, cards: Mapping[str, Card]) -> str:
+    """A paper: what it says, its abstract with what tests it, its figures, and every claim with its rows."""
     paper = section.paper
-    blocks = [f"## {paper.title}\n\n{paper.says}\n\n{paper.works}\n", *map(_picture, section.pictures)]
-    return "\n".join([*blocks, *map(_card, section.cards)])
+    blocks = [f"## {paper.title}\n\n{paper.says}\n\n{paper.works}\n"]
+    if paper.abstract:
+        lines = [_cells(f"“{line.text}”", _tested(line, cards)) for line in paper.abstract]
+        blocks.append("\n".join(["| the abstract, line by line | tested by |", "|---|---|", *lines]) + "\n")
+    return "\n".join([*blocks, *map(_picture, section.pictures), *map(_card, section.cards)])
+
+
+def _tested(line: Line, cards: Mapping[str, Card]) -> str:
+    """The claims that test a line with the verdicts of their rows, and what none does."""
+    parts = [
+        f"[{name}](#{_anchor(name)}) ({_digest(cards[name])[0]})" if name in cards else f"{name} (no row here)"
+        for name in line.claims
+    ]
+    return "; ".join([*parts, *(f"not tested: {line.untested}" for _ in line.untested[:1])])
 
 
 def _card(card: Card) -> str:

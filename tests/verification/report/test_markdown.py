@@ -1,14 +1,16 @@
 """paper_checks.md: every row whole, what is recalled and what is undecided said; the committed one in step."""
 
+import dataclasses
 import pathlib
 import re
 
 import pytest
 
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Header
 from tests.verification.rows import row
 from verification import __main__ as command
-from verification import registry
+from verification import papers, registry
 from verification.report import markdown, pages
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -59,6 +61,27 @@ def test_multiplicity_counts_the_rows_that_rest_on_random_seeds():
     text = _text(row(interval=(0.0, 0.04), delta=0.05, trials=100), row(trials=5), row())
     assert "*Multiplicity.* 1 rows rest on random seeds (seed 0" in text
     assert "1 rows rest on several seeds" in text
+
+
+def test_an_abstract_is_quoted_with_the_rows_that_test_each_line_or_why_none_does(monkeypatch):
+    abstract = (
+        papers.Line("It goes.", ("K2", "K3"), "how fast | far."),
+        papers.Line("It is new.", (), "news."),
+    )
+    paper = dataclasses.replace(registry.CLAIMS["K2"].paper, abstract=abstract)
+    monkeypatch.setitem(registry.CLAIMS, "K2", dataclasses.replace(registry.CLAIMS["K2"], paper=paper))
+    text = _text(row("K2"), row("K2", holds=False))
+    tested = "[K2](#k2) (1 ✔ verified, 1 ✘ refuted); K3 (no row here); not tested: how fast \\| far."
+    assert f"| “It goes.” | {tested} |" in text
+    assert "| “It is new.” | not tested: news. |" in text
+
+
+def test_every_line_of_an_abstract_names_claims_that_there_are():
+    lines = [line for paper, _ in registry.papers() for line in paper.abstract]
+    assert len(lines) >= 8
+    assert {name for line in lines for name in line.claims} <= registry.CLAIMS.keys()
+    with pytest.raises(InputError, match="no claims"):
+        papers.Line("It converges.")
 
 
 def test_the_summary_for_a_terminal_has_a_line_a_claim():
