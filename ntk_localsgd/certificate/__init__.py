@@ -4,7 +4,7 @@ A certificate speaks of exact arithmetic started from the stored weights and dat
 rounding of its own computation. Mathematics: ``docs/theory.md`` §5.
 """
 
-from ntk_localsgd.certificate.certify import Method, UntilCertified, certify, certify_at_init, until_certified
-from ntk_localsgd.certificate.outcome import Certificate, Obstacle
+from ntk_localsgd.certificate.certify import UntilCertified, certify, certify_at_init, until_certified
+from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle
 
 __all__ = ["Certificate", "Method", "Obstacle", "UntilCertified", "certify", "certify_at_init", "until_certified"]

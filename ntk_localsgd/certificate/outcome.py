@@ -3,13 +3,16 @@
 import dataclasses
 import enum
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-__all__ = ["Certificate", "Conclusion", "Obstacle", "no_proof"]
+__all__ = ["Certificate", "Conclusion", "Method", "Obstacle", "no_proof"]
+
+#: "auto" tries the cheap argument first.
+Method = Literal["auto", "ball", "path"]
 
 
 class Obstacle(enum.StrEnum):

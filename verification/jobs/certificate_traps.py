@@ -15,9 +15,9 @@ from numpy import ndarray
 from ntk_localsgd.certificate import Certificate
 from ntk_localsgd.certificate.flow import Predicted, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel
-from ntk_localsgd.certificate.neurons import NearKinks
-from ntk_localsgd.certificate.reach import Reach, chord_ends, switching_shares
-from ntk_localsgd.certificate.steps import PROVED, Steps
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer.reach import Reach, chord_ends, switching_shares
+from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from verification.jobs.certificates import Tally, certify
 from verification.jobs.certified_cases import (
     correlated_case,

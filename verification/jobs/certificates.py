@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_localsgd import certificate, datasets, seeds
-from ntk_localsgd.certificate.steps import PROVED, Steps
+from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError

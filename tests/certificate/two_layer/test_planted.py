@@ -9,14 +9,14 @@ import pytest
 
 from ntk_localsgd.certificate.flow import flow, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel
-from ntk_localsgd.certificate.neurons import NearKinks
-from ntk_localsgd.certificate.pairs import PairBounds
-from ntk_localsgd.certificate.path import Path
-from ntk_localsgd.certificate.reach import Reach, chord_ends, switching_shares
-from ntk_localsgd.certificate.steps import PROVED
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer.pairs import PairBounds
+from ntk_localsgd.certificate.two_layer.path import Path
+from ntk_localsgd.certificate.two_layer.reach import Reach, chord_ends, switching_shares
+from ntk_localsgd.certificate.two_layer.steps import PROVED
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd import LocalSGD
-from tests.certificate.settings import parts_of
+from tests.certificate.two_layer.settings import parts_of
 from verification.jobs.certified_cases import off_by, split_case
 from verification.jobs.reference import follow
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntk_localsgd.certificate.neurons import (
+from ntk_localsgd.certificate.two_layer.neurons import (
     gram_changes,
     near_kinks,
     pairs_of,

@@ -12,12 +12,12 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted, flow, predict
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.neurons import NearKinks, Survey, pairs_of, pattern_products
 from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
-from ntk_localsgd.certificate.pairs import PairBounds
-from ntk_localsgd.certificate.reach import Reach
 from ntk_localsgd.certificate.rounding import spectral_norm
-from ntk_localsgd.certificate.steps import PROVED, Steps
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Survey, pairs_of, pattern_products
+from ntk_localsgd.certificate.two_layer.pairs import PairBounds
+from ntk_localsgd.certificate.two_layer.reach import Reach
+from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.rounding import SLACK
 
 __all__ = ["Path", "certify_path", "predicted_reach", "segment_ends"]

@@ -11,16 +11,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from ntk_localsgd.certificate.rounding import LARGEST, euclidean_norm
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
 __all__ = [
-    "LARGEST",
-    "SMALLEST",
     "NearKinks",
     "Neurons",
     "Survey",
-    "euclidean_norm",
     "gram_changes",
     "near_kinks",
     "pairs_of",
@@ -31,10 +29,6 @@ __all__ = [
 
 # Numbers in one tile of pre-activations: 32 MiB in float64.
 _TILE = 2**22
-
-#: A residual's norm lies between these, and weights below: no square or product of them, or of what a certificate makes
-#: of them, overflows, and what underflow takes, below 1e-150, is far within the slack of bounds that grow with ‖r‖.
-SMALLEST, LARGEST = 1e-100, 1e100
 
 #: Calling it starts a pass: blocks of weights [b d] and signs [b], float32 or float64.
 Neurons = Callable[[], Iterator[tuple[ndarray, ndarray]]]
@@ -73,12 +67,6 @@ class NearKinks(NamedTuple):
     rows: list[Int[ndarray, " p"]]
     values: list[Float[ndarray, " p"]]
     errors: list[Float[ndarray, " p"]]
-
-
-def euclidean_norm(vector: Float[ndarray, " n"]) -> float:
-    """‖v‖₂ of numbers of any size: of v over its largest entry, times that entry."""
-    largest = float(np.abs(vector).max())
-    return largest * float(np.linalg.norm(vector / largest)) if largest > 0 else 0.0
 
 
 def survey(neurons: Neurons, inputs: Float[ndarray, "n d"], targets: Float[ndarray, " n"]) -> Survey:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ntk_localsgd.certificate.ball import _within
 from ntk_localsgd.certificate.model import Problem
-from ntk_localsgd.certificate.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer.ball import _within
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd import LocalSGD
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ntk_localsgd.certificate.path import Path, certify_path
-from ntk_localsgd.certificate.steps import PROVED
-from tests.certificate.settings import parts_of
+from ntk_localsgd.certificate.two_layer.path import Path, certify_path
+from ntk_localsgd.certificate.two_layer.steps import PROVED
+from tests.certificate.two_layer.settings import parts_of
 from verification.jobs.certified_cases import split_case
 from verification.jobs.reference import follow
 

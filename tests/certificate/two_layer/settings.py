@@ -3,7 +3,7 @@
 import numpy as np
 
 from ntk_localsgd.certificate.model import Problem, RoundModel
-from ntk_localsgd.certificate.neurons import near_kinks, survey
+from ntk_localsgd.certificate.two_layer.neurons import near_kinks, survey
 
 
 def parts_of(case, threshold=np.inf):

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted
 from ntk_localsgd.certificate.model import Problem
-from ntk_localsgd.certificate.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
 from ntk_localsgd.rounding import SLACK
 
 __all__ = ["Reach", "arrived_patterns", "chord_ends", "signed_parts", "switching_shares"]

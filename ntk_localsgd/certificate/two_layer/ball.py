@@ -10,8 +10,8 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from ntk_localsgd.certificate.model import Problem, RoundModel, split_norms
-from ntk_localsgd.certificate.neurons import NearKinks, Survey, gram_changes, pairs_of
 from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Survey, gram_changes, pairs_of
 from ntk_localsgd.rounding import SLACK
 
 __all__ = ["certify_ball", "least_radius"]

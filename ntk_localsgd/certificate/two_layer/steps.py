@@ -7,10 +7,11 @@ from typing import TypeAlias
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ntk_localsgd.certificate import flow, neurons, reach
+from ntk_localsgd.certificate import flow
 from ntk_localsgd.certificate.flow import Flow, Predicted
 from ntk_localsgd.certificate.model import Problem, RoundModel
-from ntk_localsgd.certificate.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer import neurons, reach
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
 
 __all__ = ["PROVED", "Steps"]
 

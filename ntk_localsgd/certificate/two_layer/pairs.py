@@ -13,10 +13,10 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.neurons import NearKinks
-from ntk_localsgd.certificate.reach import Reach
 from ntk_localsgd.certificate.rounding import spectral_norm
-from ntk_localsgd.certificate.steps import Steps
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks
+from ntk_localsgd.certificate.two_layer.reach import Reach
+from ntk_localsgd.certificate.two_layer.steps import Steps
 from ntk_localsgd.rounding import SLACK, UNIT
 
 __all__ = ["PairBounds"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ntk_localsgd.certificate.flow import flow, predict
-from ntk_localsgd.certificate.pairs import PairBounds
-from ntk_localsgd.certificate.reach import Reach
-from ntk_localsgd.certificate.steps import PROVED
-from tests.certificate.settings import parts_of
+from ntk_localsgd.certificate.two_layer.pairs import PairBounds
+from ntk_localsgd.certificate.two_layer.reach import Reach
+from ntk_localsgd.certificate.two_layer.steps import PROVED
+from tests.certificate.two_layer.settings import parts_of
 from verification.jobs.certified_cases import split_case
 from verification.jobs.reference import follow
 
