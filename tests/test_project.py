@@ -17,7 +17,7 @@ FLOORS = [
     {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics"},
     {"kernels"},
     {"local_sgd"},
-    {"prediction"},
+    {"prediction", "interpolation"},
     {"certificate"},
     {"cli"},
 ]

@@ -142,7 +142,7 @@ def test_broken_evidence_is_refused_with_one_sentence(tmp_path, capsys):
 def _theory():
     """Ids that docs/theory.md gives a statement: in bold, at the head of a list's item, or in a section's heading."""
     text = (ROOT / "docs" / "theory.md").read_text()
-    name = r"[KSDC]\d+[a-z]?(?:-[a-z]+)*"
+    name = r"[KSDCFNXE]\d+[a-z]?(?:-[a-z]+)*"
     found = []
     for bold in re.findall(r"^\*\*(.+?)\*\*", text, re.M):
         found += re.findall(rf"(?:^|, ){name}(?![\w°])", bold.split("[")[0])

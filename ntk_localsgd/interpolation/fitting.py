@@ -1,0 +1,110 @@
+"""Finding an interpolant: least squares by SciPy, then Newton steps with a residual that is known to the last digit."""
+
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float
+from numpy import ndarray
+
+from ntk_localsgd.arrays import real_array
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.interpolation.balls import enclosed
+from ntk_localsgd.interpolation.proof import Proof, prove
+from ntk_localsgd.interpolation.shallow import Shallow
+from ntk_localsgd.networks import TANH, Activation
+from ntk_localsgd.scalars import whole_number
+
+__all__ = ["fit", "interpolate"]
+
+# Newton steps at the end: each squares a small residual, until rounding of the weights is all that is left of it.
+_STEPS = 3
+
+# Tolerances of the least squares, a few roundings: it ends where nothing moves any more.
+_TOLERANCE = 1e-15
+
+
+def interpolate(
+    x: Float[ndarray, "n d"],
+    y: Float[ndarray, " n"],
+    width: int,
+    generator: np.random.Generator,
+    *,
+    activation: Activation = TANH,
+    attempts: int = 5,
+) -> tuple[Shallow, Proof]:
+    """A network of this width that provably has an exact interpolant next to it, from one of several random starts.
+
+    Parameters
+    ----------
+    x, y
+        Inputs [n d] and targets [n].
+    width
+        Number m of neurons; ⌈2n/d⌉ is where one exists by the theorem (`least_width`).
+    generator
+        Decides the random starts.
+    activation
+        σ: tanh, softplus or GELU.
+    attempts
+        Random starts at most.
+
+    Returns
+    -------
+    The network, and its proof; of the start with the smallest residual if none is certified.
+
+    Raises
+    ------
+    InputError
+        For inputs that do not fit, or an activation with kinks.
+
+    References
+    ----------
+    Zhang, Zhang, Hong, Sun and Luo (2021), abstract [S]; the proof of each case: ``docs/theory.md``, N2.
+    """
+    tried = []
+    for _ in range(whole_number("attempts", attempts)):
+        net = Shallow.init(generator, width=width, input_dim=np.shape(x)[1], activation=activation)
+        net = fit(net, x, y)
+        tried.append((net, prove(net, x, y)))
+        if tried[-1][1].certified:
+            return tried[-1]
+    return min(tried, key=lambda pair: pair[1].residual)
+
+
+def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, steps: int = 300) -> Shallow:
+    """Least squares of f(x_i) − y_i over all weights, from this network: SciPy's trust region, then Newton steps.
+
+    Raises
+    ------
+    InputError
+        For inputs that do not fit.
+    """
+    x, y = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
+    if x.shape != (len(y), net.input_dim):
+        raise InputError(f"x and y have shapes {x.shape} and {y.shape}, need [n {net.input_dim}] and [n].")
+    problem = _LeastSquares(x, y, net.activation)
+    found = scipy.optimize.least_squares(
+        problem.residual, net.parameters, problem.jacobian, method="trf", tr_solver="exact", max_nfev=steps,
+        ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE,
+    )  # fmt: skip
+    fitted = problem.network(found.x)
+    if not np.abs(found.fun).max() < 1e-3:  # no zero is near: Newton's steps would lead away
+        return fitted
+    for _ in range(_STEPS):
+        step, *_ = np.linalg.lstsq(fitted.jacobian(x), enclosed(fitted, x, y).rounded)
+        fitted = problem.network(fitted.parameters - step)
+    return fitted
+
+
+class _LeastSquares:
+    """Residual and Jacobian as functions of the parameters."""
+
+    def __init__(self, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], activation: Activation) -> None:
+        self.x, self.y, self.activation = x, y, activation
+
+    def network(self, parameters: Float[ndarray, " p"]) -> Shallow:
+        return Shallow.from_parameters(parameters, self.x.shape[1], self.activation)
+
+    def residual(self, parameters: Float[ndarray, " p"]) -> Float[ndarray, " n"]:
+        return self.network(parameters)(self.x) - self.y
+
+    def jacobian(self, parameters: Float[ndarray, " p"]) -> Float[ndarray, "n p"]:
+        return self.network(parameters).jacobian(self.x)
