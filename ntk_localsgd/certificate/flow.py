@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ntk_localsgd.certificate.growth import EntrywiseGrowth
 from ntk_localsgd.certificate.model import RoundModel, Unsuitable, split_norms
 from ntk_localsgd.rounding import SLACK, UNIT
 
@@ -139,18 +140,26 @@ class Flow(NamedTuple):
         return float(self.errors.max())
 
 
-def flow(model: RoundModel, predicted: Predicted, changes: Float[ndarray, "n n"], start_error: float) -> Flow:
+def flow(
+    model: RoundModel,
+    predicted: Predicted,
+    changes: Float[ndarray, "n n"],
+    start_error: float,
+    growth: EntrywiseGrowth | None = None,
+) -> Flow:
     """Bounds for |Θ̃ − Θ| ≤ ``changes`` and ‖D(r − r̂)‖ ≤ ``start_error`` at the segment's start.
 
     With V_k = |P^k r̂|, a client's local step is off by at most y_k, y_{k+1} = y_k + η(‖E_cc V_k‖ + ‖E_cc‖ y_k), and
     ‖D(r − r̂)(t+1)‖ ≤ rate·‖D(r − r̂)(t)‖ + (η/K)[‖|D| E Σ_k V_k‖ + Σ_k (‖D‖‖E‖‖y_k‖ + s_k(‖E_cc V_k‖ + ‖E_cc‖‖y_k‖))],
-    s_k = ‖DΘη Σ_{l ≤ τ−2−k} P^l‖. All rates are infinite where this says nothing.
+    s_k = ‖DΘη Σ_{l ≤ τ−2−k} P^l‖. All rates are infinite where this says nothing. ``growth``: a sharper bound of the
+    round's own perturbation, slower to compute.
     """
     problem, n = model.problem, len(changes)
     eta, num_clients = problem.step_size, problem.clients.num_clients
     error_norm, client_norm = split_norms(changes, problem)
     chain = model.chain(error_norm, client_norm)
-    rate = (model.contraction + chain.growth) * SLACK
+    grown = chain.growth if growth is None else min(chain.growth, growth(changes, chain))
+    rate = (model.contraction + grown) * SLACK
     inside = np.where(problem.same_client, changes, 0.0)
     members = np.eye(num_clients)[problem.owner]
     rounds = predicted.rounds

@@ -1,5 +1,6 @@
 """A round of Local GD with frozen patterns, and rigorous bounds on what changing patterns add to it."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -13,20 +14,17 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.rounding import SLACK, UNIT
 
-__all__ = ["LocalChain", "Problem", "RoundModel", "Unsuitable", "split_norms"]
+__all__ = ["LocalChain", "Problem", "RoundModel", "Rounds", "Unsuitable", "split_norms"]
 
 
 class Unsuitable(Exception):
     """The frozen-pattern round contracts in no norm: Gram matrix singular, or step size above 1/λ_max of a client."""
 
 
-class Problem(NamedTuple):
-    """What stays the same along a run: inner products, their error, who holds what, η and τ."""
+@dataclasses.dataclass(frozen=True)
+class Rounds:
+    """What a round is: who holds what, η and τ."""
 
-    inner: Float[ndarray, "n n"]  # fl(X Xᵀ)
-    inner_error: float  # entrywise
-    spectral: float  # χ ≥ ‖X‖₂
-    client_spectral: Float[ndarray, " K"]  # χ_c ≥ ‖X_c‖₂
     clients: Clients
     owner: Int[ndarray, " n"]  # the client of every sample
     same_client: Bool[ndarray, "n n"]
@@ -34,19 +32,34 @@ class Problem(NamedTuple):
     local_steps: int
 
     @classmethod
-    def of(cls, inputs: Float[ndarray, "n d"], clients: Clients, config: LocalSGD) -> "Problem":
+    def of(cls, clients: Clients, config: LocalSGD) -> "Rounds":
+        """From the split and the settings."""
+        owner = np.empty(clients.num_samples, np.int64)
+        for c, part in enumerate(clients.indices):
+            owner[part] = c
+        return cls(clients, owner, owner[:, None] == owner, float(config.step_size), int(config.local_steps))
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem(Rounds):
+    """What stays the same along a run of two layers: inner products and their error beside the rounds."""
+
+    inner: Float[ndarray, "n n"]  # fl(X Xᵀ)
+    inner_error: float  # entrywise
+    spectral: float  # χ ≥ ‖X‖₂
+    client_spectral: Float[ndarray, " K"]  # χ_c ≥ ‖X_c‖₂
+
+    @classmethod
+    def from_inputs(cls, inputs: Float[ndarray, "n d"], clients: Clients, config: LocalSGD) -> "Problem":
         """The inner products with their error: d + 2 roundings, relative to the norms of the rows."""
         inner = inputs @ inputs.T
         inner = (inner + inner.T) / 2
         largest = float(np.square(inputs).sum(axis=1).max())
         parts = [spectral_norm(inputs[part]) for part in clients.indices]
         error = (inputs.shape[1] + 4) * UNIT * largest * SLACK
-        owner = np.empty(len(inputs), np.int64)
-        for c, part in enumerate(clients.indices):
-            owner[part] = c
-        same = owner[:, None] == owner[None, :]
-        spectral, eta, tau = spectral_norm(inputs), float(config.step_size), int(config.local_steps)
-        return cls(inner, error, spectral, np.array(parts), clients, owner, same, eta, tau)
+        held, spectral = Rounds.of(clients, config), spectral_norm(inputs)
+        rounds = (held.clients, held.owner, held.same_client, held.step_size, held.local_steps)
+        return cls(*rounds, inner, error, spectral, np.array(parts))
 
 
 class LocalChain(NamedTuple):
@@ -86,7 +99,7 @@ class RoundModel:
         ζ: every product with P^k, M/(ητ), D or J computed here is off by at most ζ times the norms of its factors.
     """
 
-    def __init__(self, gram: Float[ndarray, "n n"], problem: Problem, *, euclidean: bool = False) -> None:
+    def __init__(self, gram: Float[ndarray, "n n"], problem: Rounds, *, euclidean: bool = False) -> None:
         n, tau, eta = len(gram), problem.local_steps, problem.step_size
         self.gram, self.problem = gram, problem
         self.pad = 16 * n * n * tau * UNIT
@@ -198,7 +211,7 @@ class RoundModel:
         ) * SLACK
 
 
-def split_norms(matrix: Float[ndarray, "n n"], problem: Problem) -> tuple[float, float]:
+def split_norms(matrix: Float[ndarray, "n n"], problem: Rounds) -> tuple[float, float]:
     """‖E‖₂ and max_c ‖E_cc‖₂."""
     blocks = [spectral_norm(matrix[np.ix_(part, part)]) for part in problem.clients.indices]
     return spectral_norm(matrix), max(blocks)

@@ -1,5 +1,6 @@
 """A round with frozen patterns, and bounds on what changing patterns add: against random changes."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -20,7 +21,7 @@ def _setting(seed, *, n=6, steps=4, share=0.95):
     gram = (x @ x.T) * (active.T @ active) / 400
     split = Clients((np.array([0, 3, 4]), np.array([1]), np.array([2, 5])))
     step = share / max(np.linalg.eigvalsh(gram[np.ix_(s, s)])[-1] for s in split.indices)
-    return Problem.of(x, split, LocalSGD(step, steps, 0)), gram, rng
+    return Problem.from_inputs(x, split, LocalSGD(step, steps, 0)), gram, rng
 
 
 def _changed_round(problem, gram, changes, residual, shares):
@@ -44,7 +45,7 @@ def _changed_round(problem, gram, changes, residual, shares):
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 40.0])
 def test_inner_products_are_off_by_less_than_they_say(scale):
     x = scale * np.random.default_rng(0).standard_normal((30, 9))
-    problem, wide = Problem.of(x, Clients((np.arange(30),)), LocalSGD(0.1, 1, 0)), x.astype(np.longdouble)
+    problem, wide = Problem.from_inputs(x, Clients((np.arange(30),)), LocalSGD(0.1, 1, 0)), x.astype(np.longdouble)
     off = np.abs(problem.inner - wide @ wide.T).max()
     assert 0 < off <= problem.inner_error < 1e3 * off
 
@@ -210,7 +211,7 @@ def test_unsuitable_rounds_are_refused():
     gram[0], gram[:, 0] = gram[3], gram[:, 3]
     gram[0, 0] = gram[3, 3]
     with pytest.raises(Unsuitable, match="singular"):
-        RoundModel(gram, problem._replace(step_size=problem.step_size / 4))
+        RoundModel(gram, dataclasses.replace(problem, step_size=problem.step_size / 4))
 
 
 def test_split_norms_see_every_client():

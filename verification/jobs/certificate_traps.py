@@ -65,7 +65,7 @@ def _server_only(model: RoundModel, start: ndarray, rounds: int) -> Predicted:
 
 
 def _together(problem: Problem, predicted: Predicted, sample: int) -> ndarray:
-    return chord_ends(problem._replace(same_client=np.ones_like(problem.same_client)), predicted, sample)
+    return chord_ends(dataclasses.replace(problem, same_client=np.ones_like(problem.same_client)), predicted, sample)
 
 
 def _no_changes(inner: ndarray, *rest: Any) -> ndarray:  # noqa: ARG001
@@ -136,7 +136,7 @@ class SwitchingWithinARound:
     def compute(self) -> xr.Dataset:
         """The largest shares of either over random switchings."""
         case = correlated_case(0, width=2000)
-        problem = Problem.of(case.inputs, case.clients, case.config)
+        problem = Problem.from_inputs(case.inputs, case.clients, case.config)
         predicted = predict(RoundModel(case.gram, problem), case.outputs - case.targets, 1)
         steps = case.step_size * np.stack(predicted.local_steps)[:, 0]
         patterns = np.random.default_rng(0).integers(0, 2, (self.draws, *steps.shape))

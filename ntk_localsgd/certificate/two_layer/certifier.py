@@ -4,18 +4,17 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_localsgd import kernels
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Method, Obstacle, no_proof
-from ntk_localsgd.certificate.rounding import LARGEST, SMALLEST, largest_eigenvalue
+from ntk_localsgd.certificate.refusal import check_range, refusal
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, near_kinks, survey
 from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.errors import InputError, rounded_down
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.networks.activations import RELU
 from ntk_localsgd.networks.stack import Stack
@@ -45,7 +44,7 @@ class Certifier:
     ) -> None:
         self.neurons, self.dataset, self.steps = neurons, dataset, steps
         self.inputs = np.asarray(dataset.inputs, np.float64)
-        self.problem = Problem.of(self.inputs, clients, config)
+        self.problem = Problem.from_inputs(self.inputs, clients, config)
         self.survey = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
 
     def run(self, method: Method, *, estimate: bool) -> Certificate:
@@ -54,10 +53,10 @@ class Certifier:
         try:
             model = RoundModel(gram, self.problem)
         except Unsuitable as error:
-            raise InputError(self._refusal(gram, str(error))) from error
+            raise InputError(refusal(gram, self.problem, self.dataset, str(error))) from error
         norm, width = self.survey.norm, self.survey.width
         if self.survey.least_norm > 0:
-            self._check_range(norm)
+            check_range(norm)
             try:
                 end = self._conclude(method, model, estimate=estimate)
             except Unsuitable as error:
@@ -108,44 +107,6 @@ class Certifier:
             if certify_path(self.problem, smaller, near, model, steps=self.steps).certified:
                 return share
         return 0.0
-
-    def _check_range(self, norm: float) -> None:
-        """Beyond this range squares and products under- or overflow."""
-        if not SMALLEST <= norm <= LARGEST:
-            raise InputError(
-                f"residual has the norm {norm:.3g}, the certificate needs it between {SMALLEST:g} and {LARGEST:g}: "
-                f"multiply weights and targets by one number, by which all movement is multiplied then."
-            )
-
-    def _refusal(self, gram: Float[ndarray, "n n"], reason: str) -> str:
-        """One sentence for what the theorem cannot speak of."""
-        parts = self.problem.clients.indices
-        largest = [largest_eigenvalue(gram[np.ix_(part, part)]) for part in parts]
-        allowed = (1 - 1e-8) / max(largest)
-        if self.problem.step_size > allowed:
-            worst = int(np.argmax(largest))
-            return (
-                f"step_size is {self.problem.step_size:.6g}, but the theorem asks for at most 1/λ_max of every "
-                f"client: at most {rounded_down(allowed)}, by client {worst + 1} (counted from 1)."
-            )
-        if len(self.inputs) < 2:
-            return f"{reason}: the network is off on the only sample."
-        off = np.flatnonzero(np.diagonal(self.survey.counts) == 0)
-        if off.size:
-            return f"the Gram matrix is singular: no neuron is active on row {off[0] + 1} (counted from 1)."
-        smallest = kernels.smallest_eigenvalue(gram)
-        for pair, sign in ((self.dataset.closest_pair, 1), (self.dataset.most_opposite_pair, -1)):
-            i, j = pair.rows
-            # λ_min is at most vᵀΘv/vᵀv for v = e_i − sign·e_j; the pair explains what no enclosure can exclude.
-            if (gram[i, i] + gram[j, j] - 2 * sign * gram[i, j]) / 2 <= 2 * (smallest.upper - smallest.lower):
-                return (
-                    f"{reason}: rows {i + 1} and {j + 1} (counted from 1) are the most nearly parallel, "
-                    f"{pair.distance:.3g} apart."
-                )
-        return (
-            f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "
-            f"network or smaller targets are needed."
-        )
 
 
 def first_layer(stack: Stack) -> tuple[ndarray, Float[ndarray, " m"]] | None:

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_localsgd.certificate.flow import Flow, Predicted
-from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.rounding import spectral_norm
+from ntk_localsgd.certificate.inverse import Inverse
+from ntk_localsgd.certificate.model import Problem, RoundModel
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks
 from ntk_localsgd.certificate.two_layer.reach import Reach
 from ntk_localsgd.certificate.two_layer.steps import Steps
@@ -44,23 +44,9 @@ class PairBounds:
         self._float_pad = problem.inner_error + (len(sizes) + 6) * UNIT * float(np.abs(problem.inner).max())
         self._predicted: Predicted | None = None
         self._fixed: list[_Fixed] = []
-        self._bind(model)
+        self._inverse = Inverse(model)
         for j in range(len(sizes)):
             self._drift[j] += self._leverage(j, near.patterns) * error * SLACK
-
-    def _bind(self, model: RoundModel) -> None:
-        """T ≈ Θ^{-1} and a bound on ‖T − Θ^{-1}‖₂."""
-        self._model = model
-        inverse = np.linalg.inv(model.gram)
-        inverse = (inverse + inverse.T) / 2
-        size, n = spectral_norm(inverse), len(inverse)
-        product_error = 2 * n**2 * UNIT * size * spectral_norm(model.gram)
-        gap = spectral_norm(np.eye(n) - inverse @ model.gram) + product_error
-        if gap >= 0.5:
-            raise Unsuitable("the Gram matrix cannot be inverted in float64")
-        self._inverse = inverse
-        # The last term: rounding of a row times T.
-        self._inverse_gap = (size * gap / (1 - gap) + 2 * n**1.5 * UNIT * size) * SLACK
 
     def _rows(self, j: int, patterns: Bool[ndarray, "N n"]) -> Float[ndarray, "p n"]:
         """G_j ∘ b_r for the pairs of sample j."""
@@ -69,12 +55,7 @@ class PairBounds:
     def _leverage(self, j: int, patterns: Bool[ndarray, "N n"]) -> Float[ndarray, " p"]:
         """≥ ‖(G_j ∘ b_r) Θ^{-1} D^{-1}‖₂."""
         v = self._rows(j, patterns)
-        return self._sensitivity(v @ self._inverse, np.linalg.norm(v, axis=1))
-
-    def _sensitivity(self, u: Float[ndarray, "p n"], size: Float[ndarray, " p"]) -> Float[ndarray, " p"]:
-        model = self._model
-        gap = size * self._inverse_gap + 2 * (model.pad + model.root_gap) * np.linalg.norm(u, axis=1)
-        return (np.linalg.norm(u @ model.inverse_root, axis=1) + gap * model.inverse_norm) * SLACK
+        return self._inverse.sensitivity(v @ self._inverse.matrix, np.linalg.norm(v, axis=1))
 
     def prepare(self, model: RoundModel, patterns: Bool[ndarray, "N n"], predicted: Predicted) -> None:
         """Everything of the segment that depends on the frozen patterns and the prediction alone."""
@@ -125,8 +106,8 @@ class PairBounds:
     ) -> Float[ndarray, " p"]:
         """|Σ_i b_ir G_ij (true − predicted weight of i)|: by Θ(a − â) = e(T) − e(t) − Σg, and one client's steps."""
         v = self._rows(j, self._patterns)
-        forced = np.abs(v @ self._inverse) @ forcing
-        gap = np.linalg.norm(v, axis=1) * self._inverse_gap * float(np.linalg.norm(forcing))
+        forced = np.abs(v @ self._inverse.matrix) @ forcing
+        gap = np.linalg.norm(v, axis=1) * self._inverse.gap * float(np.linalg.norm(forcing))
         own = self._patterns[rows] @ (self._size[j] * bent * self.problem.same_client[j])
         return (forced + gap + (fixed.sensitivity + fixed.local_sensitivity) * error + own) * SLACK
 
@@ -141,11 +122,11 @@ class PairBounds:
             self._below[j] = (self._below[j] + below) * SLACK
             self._above[j] = (self._above[j] + above) * SLACK
             v = self._rows(j, self._patterns)
-            pad = np.linalg.norm(v, axis=1) * self._inverse_gap * float(np.linalg.norm(bound.forcing))
+            pad = np.linalg.norm(v, axis=1) * self._inverse.gap * float(np.linalg.norm(bound.forcing))
             # What the stored inner products are off by acts on all weights, the deviation's included.
             wide = predicted.pad * self._size[j].sum() + self._float_pad * (predicted.up + predicted.down).sum()
             wide += self.problem.inner_error * bound.weights.sum() + 4 * UNIT * np.abs(self._center[j])
-            self._drift[j] = (self._drift[j] + np.abs(v @ self._inverse) @ bound.forcing + pad + wide) * SLACK
+            self._drift[j] = (self._drift[j] + np.abs(v @ self._inverse.matrix) @ bound.forcing + pad + wide) * SLACK
 
     @property
     def predicted_movements(self) -> list[Float[ndarray, " p"]]:
@@ -156,10 +137,10 @@ class PairBounds:
         self, model: RoundModel, patterns: Bool[ndarray, "N n"], old_patterns: Bool[ndarray, "N n"], error: float
     ) -> None:
         """Freeze other patterns: by Abel's summation Σ_q u_q(e(T_q) − e(T_{q+1})) leaves (u_{q+1} − u_q) e(T_{q+1})."""
-        old_inverse, old_gap = self._inverse, self._inverse_gap
-        self._bind(model)
+        past, self._inverse = self._inverse, Inverse(model)
         for j in range(len(self.near.rows)):
             old, v = self._rows(j, old_patterns), self._rows(j, patterns)
-            gap = np.linalg.norm(old, axis=1) * old_gap * model.inverse_norm
-            change = self._sensitivity(v @ self._inverse - old @ old_inverse, np.linalg.norm(v, axis=1)) + gap
+            gap = np.linalg.norm(old, axis=1) * past.gap * model.inverse_norm
+            u = v @ self._inverse.matrix - old @ past.matrix
+            change = self._inverse.sensitivity(u, np.linalg.norm(v, axis=1)) + gap
             self._drift[j] = (self._drift[j] + change * error) * SLACK

@@ -8,7 +8,7 @@ from ntk_localsgd.certificate.two_layer.neurons import near_kinks, survey
 
 def parts_of(case, threshold=np.inf):
     """(problem, survey, neurons near a kink, frozen round) as a certificate begins; by default all neurons are near."""
-    problem = Problem.of(case.inputs, case.clients, case.config)
+    problem = Problem.from_inputs(case.inputs, case.clients, case.config)
     neurons = lambda: iter([(case.weights, case.signs)])  # noqa: E731
     found = survey(neurons, case.inputs, case.targets)
     near = near_kinks(neurons, case.inputs, np.full(len(case.inputs), threshold))

@@ -10,7 +10,7 @@ from ntk_localsgd.local_sgd import LocalSGD
 
 
 def test_a_sign_is_certain_only_beyond_the_radius_and_the_rounding_error():
-    problem = Problem.of(np.eye(2), Clients((np.arange(2),)), LocalSGD(0.1, 1, 0))
+    problem = Problem.from_inputs(np.eye(2), Clients((np.arange(2),)), LocalSGD(0.1, 1, 0))
     values = np.array([-0.3, -0.25, -0.1, 0.0, 0.1, 0.25, 0.3])
     rows = np.arange(7)
     near = NearKinks(

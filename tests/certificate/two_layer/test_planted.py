@@ -26,7 +26,7 @@ CLOSE = 1e-6
 
 def _alone(steps, *, share=0.5):
     """One sample, one client, Θ = ½."""
-    problem = Problem.of(np.array([[1.0]]), Clients((np.array([0]),)), LocalSGD(2 * share, steps, 0))
+    problem = Problem.from_inputs(np.array([[1.0]]), Clients((np.array([0]),)), LocalSGD(2 * share, steps, 0))
     return problem, RoundModel(np.array([[0.5]]), problem)
 
 
@@ -100,7 +100,7 @@ def _alike(num_clients, steps):
     """A sample a client, all but parallel, Θ near G/2: what all do together is soon done, and one alone does much."""
     x = np.concatenate([np.full((num_clients, 1), np.sqrt(0.98)), np.sqrt(0.02) * np.eye(num_clients)], axis=1)
     split = Clients(tuple(np.array([c]) for c in range(num_clients)))
-    problem = Problem.of(x, split, LocalSGD(1.8, steps, 0))
+    problem = Problem.from_inputs(x, split, LocalSGD(1.8, steps, 0))
     shared = np.where(np.eye(num_clients) > 0, 0.5, 0.45)  # of the neurons, by pairs
     return problem, RoundModel(problem.inner * shared, problem)
 
@@ -118,7 +118,7 @@ def test_an_error_moves_one_client_s_own_local_models_further():
 
 
 def test_one_client_s_own_local_steps_bend():
-    problem = Problem.of(np.eye(16), Clients(tuple(np.array([c]) for c in range(16))), LocalSGD(1.8, 3, 0))
+    problem = Problem.from_inputs(np.eye(16), Clients(tuple(np.array([c]) for c in range(16))), LocalSGD(1.8, 3, 0))
     model, change, start = RoundModel(np.eye(16) / 2, problem), 0.25, np.eye(16)[0]
     predicted = predict(model, start, 1)
     bound = flow(model, predicted, change * np.eye(16), 0.0)
@@ -133,7 +133,7 @@ def test_a_switching_sample_s_own_local_steps_push():
     x = np.eye(5)
     x[1, :2] = 0.9, np.sqrt(0.19)
     split = Clients((np.array([0, 1]), np.array([2]), np.array([3]), np.array([4])))
-    problem = Problem.of(x, split, LocalSGD(1.0, 6, 0))
+    problem = Problem.from_inputs(x, split, LocalSGD(1.0, 6, 0))
     model = RoundModel(problem.inner / 2, problem)
     residual = np.array([1.0, 1, 0, 0, 0])
     predicted = predict(model, residual, 1)
@@ -177,7 +177,7 @@ def test_what_changes_have_forced_in_the_past_counts():
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_samples_that_have_switched_in_the_past_count(sign):
     x = np.array([[1.0, 0.0], [-0.8, 0.6]])
-    problem = Problem.of(x, Clients((np.array([0, 1]),)), LocalSGD(1.0, 5, 0))
+    problem = Problem.from_inputs(x, Clients((np.array([0, 1]),)), LocalSGD(1.0, 5, 0))
     model = RoundModel(problem.inner / 2, problem)
     residual, nothing = sign * np.ones(2), np.zeros((2, 2))
     assert np.linalg.solve(model.gram, residual) == pytest.approx(10 * residual)
@@ -243,7 +243,7 @@ def test_local_paths_beside_the_hull_are_within_their_spread(seed):
     x = rng.standard_normal((5, 9))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     split = Clients((np.array([0, 3, 4]), np.array([1, 2])))
-    problem = Problem.of(x, split, LocalSGD(1.0, 6, 0))
+    problem = Problem.from_inputs(x, split, LocalSGD(1.0, 6, 0))
     model = RoundModel(problem.inner / 2, problem)
     predicted = predict(model, rng.standard_normal(5), 8)
     directions, path = rng.standard_normal((200, 5)), np.zeros(5)
