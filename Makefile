@@ -8,7 +8,7 @@ STAMP   = $(VENV)/.stamp
 export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
-.PHONY: verify test mutations lint format figures bench wheel test-all-pythons lock clean .venv
+.PHONY: verify report test mutations lint format figures bench wheel test-all-pythons lock clean .venv
 .DEFAULT_GOAL := verify
 
 .venv: $(STAMP)
@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $(STAMP)
 
-verify: .venv ## the main job: check every claim on digits and sphere data, write results/paper_checks.md
+verify: .venv ## the main job: check every claim on digits and sphere data, write results/report.html
 	$(RUN) -m verification run --preset quick
 
 test: .venv ## the whole test suite, two processes
@@ -38,6 +38,10 @@ lint: .venv ## style, then types
 format: .venv
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+report: .venv ## the committed evidence as paper_checks.md, and with all rows as build/report.html
+	$(RUN) -m verification report
+	$(RUN) -m verification report --to build/report.html
 
 figures: .venv ## draw the figures, computing the runs that are missing
 	$(RUN) -m figures --missing run

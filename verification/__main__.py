@@ -1,4 +1,4 @@
-"""``python -m verification list | run | report``."""
+"""``python -m verification list | run | report | diff``."""
 
 import dataclasses
 import pathlib
@@ -14,10 +14,11 @@ from rich.table import Table
 
 from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import read_evidence
 from verification import checking, registry
 from verification.context import Context
 from verification.presets import PRESETS
-from verification.report import markdown, pages
+from verification.report import difference, html, markdown, pages
 
 _HERE = pathlib.Path(__file__).parent
 _GALLERY = _HERE.parent / "figures" / "gallery"
@@ -74,25 +75,55 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Render paper_checks.md from the committed evidence."""
+    """Render paper_checks.md, or report.html with all rows, from the committed evidence."""
 
     evidence: pathlib.Path = _HERE / "evidence"
     """Folder with evidence files."""
     to: pathlib.Path = pathlib.Path("paper_checks.md")
-    """File to write."""
+    """File to write: HTML if its name ends so, else Markdown."""
 
     def __call__(self) -> int:
         """Render."""
         files = pages.evidence_of(self.evidence)
-        images = pages.gallery(_GALLERY, self.to.parent)
-        text = markdown.render(pages.report(files, images=images))
-        try:
-            self.to.parent.mkdir(parents=True, exist_ok=True)
-            self.to.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"report {self.to} cannot be written ({error.strerror}).") from error
-        print(self.to)
+        shown = pages.report(files, images=pages.gallery(_GALLERY, self.to.parent))
+        _write(self.to, (html if self.to.suffix == ".html" else markdown).render(shown))
         return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Diff:
+    """Say which verdicts and numbers changed between two runs."""
+
+    before: tyro.conf.Positional[pathlib.Path]
+    """evidence.json of one run."""
+    after: tyro.conf.Positional[pathlib.Path]
+    """evidence.json of another."""
+    rtol: float = 1e-6
+    """Relative difference of numbers that counts as none."""
+    to: pathlib.Path | None = None
+    """An HTML file to write as well."""
+
+    def __call__(self) -> int:
+        """Compare; 1 if a row is new, gone or has another verdict."""
+        (_, before), (_, after) = read_evidence(self.before), read_evidence(self.after)
+        found = difference.changes(before, after, rtol=self.rtol)
+        table = Table("claim", "setting", "verdict", "measured")
+        for change in found:
+            table.add_row(*(escape(text) for text in (change.claim, change.setting, change.verdicts, change.numbers)))
+        Console().print(table if found else f"No difference in {len(before)} rows.")
+        if self.to:
+            _write(self.to, difference.page(found))
+        return int(any(not change.same_verdict for change in found))
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    """A report into its file, whose folder is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"report {path} cannot be written ({error.strerror}).") from error
+    print(path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Run, tyro.conf.subcommand("run")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Diff, tyro.conf.subcommand("diff")]
     )
     description = "Check the theory's claims against measurements."
     return execute(commands, prog="python -m verification", description=description, argv=argv)

@@ -16,7 +16,7 @@ from ntk_localsgd.results import require_writable
 from verification.context import Context
 from verification.engine import Results, compute
 from verification.registry import Claim
-from verification.report import markdown, pages
+from verification.report import html, markdown, pages
 from verification.store import Job, Store
 
 __all__ = ["Outcome", "check", "conclude", "header_of", "jobs_of", "judge"]
@@ -64,7 +64,7 @@ def header_of(context: Context) -> Header:
 
 
 def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh: bool = False) -> int:
-    """Check the claims, write ``evidence.json`` and ``paper_checks.md`` into a folder.
+    """Check the claims, write ``evidence.json``, ``paper_checks.md`` and ``report.html`` into a folder.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh
     write_evidence(out / "evidence.json", header, outcome.rows)
     report = pages.report([(header, outcome.rows)], crashed=outcome.crashed)
     (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
+    (out / "report.html").write_text(html.render(report), encoding="utf-8")
     return conclude(outcome, out)
 
 
@@ -104,5 +105,7 @@ def conclude(outcome: Outcome, out: pathlib.Path) -> int:
             console.print(f"refuted: {row.claim}, {row.where}", style="red", markup=False)
         if not row.control.broke:
             console.print(f"control unbroken: {row.claim}, {row.where}", style="red", markup=False)
-    console.print(f"evidence: {out / 'evidence.json'}\nreport:   {out / 'paper_checks.md'}")
+    console.print(
+        f"evidence: {out / 'evidence.json'}\nreport:   {out / 'report.html'} (short: {out / 'paper_checks.md'})"
+    )
     return int(outcome.failed)

@@ -53,6 +53,8 @@ class Paper:
         Where the section stands: ascending, equal ones by title.
     abstract
         The paper's abstract, line by line, for papers that are checked as a whole.
+    theorem
+        Ids of the claims that are its main theorem.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Paper:
     says: str
     position: float = 50
     abstract: tuple[Line, ...] = ()
+    theorem: tuple[str, ...] = ()
 
 
 DENG = Paper(
@@ -106,6 +109,7 @@ DENG = Paper(
             untested="about the literature.",
         ),
     ),
+    ("C2", "C3"),
 )
 
 DU = Paper(
@@ -117,6 +121,7 @@ DU = Paper(
     "neuron moves far, so that the Gram matrix stays near its limit H^∞, whose smallest eigenvalue sets the "
     "rate.",
     20,
+    theorem=("C1",),
 )
 
 ALLEN_ZHU = Paper(
@@ -152,6 +157,7 @@ HUANG = Paper(
             ("C4",),
         ),
     ),
+    ("C4",),
 )
 
 CLASSICAL = Paper(

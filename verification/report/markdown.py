@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
-from ntk_localsgd.evidence import Evidence, Header, Verdict
+from ntk_localsgd.evidence import Evidence, Header, Relation, Verdict
 from ntk_localsgd.statistics import LEVEL
 from verification.papers import Line
 from verification.report.pages import Card, Picture, Report, Section, report, worst
@@ -39,8 +39,9 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 - *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
-- *no counterexample in N*: the conclusion was looked at in so many trials (seeds, runs, steps, simulations; what the
-  row counts), and failed in none.
+- Here stand one line a claim, and in full the rows that fail or are undecided. **All rows**, with filters, stand in
+  `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report` into `build/`
+  for the evidence that this file is made from.
 - *run* is the preset whose evidence the row is from, and the device.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
   rate; δ = 0.05 unless the row names another (C6: 0.1). *Exponents* are means over seeds of fitted slopes with 95%
@@ -71,29 +72,48 @@ def summary_table(rows: Sequence[Evidence]) -> Table:
 def _digest(card: Card) -> tuple[str, str, str]:
     """Verdict counts, worst tightness, and how many controls broke."""
     counts = ", ".join(f"{card.counts[v]} {_MARK[v]}" for v in Verdict if card.counts[v])
-    tightness = ", ".join(f"{value:.3g} ({relation})" for relation, value in worst(card.rows).items())
-    return counts, tightness or "–", f"{card.broken} of {len(card.rows)}"
+    return counts, _worst(worst(card.rows)), f"{card.broken} of {len(card.rows)}"
+
+
+def _worst(values: Mapping[Relation, float]) -> str:
+    return ", ".join(f"{value:.3g} ({relation})" for relation, value in values.items()) or "–"
+
+
+def _named(card: Card) -> str:
+    """Its id as a place that links lead to."""
+    return f'<a id="{_anchor(card.id)}"></a>{card.id}'
+
+
+def _linked(name: str) -> str:
+    return f"[{name}](#{_anchor(name)})"
 
 
 def _summary(shown: Report) -> str:
+    """Counts, and a line a paper."""
     rows = shown.rows
     verdicts = [row.verdict for row in rows]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts) or "none"
     broke = sum(row.control.broke for row in rows)
     table = [
-        "| claim | | statement | verdicts | worst tightness | controls broken | device |",
-        "|---|---|---|---|---|---|---|",
+        "| paper | inside its premise | outside | refuted | undecided | worst tightness | recalled numbers "
+        "| not shown: premise never met |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for section in shown.sections:
-        title = section.paper.title
-        table.append(f"| **[{_escape(title)}](#{_anchor(title)})** | | | | | | |")
-        for card in section.cards:
-            devices = ", ".join(sorted({_device(row) for row in card.rows} - {""}))
-            link = f"[{card.id}](#{_anchor(card.id)})"
-            table.append(_cells(link, card.letter, card.statement, *_digest(card), devices))
+        found, title = section.findings, section.paper.title
+        hold = (f"{holds} of {count} hold" if count else "–" for count, holds in (found.inside, found.outside))
+        lists = (", ".join(map(_linked, ids)) or "–" for ids in (found.recalled, found.never_inside))
+        numbers = (str(found.refuted or "none"), str(found.undecided), _worst(found.worst))
+        table.append(_cells(f"[{title}](#{_anchor(title)})", *hold, *numbers, *lists))
+    theorems = [f"- *{_escape(s.paper.title)}.* {s.theorem}" for s in shown.sections if s.theorem]
     return (
         f"## Summary\n\n{len(rows)} rows of {len(shown.cards)} claims: {counts}. {broke} of {len(rows)} controls "
-        f"broke.\n\n{_multiplicity(rows)}\n\n" + "\n".join(table) + "\n" + "".join(map(_picture, shown.pictures))
+        f"broke.\n\n"
+        + "\n".join(table)
+        + "\n\n"
+        + "\n".join(theorems)
+        + f"\n\n{_multiplicity(rows)}\n"
+        + "".join(map(_picture, shown.pictures))
     )
 
 
@@ -120,7 +140,7 @@ def _section(section: Section, cards: Mapping[str, Card]) -> str:
     if paper.abstract:
         lines = [_cells(f"“{line.text}”", _tested(line, cards)) for line in paper.abstract]
         blocks.append("\n".join(["| the abstract, line by line | tested by |", "|---|---|", *lines]) + "\n")
-    return "\n".join([*blocks, *map(_picture, section.pictures), *map(_card, section.cards)])
+    return "\n".join([*blocks, *map(_picture, section.pictures), _cards(section.cards), _open(section.cards)])
 
 
 def _tested(line: Line, cards: Mapping[str, Card]) -> str:
@@ -132,35 +152,40 @@ def _tested(line: Line, cards: Mapping[str, Card]) -> str:
     return "; ".join([*parts, *(f"not tested: {line.untested}" for _ in line.untested[:1])])
 
 
-def _card(card: Card) -> str:
-    head = f"### {card.id}\n\n"
-    if card.claim:
-        again = ", ".join(f"`{command}`" for command in card.again)
-        head += f"{_escape(card.statement)}.\n\n*Source* **[{card.letter}]** {_escape(card.claim.source)}. "
-        head += f"*Again:* {again}\n\n"
+def _cards(cards: Sequence[Card]) -> str:
+    """A line a claim."""
+    table = ["| claim | | statement | verdicts | worst tightness | controls broken |", "|---|---|---|---|---|---|"]
+    table += [f"| {_named(card)} {_cells(card.letter, card.statement, *_digest(card))}" for card in cards]
+    return "\n".join(table) + "\n"
+
+
+def _open(cards: Sequence[Card]) -> str:
+    """The rows that fail or are undecided, in full, each claim's with the commands that measure it again."""
+    rows = [(card, row) for card in cards for row in card.rows if not row.conclusion.holds or not row.control.broke]
+    if not rows:
+        return ""
     table = [
-        "| setting | run | premise | conclusion | verdict | measured, bound | tightness | trials (failed), interval "
+        "Rows whose conclusion fails or is undecided:\n",
+        "| claim | setting | run | premise | conclusion | verdict | measured, bound | trials (failed), interval "
         "| control |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    return head + "\n".join([*table, *(_line(card, row) for row in card.rows)]) + "\n"
+    again = dict.fromkeys(f"`{command}`" for card, _ in rows for command in card.again)
+    return "\n".join([*table, *(_line(card, row) for card, row in rows), "", "*Again:* " + ", ".join(again)]) + "\n"
 
 
 def _line(card: Card, row: Evidence) -> str:
     interval = f", [{row.interval[0]:.4g}, {row.interval[1]:.4g}]" if row.interval else ""
-    searched = f": no counterexample in {row.trials}" * (
-        row.verdict is Verdict.VERIFIED and row.interval is None and row.trials > 1 and not row.failures
-    )
     conclusion = {True: "holds", False: "fails", None: "undecided"}[row.conclusion.holds]
     tolerance = f" ± {row.tolerance:.3g}" * bool(row.tolerance)
     return _cells(
+        card.id,
         row.where,
         " · ".join(part for part in (row.preset, _device(row)) if part),
         f"{'met' if row.premise.holds else 'not met'}: {row.premise.text}",
         f"{conclusion}: {row.conclusion.text}",
-        _MARK[row.verdict] + searched + " [R]" * (card.letter == "R"),
+        _MARK[row.verdict] + " [R]" * card.letter.startswith("R"),
         f"{_number(row.measured)} {row.relation} {_number(row.bound)}{tolerance}",
-        _number(row.tightness),
         f"{row.trials} ({row.failures}){interval}",
         f"{row.control.setting}: {_number(row.control.measured)}, {'broke' if row.control.broke else 'UNBROKEN'}",
     )
@@ -168,13 +193,12 @@ def _line(card: Card, row: Evidence) -> str:
 
 def _recalled(shown: Report) -> str:
     """The claims whose statement itself is recalled."""
-    entries = [card.claim for card in shown.cards if card.claim and card.letter == "R"]
-    lines = [f"- [{e.id}](#{_anchor(e.id)}): {_escape(e.statement)}. {_escape(e.source)}." for e in entries]
+    recalled = ", ".join(_linked(card.id) for card in shown.cards if card.letter.startswith("R"))
     return (
         "## What is not known\n\nThe form of these statements is right; their exponents or constants are recalled and "
         "not confirmed against the papers' text. Every verdict marked [R] rests on one. The bounds stand in one place, "
         "`ntk_localsgd/bounds/`; the recalled numbers outside of it are listed in "
-        "`tests/verification/test_recalled.py`.\n\n" + ("\n".join(lines) or "None of the claims above.") + "\n"
+        f"`tests/verification/test_recalled.py`.\n\n{recalled or 'None of the claims above.'}\n"
     )
 
 

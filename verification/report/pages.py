@@ -1,6 +1,7 @@
 """What a report shows, as plain data: papers, their claims, the rows of each, and figures."""
 
 import dataclasses
+import inspect
 import json
 import os
 import pathlib
@@ -14,7 +15,19 @@ from verification.papers import OTHER, Paper
 from verification.presets import PRESETS
 from verification.registry import CLAIMS, Claim, in_order
 
-__all__ = ["SUMMARY", "Card", "Picture", "Report", "Section", "evidence_of", "gallery", "report", "worst"]
+__all__ = [
+    "SUMMARY",
+    "Card",
+    "Findings",
+    "Picture",
+    "Report",
+    "Section",
+    "evidence_of",
+    "gallery",
+    "report",
+    "searched",
+    "worst",
+]
 
 #: What a figure that shows all papers' claims together names as its paper.
 SUMMARY = "summary"
@@ -22,12 +35,13 @@ SUMMARY = "summary"
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure of the gallery: where it lies, seen from the report, the paper it belongs to, and its first sentence."""
+    """A figure of the gallery: its paper, where it lies seen from the report, its first sentence, and its file."""
 
     name: str
     paper: str
     link: str
     caption: str
+    file: pathlib.Path = pathlib.Path()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +73,16 @@ class Card:
         return sum(row.control.broke for row in self.rows)
 
     @property
+    def sources(self) -> list[str]:
+        """The scripts of the claim and of the jobs that it names, as paths from the project's folder."""
+        if self.claim is None:
+            return []
+        script = inspect.getmodule(self.claim.judge)
+        names = {getattr(value, "__module__", "") for value in vars(script).values()} if script else set()
+        jobs = sorted(name for name in names if isinstance(name, str) and name.startswith("verification.jobs."))
+        return [_from_here(self.claim.file), *(f"{name.replace('.', '/')}.py" for name in jobs)]
+
+    @property
     def again(self) -> list[str]:
         """The commands that measure the rows once more: one a preset and seed."""
         script = self.claim.file if self.claim and self.claim.is_users else None
@@ -71,12 +95,73 @@ class Card:
 
 
 @dataclasses.dataclass(frozen=True)
+class Findings:
+    """What the rows of a paper say together.
+
+    Attributes
+    ----------
+    inside, outside
+        Rows whose premise is met, or not, and at how many of them the conclusion holds.
+    refuted, undecided
+        Rows that are counterexamples; rows that are inconclusive.
+    recalled, never_inside
+        Claims whose statement is recalled; claims of which no row meets the premise, so that nothing is shown.
+    worst
+        By relation, the tightness nearest to failure.
+    """
+
+    inside: tuple[int, int]
+    outside: tuple[int, int]
+    refuted: int
+    undecided: int
+    recalled: tuple[str, ...]
+    never_inside: tuple[str, ...]
+    worst: Mapping[Relation, float]
+
+    @classmethod
+    def of(cls, cards: Sequence[Card]) -> "Findings":
+        """Count the rows of some claims."""
+        rows = [row for card in cards for row in card.rows]
+        met, unmet = ([row for row in rows if row.premise.holds is holds] for holds in (True, False))
+        verdicts = Counter(row.verdict for row in rows)
+        return cls(
+            (len(met), verdicts[Verdict.VERIFIED]),
+            (len(unmet), verdicts[Verdict.OBSERVED]),
+            verdicts[Verdict.REFUTED],
+            verdicts[Verdict.INCONCLUSIVE],
+            tuple(card.id for card in cards if card.letter.startswith("R")),
+            tuple(card.id for card in cards if not any(row.premise.holds for row in card.rows)),
+            worst(rows),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Section:
     """A paper with its claims and figures."""
 
     paper: Paper
     cards: tuple[Card, ...]
     pictures: tuple[Picture, ...]
+
+    @property
+    def findings(self) -> Findings:
+        """What its rows say together."""
+        return Findings.of(self.cards)
+
+    @property
+    def theorem(self) -> str:
+        """What its main theorem's rows say, in a sentence; empty if the paper names none or it has no rows here."""
+        cards = [card for card in self.cards if card.id in self.paper.theorem]
+        if not cards:
+            return ""
+        found = Findings.of(cards)
+        (met, inside), (unmet, outside) = found.inside, found.outside
+        parts = [f"inside its premise it holds in {inside} of {met} rows" if met else "no row meets its premise"]
+        parts += [f"outside, its conclusion holds in {outside} of {unmet}"] if unmet else []
+        recalled = f"; exponents or constants of {', '.join(found.recalled)} are recalled" if found.recalled else ""
+        worst = ", ".join(f"{value:.3g} ({relation})" for relation, value in found.worst.items())
+        tight = f"; worst tightness {worst}" if worst else ""
+        return f"Its theorem ({', '.join(card.id for card in cards)}): {', '.join(parts)}{tight}{recalled}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +248,7 @@ def gallery(folder: pathlib.Path, beside: pathlib.Path) -> list[Picture]:
         if picture.exists() and caption.exists():
             link = pathlib.Path(os.path.relpath(picture.resolve(), beside.resolve())).as_posix()
             first, _, _ = caption.read_text(encoding="utf-8").strip().partition(". ")
-            pictures.append(Picture(name, paper, link, first.rstrip(".") + "."))
+            pictures.append(Picture(name, paper, link, first.rstrip(".") + ".", picture))
     return pictures
 
 
@@ -175,6 +260,12 @@ def worst(rows: Sequence[Evidence]) -> dict[Relation, float]:
         if row.tightness is not None:
             values.setdefault(row.relation, []).append(row.tightness)
     return {relation: nearest[relation](each) for relation, each in values.items()}
+
+
+def searched(row: Evidence) -> str:
+    """What "verified" rests on where no interval decides: in how many trials no counterexample was found."""
+    looked = row.verdict is Verdict.VERIFIED and row.interval is None and row.trials > 1 and not row.failures
+    return f"no counterexample in {row.trials}" * looked
 
 
 def _farthest(values: list[float]) -> float:

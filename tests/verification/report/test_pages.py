@@ -81,7 +81,20 @@ def test_a_gallery_links_from_the_report_s_folder(tmp_path):
     (folder / "lazy.md").write_text("Movement falls like m^(−0.5). And more.\n")
     (folder / "index.json").write_text(json.dumps({"lazy": "du2019", "absent": "du2019"}))
     (picture,) = pages.gallery(folder, tmp_path / "elsewhere")
-    assert picture == pages.Picture("lazy", "du2019", "../gallery/lazy.png", "Movement falls like m^(−0.5).")
+    assert picture == pages.Picture(
+        "lazy", "du2019", "../gallery/lazy.png", "Movement falls like m^(−0.5).", folder / "lazy.png"
+    )
     assert pages.gallery(tmp_path, tmp_path) == []
     shown = pages.report([(QUICK, [row()])], images=[picture])
     assert shown.sections[0].pictures == (picture,)
+
+
+def test_findings_count_inside_and_outside_and_name_what_is_never_inside():
+    rows = [row("C2", premise=False), row("C5"), row("C5", premise=False, holds=False), row("C5", holds=None)]
+    (section,) = pages.report([(QUICK, rows)]).sections
+    found = section.findings
+    assert (found.inside, found.outside, found.refuted, found.undecided) == ((2, 1), (2, 1), 0, 1)
+    assert (found.recalled, found.never_inside) == (("C2",), ("C2",))
+    assert section.theorem.startswith(
+        "Its theorem (C2): no row meets its premise, outside, its conclusion holds in 1 of 1"
+    )
