@@ -34,7 +34,9 @@ class TwoLayerReLU(Stack):
         super().__init__(None, (weights,), signs, divided=True)
 
     @classmethod
-    def init(cls, key: Array, *, width: int, input_dim: int, dtype: Any = None) -> "TwoLayerReLU":
+    def init(
+        cls, key: Array, *, width: int, input_dim: int, coupled: bool = False, dtype: Any = None
+    ) -> "TwoLayerReLU":
         """Network at its random initialization: w_r ~ N(0, I_d), a_r = ±1 with equal probability.
 
         Parameters
@@ -45,27 +47,41 @@ class TwoLayerReLU(Stack):
             Number of neurons m.
         input_dim
             Number of inputs d.
+        coupled
+            Neurons 2r and 2r + 1 have equal weights and the signs +1 and −1: f(0) = 0 for every input, but for
+            rounding, and H(W) is that of m/2 independent neurons.
         dtype
             Of the weights, float32 or float64; None: float64 where JAX's x64 mode is on, float32 otherwise.
 
         Raises
         ------
         InputError
-            For a width or dimension below 1, another dtype, or float64 without JAX's x64 mode.
+            For a width or dimension below 1, an odd width of coupled neurons, another dtype, or float64 without JAX's
+            x64 mode.
+
+        References
+        ----------
+        Coupled: Munteanu, Omlor, Song and Woodruff, Bounding the width of neural networks via coupled initialization
+        (2022).
         """
         width, input_dim = whole_number("width", width), whole_number("input_dim", input_dim)
+        if coupled and width % 2:
+            raise InputError(f"width is {width}, needs to be even for coupled neurons.")
         dtype = float_dtype(dtype)
         sizes = [min(NEURONS_PER_BLOCK, width - start) for start in range(0, width, NEURONS_PER_BLOCK)]
-        blocks = [cls.draw_block(key, b, size, input_dim, dtype) for b, size in enumerate(sizes)]
+        blocks = [cls.draw_block(key, b, size, input_dim, dtype, coupled=coupled) for b, size in enumerate(sizes)]
         weights, signs = (jnp.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*blocks, strict=True))
         return cls(weights, signs)
 
     @staticmethod
     def draw_block(
-        key: Array, block: int, size: int, input_dim: int, dtype: Any
+        key: Array, block: int, size: int, input_dim: int, dtype: Any, *, coupled: bool = False
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"]]:
         """Weights and signs of the neurons 65,536·block, …, of which there are ``size`` ≤ 65,536."""
         weights_key, signs_key = jax.random.split(jax.random.fold_in(key, block))
+        if coupled:
+            pairs = jax.random.normal(weights_key, (size // 2, input_dim), dtype)
+            return jnp.repeat(pairs, 2, axis=0), jnp.tile(jnp.asarray([1, -1], dtype), size // 2)
         weights = jax.random.normal(weights_key, (size, input_dim), dtype)
         return weights, jax.random.rademacher(signs_key, (size,), dtype)
 
@@ -128,12 +144,20 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeErro
                RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 
 
-def two_layer(key: Array, *, width: int, input_dim: int, activation: Activation = RELU, dtype: Any = None) -> Stack:
+def two_layer(
+    key: Array,
+    *,
+    width: int,
+    input_dim: int,
+    activation: Activation = RELU,
+    coupled: bool = False,
+    dtype: Any = None,
+) -> Stack:
     """The network of `TwoLayerReLU.init`, weight by weight, with another activation.
 
     Returns
     -------
     f(W, x) = m^{-1/2} Σ_r a_r σ(w_r·x), a `Stack`; arguments and `InputError` as of `TwoLayerReLU.init`.
     """
-    net = TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=dtype)
+    net = TwoLayerReLU.init(key, width=width, input_dim=input_dim, coupled=coupled, dtype=dtype)
     return Stack(None, net.trained, net.signs, activation, divided=True)

@@ -10,8 +10,9 @@ import pytest
 import scipy.stats
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels import empirical_gram
 from ntk_localsgd.local_sgd.gradients import gradient
-from ntk_localsgd.networks import NEURONS_PER_BLOCK, TwoLayerReLU, relu
+from ntk_localsgd.networks import NEURONS_PER_BLOCK, TANH, TwoLayerReLU, relu, two_layer
 
 KEY = jax.random.key(0)
 
@@ -37,6 +38,22 @@ def test_init_is_made_of_independent_blocks_that_can_be_streamed():
     assert not np.any(np.all(net.weights[again[0]] == net.weights[again[1]], axis=1))
     assert abs(np.mean(net.signs[again[0]] * net.signs[again[1]])) < 4 / np.sqrt(1000)
     assert net.width == width
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_coupled_neurons_start_at_zero_and_have_the_kernel_of_half_as_many(dtype):
+    net = TwoLayerReLU.init(KEY, width=NEURONS_PER_BLOCK + 6, input_dim=3, coupled=True, dtype=dtype)
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    # Terms of size 1/256 whose sum is 0: 65,542 of them, each rounded.
+    assert np.abs(np.asarray(net(x))).max() <= 256 * np.finfo(dtype).eps
+    half = TwoLayerReLU.from_arrays(np.asarray(net.weights)[::2], np.asarray(net.signs)[::2])
+    np.testing.assert_array_equal(half.weights, net.weights[1::2])
+    np.testing.assert_array_equal(empirical_gram(net, x), empirical_gram(half, x))
+    assert len(np.unique(half.weights[:, 0])) > half.width - 100  # no block repeats another; float32 has few numbers
+    with pytest.raises(InputError, match="width is 7, needs to be even"):
+        TwoLayerReLU.init(KEY, width=7, input_dim=3, coupled=True)
+    smooth = two_layer(KEY, width=30, input_dim=3, activation=TANH, coupled=True)
+    assert np.abs(np.asarray(smooth(x))).max() <= 1e-14
 
 
 def test_same_key_same_network():

@@ -18,6 +18,20 @@ _CONTRACTION = f"{_PREDICTED}::test_contraction_is_the_norm_of_the_operator_and_
 
 MUTATIONS = (
     Mutation(
+        "ntk_localsgd/local_sgd/lazy.py",
+        "targets=start + dataset.targets / scale",
+        "targets=start + dataset.targets * scale",
+        "targets multiplied by the lazy scale",
+        ("tests/local_sgd/test_lazy.py::test_it_is_the_scaled_network",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/two_layer.py",
+        "jnp.asarray([1, -1], dtype)",
+        "jnp.asarray([1, 1], dtype)",
+        "coupled neurons of one sign",
+        ("tests/networks/test_two_layer.py::test_coupled_neurons_start_at_zero_and_have_the_kernel_of_half_as_many",),
+    ),
+    Mutation(
         "ntk_localsgd/local_sgd/config.py",
         '("local_steps", 1)',
         '("local_steps", 0)',
