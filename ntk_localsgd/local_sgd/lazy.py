@@ -13,6 +13,9 @@ from ntk_localsgd.scalars import positive_number
 
 __all__ = ["lazy_targets"]
 
+# Squares of scales within this factor of 1 stay within float64's range, and so does what they multiply.
+_LARGEST = 1e100
+
 # Share of the targets that the rounding of outputs, κ times as large as that of g, may reach.
 _ROUNDING = 0.01
 
@@ -56,8 +59,10 @@ def lazy_targets(net: Network, dataset: Dataset, *, scale: Any) -> Dataset:
     >>> np.allclose(100 * residual, data.targets, atol=1e-4)
     True
     """
-    scale, start = positive_number("scale", scale), net(dataset.inputs)
-    unit, start = float(np.finfo(start.dtype).eps), real_array("outputs", start, ndim=(1, 2))
+    scale, outputs = positive_number("scale", scale), net(dataset.inputs)
+    if not 1 / _LARGEST <= scale <= _LARGEST:
+        raise InputError(f"scale is {scale:g}, needs to lie between {1 / _LARGEST:g} and {_LARGEST:g}.")
+    unit, start = float(np.finfo(outputs.dtype).eps), real_array("outputs", outputs, ndim=(1, 2))
     if start.shape != dataset.targets.shape:
         raise InputError(f"dataset has targets {dataset.targets.shape}, but the network's outputs are {start.shape}.")
     rounding, allowed = unit * float(np.abs(start).max()), _ROUNDING * float(np.abs(dataset.targets).max())

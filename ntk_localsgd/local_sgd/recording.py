@@ -10,11 +10,11 @@ from numpy import ndarray
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.kernels import empirical_gram
-from ntk_localsgd.local_sgd.observables import Observable
+from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.local_sgd.states import GramState
 from ntk_localsgd.networks import Network
 
-__all__ = ["GramRecorder", "Record"]
+__all__ = ["GramRecorder", "Record", "join"]
 
 # A loss this many times its start is called divergence. At a stable step size the loss may grow for a while, by single
 # digits; at one somewhat too large a ReLU network's loss may rise a thousandfold and still come down.
@@ -24,23 +24,28 @@ DIVERGED = 1e6
 class GramRecorder:
     """Observables of the Gram matrix, on the host in float64, every so many rounds."""
 
-    def __init__(self, net: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int) -> None:
-        self.inputs, self.wanted, self.every = dataset.inputs, wanted, every
-        self.initial: ndarray | None = None
+    def __init__(
+        self, initial: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int, here: Network, start: int
+    ) -> None:
+        self.inputs, self.wanted, self.every, self.start = dataset.inputs, wanted, every, start
+        self.initial: ndarray | None = self._gram(initial) if wanted and start else None
         self.rounds: list[int] = []
         self.values: dict[str, list[ndarray]] = {entry.name: [] for entry in wanted}
-        self.take(net, 0)
+        self.take(here, start)
 
     def take(self, net: Network, at_round: int) -> None:
         """Record the network of this round, if it is one of those that are asked for."""
-        if not self.wanted or at_round % self.every:
+        if not self.wanted or (at_round % self.every and at_round != self.start):
             return
-        gram = _as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
+        gram = self._gram(net)
         self.initial = gram if self.initial is None else self.initial
         self.rounds.append(at_round)
         state = GramState(net, self.inputs, gram, self.initial)
         for entry in self.wanted:
             self.values[entry.name].append(np.asarray(entry.compute(state)))
+
+    def _gram(self, net: Network) -> Float[ndarray, "no no"]:
+        return _as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
 
 
 def _as_matrix(gram: ndarray) -> Float[ndarray, "no no"]:
@@ -94,6 +99,7 @@ class Record:
         }
         labels = {"gram_round": np.array(self.grams.rounds), "bound": np.array(["lower", "upper"])}
         sizes = xr.Dataset(variables).sizes
+        labels["round"] = self.grams.start + np.arange(sizes["round"])
         coords = {name: labels.get(str(name), np.arange(size)) for name, size in sizes.items()}
         return xr.Dataset(variables, coords, attributes)
 
@@ -114,3 +120,43 @@ class Record:
                 raise InputError(
                     f"observable {name!r} has shape {shape}, which does not fit its dimensions {entry.dims}."
                 )
+
+
+def join(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
+    """The trajectory of a whole run, from those of its beginning and of what `run` with ``resume`` went on with.
+
+    Parameters
+    ----------
+    earlier, later
+        The trajectories; ``later`` begins at a round of ``earlier``, whose observations there and before are kept.
+
+    Returns
+    -------
+    One trajectory; sums over rounds go on from those of ``earlier``.
+
+    Raises
+    ------
+    InputError
+        If ``later`` begins at a round that ``earlier`` does not hold, or they observe different things.
+    """
+    first = int(later["round"][0])
+    if first not in earlier["round"] or set(earlier.data_vars) != set(later.data_vars):
+        raise InputError(f"later begins at round {first}, needs a round of earlier and the same observables.")
+    earlier = earlier.sel(round=slice(None, first))
+    later = later.isel(round=slice(1, None))
+    if "gram_round" in earlier.dims:
+        earlier = earlier.sel(gram_round=slice(None, first))
+        later = later.sel(gram_round=later.gram_round > earlier.gram_round[-1])
+    summed = [name for name, entry in OBSERVABLES.items() if entry.cumulative and name in earlier]
+    with xr.set_options(keep_attrs=True):
+        later = later.assign({name: later[name] + earlier[name].isel(round=-1) for name in summed})
+    parts = [
+        xr.concat([earlier[name], later[name]], dim) if (dim := _grows(earlier[name])) else earlier[name]
+        for name in earlier.data_vars
+    ]
+    return xr.merge(parts).assign_attrs(later.attrs)
+
+
+def _grows(variable: xr.DataArray) -> str | None:
+    """The dimension along which a run goes on."""
+    return next((str(dim) for dim in ("round", "gram_round") if dim in variable.dims), None)

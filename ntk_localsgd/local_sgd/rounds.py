@@ -32,13 +32,16 @@ class Sizes(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many"))
-def begin(nets: Network, data: ClientData, *, way: Way, plan: Plan, many: bool) -> tuple[State, Seen, Seen]:
-    """The state before the first round, and observables of rounds and of steps at round 0, where clients hold W(0).
+def begin(
+    nets: Network, trained: Weights, data: ClientData, *, way: Way, plan: Plan, many: bool
+) -> tuple[State, Seen, Seen]:
+    """The state at ``trained``, and observables of rounds and of steps there, as if all clients held these weights.
 
-    ``many``: ``nets`` is several networks, stacked leaf by leaf, and so is every result.
+    ``nets`` are the initial networks, from which movement and flips are measured; ``many``: they are several, stacked
+    leaf by leaf, and so is every result.
     """
     alone = partial(_begin, data, way, plan)
-    return for_each(alone, nets) if many else alone(nets)
+    return for_each(alone, nets, trained) if many else alone(nets, trained)
 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many", "rounds"))
@@ -51,13 +54,14 @@ def go_on(
     return for_each(alone, nets, keys, states) if many else alone(nets, keys, states)
 
 
-def _begin(data: ClientData, way: Way, plan: Plan, net: Network) -> tuple[State, Seen, Seen]:
-    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), net.trained)
+def _begin(data: ClientData, way: Way, plan: Plan, net: Network, trained: Weights) -> tuple[State, Seen, Seen]:
+    here = net.with_trained(trained)
+    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), trained)
     patterns = way.patterns(net, data) if plan.needs("flips") else None
-    over_data, known = way.visit(net, data, patterns, plan)
-    at_round = _observe(net, net, net, over_data, data, plan)
-    at_step = lockstep.at_end(net, stacked, data, plan.at_steps)
-    return State(net.trained, patterns, known if way.KEEPS else None), at_round, at_step
+    over_data, known = way.visit(here, data, patterns, plan)
+    at_round = _observe(here, net, here, over_data, data, plan)
+    at_step = lockstep.at_end(here, stacked, data, plan.at_steps)
+    return State(trained, patterns, known if way.KEEPS else None), at_round, at_step
 
 
 def _go_on(

@@ -72,6 +72,7 @@ def run(
     stop: Callable[[Checkpoint], bool] | None = None,
     progress: bool = False,
     mesh: Mesh | None = None,
+    resume: Checkpoint | None = None,
 ) -> Run:
     """Train a network by Local (S)GD and record what is observed.
 
@@ -101,6 +102,10 @@ def run(
         Show a progress bar.
     mesh
         Devices over whose first axis the clients are spread; it must divide their number.
+    resume
+        Where an earlier run from ``net`` has come to: go on from its ``network`` and ``round`` to the end of
+        ``config``. The trajectory begins there, as if all clients held that network; movement, flips and batches are
+        those of the whole run, and `join` puts both trajectories together.
 
     Returns
     -------
@@ -123,6 +128,7 @@ def run(
         stop=stop,
         progress=progress,
         mesh=mesh,
+        resume=None if resume is None else (resume,),
     )
     return alone
 
@@ -139,6 +145,7 @@ def run_seeds(
     stop: Callable[[Checkpoint], bool] | None = None,
     progress: bool = False,
     mesh: Mesh | None = None,
+    resume: Sequence[Checkpoint] | None = None,
 ) -> list[Run]:
     """Train several networks of one shape by Local (S)GD on the same data and clients.
 
@@ -157,6 +164,8 @@ def run_seeds(
     mesh
         Devices over whose first axis the networks are spread, or the clients of a single one; it must divide their
         number.
+    resume
+        As of `run`, one a network and all at the same round.
     dataset, clients, config, observe, gram_every, progress
         As of `run`.
 
@@ -171,23 +180,26 @@ def run_seeds(
     """
     nets, every = tuple(nets), whole_number("gram_every", gram_every)
     _check(nets, clients, config, keys)
+    start, here = _beginning(nets, config, resume)
     entries = select(observe)
     at_rounds, at_taken, at_steps, at_grams = (
         tuple(entry for entry in entries if entry.when == when) for when in ("round", "taken", "step", "gram")
     )
     plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
     together = _Together(nets, keys, ClientData.of(dataset, clients, nets[0]), config, plan, mesh)
-    states, *at_start = together.begin()
+    states, *at_start = together.begin(here)
     courses = [
         _Course(
-            Checkpoint(net, 0, dataset, clients, config, k),
-            Record(entries, _at_round_zero(plan, clients, *first), GramRecorder(net, dataset, at_grams, every)),
+            Checkpoint(now, start, dataset, clients, config, k),
+            Record(
+                entries, _before_steps(plan, clients, *first), GramRecorder(net, dataset, at_grams, every, now, start)
+            ),
             stop,
         )
-        for k, (net, *first) in enumerate(zip(nets, *map(together.apart, at_start), strict=True))
+        for k, (net, now, *first) in enumerate(zip(nets, here, *map(together.apart, at_start), strict=True))
     ]
     cadences = ([every] if at_grams else []) + ([courses[0].every] if stop else [])
-    for first, rounds in _chunks(config.num_rounds, cadences, progress):
+    for first, rounds in _chunks(start, config.num_rounds, cadences, progress):
         if all(course.ended for course in courses):
             break
         after, observed = together.go_on(states, first, rounds)
@@ -266,8 +278,14 @@ class _Together:
         else:
             self.data, self.net = spread(data, mesh, "clients"), everywhere(nets[0], mesh)
 
-    def begin(self) -> tuple[State, Seen, Seen]:
-        return begin(self.net, self.data, way=self.way, plan=self.plan, many=self.many)
+    def begin(self, here: tuple[Network, ...]) -> tuple[State, Seen, Seen]:
+        """The state at these networks, one each."""
+        trained = self.net.trained
+        if here is not self.nets:
+            weights = [net.trained for net in here]
+            trained = jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights) if self.many else weights[0]
+            trained = spread(trained, self.mesh, "networks") if self.many else everywhere(trained, self.mesh)
+        return begin(self.net, trained, self.data, way=self.way, plan=self.plan, many=self.many)
 
     def go_on(self, states: State, first: int, rounds: int) -> tuple[State, Seen]:
         return self._go_on(self.net, self.key, states, first, rounds, self.many)
@@ -298,10 +316,24 @@ class _Together:
         return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
 
 
-def _at_round_zero(
+def _beginning(
+    nets: tuple[Network, ...], config: LocalSGD, resume: Sequence[Checkpoint] | None
+) -> tuple[int, tuple[Network, ...]]:
+    """The round that a run begins at, and the networks there: round 0 and ``nets``, or where others have come to."""
+    if resume is None:
+        return 0, nets
+    first = resume[0].round if resume else 0
+    if len(resume) != len(nets) or any(point.round != first for point in resume):
+        raise InputError(f"resume holds {len(resume)} checkpoints, needs one for each network, all at one round.")
+    if first > config.num_rounds:
+        raise InputError(f"resume is at round {first}, beyond the {config.num_rounds} rounds of config.")
+    return first, tuple(net.with_trained(point.network.trained) for net, point in zip(nets, resume, strict=True))
+
+
+def _before_steps(
     plan: Plan, clients: Clients, at_round: dict[str, np.ndarray], at_step: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Observations at round 0: what local steps see is the same at each of them, and no step has been taken."""
+    """Observations where a run begins: what local steps see is the same at each of them, and no step has been taken."""
     repeated = {name: np.repeat(value[None], plan.local_steps + 1, axis=0) for name, value in at_step.items()}
     zeros = np.zeros((plan.local_steps, clients.num_clients), at_round["loss"].dtype)
     return {**at_round, **repeated, **{entry.name: zeros for entry in plan.at_taken}}
@@ -337,12 +369,12 @@ def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalS
     return settings | data | {"client_sizes": np.array(clients.sizes), "dtype": str(net.trained[0].dtype)}
 
 
-def _chunks(num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
+def _chunks(start: int, num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:
     """First round and number of rounds of every chunk; chunk ends meet every cadence."""
     length = math.gcd(*cadences) if cadences else _LONGEST_CHUNK
     if progress and not cadences:
-        length = max(1, math.ceil(num_rounds / 20))
-    starts = range(0, num_rounds, length)
+        length = max(1, math.ceil((num_rounds - start) / 20))
+    starts = [start, *range(start - start % length + length, num_rounds, length)] if start < num_rounds else []
     shown = track(starts, description="Local SGD") if progress else starts
     for first in shown:
-        yield first, min(length, num_rounds - first)
+        yield first, min(length - first % length, num_rounds - first)

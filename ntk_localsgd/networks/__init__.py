@@ -7,6 +7,7 @@ structure, and `structure` says whether a network is one.
 
 from ntk_localsgd.networks.activations import GELU, RELU, SOFTPLUS, TANH, Activation, LeakyReLU, Smooth
 from ntk_localsgd.networks.deep import DeepReLU, deep
+from ntk_localsgd.networks.files import load_network, save_network
 from ntk_localsgd.networks.frozen import FrozenPatterns
 from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul
 from ntk_localsgd.networks.stack import Stack, structure
@@ -32,8 +33,10 @@ __all__ = [
     "deep",
     "float_dtype",
     "input_rows",
+    "load_network",
     "matmul",
     "relu",
+    "save_network",
     "structure",
     "two_layer",
 ]
