@@ -77,7 +77,7 @@ def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Fl
     residual
         r(0) = f − y, [n].
     config
-        η, τ, R and η_g; full batches.
+        η, τ, R and η_g; full batches, and all clients take part.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Fl
     Raises
     ------
     InputError
-        If the shapes do not fit or ``config`` has a batch size.
+        If the shapes do not fit or ``config`` has a batch size or participants.
 
     References
     ----------
@@ -94,6 +94,11 @@ def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Fl
     """
     if config.batch_size is not None:
         raise InputError(f"config has batch_size {config.batch_size}, but local_gd is about full batches: needs None.")
+    if config.participants is not None:
+        raise InputError(
+            f"config has participants {config.participants}, but local_gd is about runs that no chance decides: needs "
+            f"None, or local_sgd_mean."
+        )
     return local_sgd_mean(gram, clients, residual, config)
 
 
@@ -110,7 +115,8 @@ def contraction(gram: Any, clients: Clients, config: LocalSGD) -> Contraction:
     theta, parts = _symmetric(gram, clients), clients.indices
     spectra = [scipy.linalg.eigh(theta[np.ix_(s, s)]) for s in parts]
     steps = _mean_steps(clients, config)
-    weights = [accumulated(values, eta, config.local_steps) for (values, _), eta in zip(spectra, steps, strict=True)]
+    taken = config.steps_of(clients)
+    weights = [accumulated(values, *each) for (values, _), *each in zip(spectra, steps, taken, strict=True)]
     if max(np.abs(w).max() for w in weights) > _LARGEST:  # local steps that diverge beyond every number
         return Contraction(np.inf, np.inf, np.inf)
     operator = round_operator(theta, clients, config)
@@ -128,18 +134,18 @@ def contraction(gram: Any, clients: Clients, config: LocalSGD) -> Contraction:
 
 
 def round_weights(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
-    """M = blockdiag(M_c), M_c = η Σ_{k<τ} (I − ηΘ_cc)^k, from eigendecompositions of the blocks; no block is inverted.
+    """M = blockdiag(M_c), M_c = η Σ_{k<τ_c} (I − ηΘ_cc)^k, from eigendecompositions of the blocks.
 
-    Arguments as in `round_operator`.
+    No block is inverted. Arguments as in `round_operator`.
     """
     theta = _symmetric(gram, clients)
     weights = np.zeros_like(theta)
-    for part, eta in zip(clients.indices, _mean_steps(clients, config), strict=True):
+    for part, eta, taken in zip(clients.indices, _mean_steps(clients, config), config.steps_of(clients), strict=True):
         values, vectors = scipy.linalg.eigh(theta[np.ix_(part, part)])
-        block = accumulated(values, float(eta), config.local_steps)
+        block = accumulated(values, float(eta), taken)
         if np.abs(block).max() > _LARGEST:
             raise InputError(
-                f"step_size is {config.step_size:g}, with which {config.local_steps} local steps leave float64's range:"
+                f"step_size is {config.step_size:g}, with which {taken} local steps leave float64's range:"
                 f" needs to be below 2/λ_max of every client, {2 / values[-1]:.3g} here."
             )
         weights[np.ix_(part, part)] = vectors * block @ vectors.T
@@ -147,7 +153,7 @@ def round_weights(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarra
 
 
 def round_operator(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
-    """B = I − (η_g/K) Θ M, the map of the residual over one round; of its mean where batches are drawn.
+    """B = I − (η_g/K) Θ M, the map of the residual over one round; of its mean where batches or participants are drawn.
 
     Parameters
     ----------
@@ -169,7 +175,8 @@ def local_sgd_mean(gram: Any, clients: Clients, residual: Any, config: LocalSGD)
     """Expected residuals E r(t) of minibatch Local SGD with fixed Θ, exactly.
 
     A batch of b out of n_c samples is met with E[P_B] = (b/n_c)·I, independently of all before: client c behaves on
-    average as with the step size η·b/n_c. Arguments as in `local_sgd_second_moment`. Infinite once it has diverged.
+    average as with the step size η·b/n_c. Who takes part changes no mean: (η_g/q)·(q/K) = η_g/K. Arguments
+    as in `local_sgd_second_moment`. Infinite once it has diverged.
     """
     start, operator = _vector(residual, clients), round_operator(gram, clients, config)
     if (config.num_rounds + 1) * len(start) > _MOST:
@@ -190,14 +197,15 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
 
     Every step draws a fresh uniform batch of b samples without replacement and uses the batch sum, so that
     E[P_B S P_B] = p₂ S + (p₁ − p₂) diag S with p₁ = b/n_c, p₂ = b(b−1)/(n_c(n_c−1)). The full second moment E r rᵀ is
-    propagated; clients are independent given the start of the round. b = n_c is the square of `local_gd`.
+    propagated; clients are independent given the start of the round. q of K clients that take part have a pair among
+    them with probability q(q−1)/(K(K−1)). b = n_c and q = K is the square of `local_gd`.
 
     Parameters
     ----------
     gram, clients, residual
         As in `local_gd`.
     config
-        η, τ, R, η_g and b, at most the size of the smallest client; without b, all samples of every client.
+        η, τ, R, η_g, q and b, at most the size of the smallest client; without b, all samples of every client.
 
     Returns
     -------
@@ -217,8 +225,12 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
     # Samples in the order of clients, so that a client's block is a slice and no round gathers or scatters.
     order = np.concatenate(clients.indices)
     theta, means, start = theta[np.ix_(order, order)], means[np.ix_(order, order)], start[order]
+    steps = config.steps_of(clients)
     blocks = [slice(end - size, end) for end, size in zip(np.cumsum(clients.sizes), clients.sizes, strict=True)]
-    scale = config.server_step_size / clients.num_clients
+    num_clients, taking_part = clients.num_clients, config.participants_of(clients)
+    scale, share = config.server_step_size / num_clients, num_clients / taking_part
+    # E 1{c ∈ Q}1{c' ∈ Q} over the (q/K)² of the mean round: K/q for a client, and for a pair this more than 1.
+    pair = share * (taking_part - 1) / (num_clients - 1) - 1 if share > 1 else 0.0
     mean_round = np.eye(len(theta)) - scale * theta @ means
     moment, spread = np.outer(start, start), np.empty_like(theta)
     norms = np.full(int(config.num_rounds) + 1, np.inf)
@@ -227,10 +239,13 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
         for t in range(config.num_rounds):
             # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
             # accumulated weights with themselves have the second moment Q_c, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
-            for s in blocks:
-                local = _local_second_moment(theta[s, s], moment[s, s], config)
-                spread[:, s] = theta[:, s] @ (scale**2 * (local - means[s, s] @ moment[s, s] @ means[s, s]))
-            moment = mean_round @ moment @ mean_round.T + spread @ theta
+            for s, taken in zip(blocks, steps, strict=True):
+                local = share * _local_second_moment(theta[s, s], moment[s, s], config, taken)
+                spread[:, s] = theta[:, s] @ (
+                    scale**2 * (local - (1 + pair) * means[s, s] @ moment[s, s] @ means[s, s])
+                )
+            apart = scale**2 * pair * theta @ means @ moment @ means if pair else 0.0
+            moment = mean_round @ moment @ mean_round.T + (spread + apart) @ theta
             moment = (moment + moment.T) / 2
             if not np.trace(moment) <= _LARGEST**2:  # diverged: infinite from here on
                 break
@@ -291,7 +306,7 @@ def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps
 
 
 def _local_second_moment(
-    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], config: LocalSGD
+    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], config: LocalSGD, local_steps: int
 ) -> Float[ndarray, "n_c n_c"]:
     """Q = E[a aᵀ] of a client's accumulated weights a = η Σ_k P_B r^k over its local steps, from S = E[r rᵀ]."""
     n, eta = len(theta), config.step_size
@@ -299,7 +314,7 @@ def _local_second_moment(
     p1 = b / n
     p2 = b * (b - 1) / (n * (n - 1)) if n > 1 else p1
     second, cross, total = moment, np.zeros_like(moment), np.zeros_like(moment)
-    for _ in range(config.local_steps):
+    for _ in range(local_steps):
         batch = eta**2 * (p2 * second + (p1 - p2) * np.diag(np.diag(second)))
         mean, noise = eta * p1 * (theta @ second), batch @ theta
         total = total + eta * p1 * (cross + cross.T) + batch

@@ -32,23 +32,28 @@ def gradient(weights, signs, x, y):
     return ((active * (outputs(weights, signs, x) - y)[:, None]) * signs).T @ x / np.sqrt(len(signs))
 
 
-def local_sgd(net, data, split, config, batches=None):
+def local_sgd(net, data, split, config, batches=None, participants=None):
     """Weights of every client at every local step: list over rounds of [K τ+1 m d], and the averages [R+1 m d].
 
-    ``batches(t, k, c)`` gives positions within client c; None means all of its samples.
+    ``batches(t, k, c)`` gives positions within client c; None means all of its samples. ``participants(t)`` gives the
+    clients that are averaged; None means all. A client that has taken its τ_c steps waits where it is.
     """
     signs, average = np.asarray(net.signs, float), np.asarray(net.weights, float)
     averages, paths = [average], []
+    taking_part = participants or (lambda t: slice(None))  # noqa: ARG005
     for t in range(config.num_rounds):
         rounds = []
         for c, part in enumerate(split.indices):
             path = [average]
-            for k in range(config.local_steps):
+            for k in range(config.most_steps):
+                if k >= config.steps_of(split)[c]:
+                    path.append(path[-1])
+                    continue
                 chosen = part if batches is None else part[batches(t, k, c)]
                 step = gradient(path[-1], signs, data.inputs[chosen], data.targets[chosen])
                 path.append(path[-1] - config.step_size * step)
             rounds.append(path)
         paths.append(np.array(rounds))
-        average = average + config.server_step_size * (paths[-1][:, -1] - average).mean(axis=0)
+        average = average + config.server_step_size * (paths[-1][taking_part(t), -1] - average).mean(axis=0)
         averages.append(average)
     return paths, np.array(averages)

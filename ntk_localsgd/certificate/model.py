@@ -37,7 +37,7 @@ class Rounds:
         owner = np.empty(clients.num_samples, np.int64)
         for c, part in enumerate(clients.indices):
             owner[part] = c
-        return cls(clients, owner, owner[:, None] == owner, float(config.step_size), int(config.local_steps))
+        return cls(clients, owner, owner[:, None] == owner, float(config.step_size), config.most_steps)
 
 
 @dataclasses.dataclass(frozen=True)

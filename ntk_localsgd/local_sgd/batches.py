@@ -1,4 +1,4 @@
-"""Batches without replacement, the same whatever JAX's x64 flag, the padding and the way a round is computed."""
+"""Batches and participants without replacement, whatever JAX's x64 flag, the padding and how a round is computed."""
 
 from functools import partial
 
@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_participants"]
+
+# What a run's key is folded with for participants: no round has this number, so that no batch shares their stream.
+_PARTICIPANTS = 2**32 - 1
 
 
 def draw(
@@ -41,6 +44,15 @@ def draw(
     # Complements, because a sort is ascending; it is stable, so that padding follows even a sample of number 0.
     ranks = jnp.where(mask, ~high, last), jnp.where(mask, ~low, last)
     return jax.lax.sort((*ranks, places), num_keys=2)[2][:size]
+
+
+def draw_participants(key: Array, round_number: Array, number: int, size: int) -> Int[Array, " q"]:
+    """The clients that take part in a round, ascending: a uniform set of ``size`` out of ``number``.
+
+    Drawn as `draw` draws batches, with ``fold_in(key, 2³² − 1)`` for the key, and 0 for step and client.
+    """
+    own = jax.random.fold_in(key, jnp.uint32(_PARTICIPANTS))
+    return jnp.sort(draw(own, round_number, jnp.uint32(0), jnp.uint32(0), jnp.ones(number, bool), size))
 
 
 def _bits(key: Array, sample: Array) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from ntk_localsgd.local_sgd.batches import draw_participants
 from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights, for_each
 from ntk_localsgd.local_sgd.observables import evaluate
 from ntk_localsgd.local_sgd.states import RoundState
@@ -82,11 +83,30 @@ def _one_round(
     state: State, number: Array,
 ) -> tuple[State, Seen]:  # fmt: skip
     before = net.with_trained(state.trained)
-    moved, seen = way.mean_movement(Start(before, data, state.known, number, key, eta), plan)
+    start = _start(Start(before, data, state.known, number, key, eta, jnp.arange(len(data.mask))), plan)
+    moved, seen = way.mean_movement(start, plan)
+    if plan.participants is not None:
+        seen = {name: _among_all(values, start.clients, len(data.mask)) for name, values in seen.items()}
     weights = jax.tree.map(lambda w, step: w + server_eta * step, state.trained, moved)
     after = net.with_trained(weights)
     over_data, known = way.visit(after, data, state.patterns, plan)
     return State(weights, state.patterns, known), seen | _observe(after, net, before, over_data, data, plan)
+
+
+def _start(everyone: Start, plan: Plan) -> Start:
+    """What the round's participants start from."""
+    if plan.participants is None or everyone.key is None:
+        return everyone
+    chosen = draw_participants(everyone.key, everyone.number, len(everyone.clients), plan.participants)
+    data, known = jax.tree.map(lambda held: held[chosen], (everyone.data, everyone.known))
+    return everyone._replace(data=data, known=known, clients=chosen)
+
+
+def _among_all(values: Array, chosen: Array, number: int) -> Array:
+    """What was observed of participants' steps [τ q …] in its place among all clients; NaN for the others."""
+    values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(jnp.float32)
+    everyone = jnp.full((len(values), number, *values.shape[2:]), jnp.nan, values.dtype)
+    return everyone.at[:, chosen].set(values)
 
 
 def _observe(

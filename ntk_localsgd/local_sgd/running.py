@@ -46,7 +46,7 @@ class Run:
     trajectory
         Labelled observables. Dimensions: ``round`` t = 0 … R, ``client``, ``local_step`` k = 0 … τ, ``step_taken``
         k = 0 … τ − 1 and ``gram_round``. Local steps at round t ≥ 1 are those that lead from W(t−1) to W(t); at t = 0
-        all clients hold W(0).
+        all clients hold W(0). NaN: of clients that do not take part in a round, and of steps beyond a client's τ_c.
     diverged_at
         First round at which the loss was not finite or a million times its start; the trajectory ends before it. 0: it
         was not finite at the start, which is all that the trajectory holds.
@@ -90,7 +90,7 @@ def run(
     config
         Step size, local steps, rounds, batch size, server step size.
     key
-        Decides the batches; needed exactly when ``batch_size`` is set.
+        Decides batches and participants; needed exactly when ``batch_size`` or ``participants`` is set.
     observe
         Names out of `OBSERVABLES`, or `Observable` of your own; ``loss`` is always recorded.
     gram_every
@@ -158,7 +158,7 @@ def run_seeds(
     nets
         Starts, of equal shapes; they are not changed.
     keys
-        One a network, exactly when ``batch_size`` is set.
+        One a network, exactly when ``batch_size`` or ``participants`` is set.
     stop
         As of `run`, asked for each network (``checkpoint.index``) until it says true of it.
     mesh
@@ -185,7 +185,9 @@ def run_seeds(
     at_rounds, at_taken, at_steps, at_grams = (
         tuple(entry for entry in entries if entry.when == when) for when in ("round", "taken", "step", "gram")
     )
-    plan = Plan(config.local_steps, config.batch_size, at_rounds, at_taken, at_steps)
+    steps = config.steps_of(clients)
+    own_steps = steps if len(set(steps)) > 1 else None
+    plan = Plan(max(steps), config.batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants)
     together = _Together(nets, keys, ClientData.of(dataset, clients, nets[0]), config, plan, mesh)
     states, *at_start = together.begin(here)
     courses = [
@@ -353,18 +355,17 @@ def _check(nets: tuple[Network, ...], clients: Clients, config: LocalSGD, keys: 
         raise InputError(f"nets have {len(shapes)} different shapes or dtypes, need to be alike.")
     if keys is not None and len(keys) != len(nets):
         raise InputError(f"keys are {len(keys)}, but there are {len(nets)} networks: one each is needed.")
-    if (config.batch_size is None) != (keys is None):
-        raise InputError("key is needed when batch_size is set, and has no use when it is not.")
-    if config.batch_size is not None and config.batch_size > min(clients.sizes):
-        raise InputError(
-            f"batch_size is {config.batch_size}, but client {int(np.argmin(clients.sizes))} holds {min(clients.sizes)} "
-            f"samples: a batch without replacement cannot be larger."
-        )
+    if config.random != (keys is not None):
+        raise InputError("key is needed when batch_size or participants is set, and has no use when neither is.")
+    config.check_batches(clients)
+    config.participants_of(clients)
 
 
 def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, object]:
     """What a trajectory says of its run; NetCDF attributes are never None, and lists of one would become numbers."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    if not isinstance(config.local_steps, int):
+        settings["local_steps"] = np.array(config.local_steps)
     data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
     return settings | data | {"client_sizes": np.array(clients.sizes), "dtype": str(net.trained[0].dtype)}
 

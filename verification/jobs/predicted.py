@@ -150,7 +150,7 @@ def simulate(
         weights = np.zeros_like(residuals)
         for part in split.indices:
             local = residuals[:, part]
-            for _ in range(config.local_steps):
+            for _ in range(config.most_steps):
                 order = generator.random(local.shape).argsort(axis=1)  # a random permutation of every row
                 step = config.step_size * np.where(order < config.batch_size, local, 0)
                 weights[:, part] += step

@@ -32,7 +32,7 @@ def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) 
 
 
 def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
-    """(1/K) Σ_c (W_{c,τ} − W(t)), and the observables of steps, [τ+1 K …] and [τ K] each."""
+    """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and the observables of steps, [τ+1 q …] and [τ q] each."""
     number = len(start.data.mask)
     stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (number, *w.shape)), start.net.trained)
     stacked, (seen, taken) = jax.lax.scan(partial(_everyone, start, plan), stacked, jnp.arange(plan.local_steps))
@@ -48,8 +48,7 @@ def at_end(net: Network, stacked: Weights, data: ClientData, observables: tuple[
 
 
 def _everyone(start: Start, plan: Plan, stacked: Weights, k: Array) -> tuple[Weights, tuple[Seen, Seen]]:
-    clients = jnp.arange(len(start.data.mask))
-    return for_each(partial(_one_step, start, plan, _mean(stacked), k), stacked, clients, *start.data)
+    return for_each(partial(_one_step, start, plan, _mean(stacked), k), stacked, start.clients, *start.data)
 
 
 def _one_step(

@@ -35,10 +35,9 @@ def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) 
 
 
 def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
-    """(1/K) Σ_c (W_{c,τ} − W(t)), and the observables of steps taken, [τ K] each."""
-    clients = jnp.arange(len(start.data.mask))
-    total, seen = sum_for_each(partial(_movement, start, plan), clients, start.known, *start.data)
-    return average(total, len(clients)), {name: values.T for name, values in seen.items()}
+    """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and the observables of steps taken, [τ q] each."""
+    total, seen = sum_for_each(partial(_movement, start, plan), start.clients, start.known, *start.data)
+    return average(total, len(start.clients)), {name: values.T for name, values in seen.items()}
 
 
 def _movement(start: Start, plan: Plan, client: Array, known: Weights | None, *samples: Array) -> tuple[Weights, Seen]:
@@ -49,7 +48,7 @@ def _movement(start: Start, plan: Plan, client: Array, known: Weights | None, *s
 def _all_steps(
     start: Start, plan: Plan, client: Array, known: Weights | None, samples: Samples
 ) -> tuple[Weights, Seen]:
-    """W_{c,τ}; ``known`` is the gradient at the start, which is the first step's with full batches."""
+    """W_{c,τ_c}; ``known`` is the gradient at the start, which is the first step's with full batches."""
     here = start.net.trained
     if known is None and not (plan.full and plan.at_taken):
         step = partial(take, start, plan, client, samples, None)

@@ -11,6 +11,7 @@ that a round reads the weights once and writes them once, whatever the number of
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -102,18 +103,20 @@ def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) 
     back, summed = plan.full or plan.needs("gradients"), plan.needs("summed gradient")
     seen = there_and_back(net, data, back=back, summed=summed)
     flips = None if initial is None else jnp.moveaxis(layer_flips(seen.patterns(), initial), 0, 1)
-    # Later layers' pre-activations are not needed again.
-    return DataPass(seen.losses(), seen, flips), seen._replace(pre_activations=seen.pre_activations[:1])
+    # Later layers' pre-activations are not needed again, nor the sum over clients where not all take part.
+    kept = seen._replace(pre_activations=seen.pre_activations[:1])
+    return DataPass(seen.losses(), seen, flips), kept if plan.participants is None else kept._replace(gradient=())
 
 
 def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
-    """(1/K) Σ_c (W_{c,τ} − W(t)); no step is observed."""
+    """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)); no step is observed."""
     chosen = None
     if start.key is not None and plan.batch_size is not None:
-        steps, clients = jnp.arange(plan.local_steps), jnp.arange(len(start.data.mask))
+        steps = jnp.arange(plan.local_steps)
         of_step = jax.vmap(partial(_draw, start.key, start.number, plan.batch_size), (None, 0, 0))
-        chosen = jax.vmap(of_step, (0, None, None))(steps, clients, start.data.mask)
-    return movement(start.net, start.data, start.eta, plan.local_steps, start.known, chosen), {}
+        chosen = jax.vmap(of_step, (0, None, None))(steps, start.clients, start.data.mask)
+    going = [plan.goes_on(start.clients, step) for step in range(plan.local_steps)]
+    return movement(start.net, start.data, start.eta, plan.local_steps, start.known, chosen, going), {}
 
 
 def _draw(key: Array, number: Array, size: int, step: Array, client: Array, mask: Array) -> Int[Array, " b"]:
@@ -137,6 +140,7 @@ def movement(
     local_steps: int,
     start: Pass,
     chosen: Int[Array, "tau K b"] | None = None,
+    going: Sequence[Bool[Array, " K"] | None] | None = None,
 ) -> Weights:
     """(1/K) Σ_c (W_{c,τ} − W) of every trained layer, after τ steps of every client from the network's W.
 
@@ -146,11 +150,13 @@ def movement(
         What `there_and_back` finds at W, with the way back for full batches.
     chosen
         The samples of every step, by their place in the client's data; None: all of them at every step.
+    going
+        One entry a step: which clients take it. None: all of them.
     """
     stack, given, entering = _stack(net), start.inputs[0], start.pre_activations[0]
     # The first trained layer's inputs never change: what Σ_j D_{1,j}, sample by sample, does to its outputs is known.
     inner, pushes, taken = matmul(given, _transposed(given)), jnp.zeros_like(entering), []
-    for step in range(local_steps):
+    for step, goes_on in enumerate(going or [None] * local_steps):
         at = None if chosen is None else chosen[step]
         if chosen is None and step == 0:
             taken.append(start)
@@ -158,6 +164,9 @@ def movement(
             pre_activations = _at(entering, at) - eta * matmul(_at(inner, at), pushes)
             targets, mask = _at(data.targets, at), _at(data.mask, at)
             taken.append(_through(stack, _at(given, at), pre_activations, targets, mask, eta=eta, past=taken))
+        if goes_on is not None:
+            stopped = tuple(jnp.where(goes_on[:, None, None], slope, 0) for slope in taken[-1].slopes)
+            taken[-1] = taken[-1]._replace(slopes=stopped)
         pushes = _add_at(pushes, at, taken[-1].slopes[0])
     # The first steps' terms add up to the gradient at the start, where that has been taken.
     known = start.gradient if chosen is None else ()

@@ -1,6 +1,9 @@
 """One local step of one client that holds weights of its own, for the ways that take such steps."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntk_localsgd.local_sgd import batches
@@ -27,7 +30,13 @@ def take(
     if plan.at_taken and origin is None:
         origin = gradient(start.net, *samples)
     seen = evaluate(plan.at_taken, TakenState(weights, slope, start.net.trained, origin)) if origin is not None else {}
-    return descend(weights, slope, start.eta), seen
+    moved = descend(weights, slope, start.eta)
+    goes_on = plan.goes_on(client, k)
+    if goes_on is None:
+        return moved, seen
+    # A client that has taken all its steps waits where it is, and what would be seen of a further one is no number.
+    seen = {name: jnp.where(goes_on, value, jnp.nan) for name, value in seen.items()}
+    return jax.tree.map(partial(jnp.where, goes_on), moved, weights), seen
 
 
 def descend(weights: Weights, slope: Weights, eta: Array) -> Weights:

@@ -4,7 +4,8 @@ import dataclasses
 from typing import NamedTuple, Protocol
 
 import jax
-from jaxtyping import Array, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, PyTree
 
 from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights
 from ntk_localsgd.local_sgd.observables import Observable
@@ -19,18 +20,27 @@ Seen = dict[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What rounds are compiled for: τ, b (None: all samples at every step), and what is observed when."""
+    """What rounds are compiled for: τ, b (None: all samples at every step), and what is observed when.
+
+    ``own_steps``: τ_c ≤ τ of every client, where they are not all τ; ``participants``: q, where not all take part.
+    """
 
     local_steps: int
     batch_size: int | None
     at_rounds: tuple[Observable, ...] = ()
     at_taken: tuple[Observable, ...] = ()
     at_steps: tuple[Observable, ...] = ()
+    own_steps: tuple[int, ...] | None = None
+    participants: int | None = None
 
     @property
     def full(self) -> bool:
         """Whether every step takes all samples."""
         return self.batch_size is None
+
+    def goes_on(self, clients: Int[Array, "*q"], step: Array | int) -> Bool[Array, "*q"] | None:
+        """1{k < τ_c} of these clients; None: every client takes every step."""
+        return None if self.own_steps is None else step < jnp.asarray(self.own_steps)[clients]
 
     def needs(self, what: Need) -> bool:
         """Whether an observable of a round's end needs this."""
@@ -38,7 +48,10 @@ class Plan:
 
 
 class Start(NamedTuple):
-    """What a round starts from: the network W(t), what a pass over the data knows of it, t, and what it is led by."""
+    """What a round starts from: the network W(t), what a pass over the data knows of it, t, and what it is led by.
+
+    ``data`` and ``known`` are those of the clients that take part, ``clients`` their numbers.
+    """
 
     net: Network
     data: ClientData
@@ -46,6 +59,7 @@ class Start(NamedTuple):
     number: Array
     key: Array | None
     eta: Array
+    clients: Int[Array, " q"]
 
 
 class Way(Protocol):
@@ -65,7 +79,7 @@ class Way(Protocol):
         ...
 
     def mean_movement(self, start: Start, plan: Plan) -> tuple[Weights, Seen]:
-        """(1/K) Σ_c (W_{c,τ} − W(t)), and what was observed of steps, [τ K …] or [τ+1 K …] each."""
+        """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and what was observed of steps, [τ q …] or [τ+1 q …] each."""
         ...
 
 
