@@ -2,7 +2,16 @@
 
 import dataclasses
 
-__all__ = ["PRESETS", "CertificateSizes", "DeepSizes", "PredictionSizes", "Preset", "StepSizes", "WidthSizes"]
+__all__ = [
+    "PRESETS",
+    "CertificateSizes",
+    "DeepSizes",
+    "DepthLimitSizes",
+    "PredictionSizes",
+    "Preset",
+    "StepSizes",
+    "WidthSizes",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +89,23 @@ class CertificateSizes:
 
 
 @dataclasses.dataclass(frozen=True)
+class DepthLimitSizes:
+    """Sizes of the claims about networks whose depth grows."""
+
+    networks: int = 1000  # at random, of X1
+    width: int = 16
+    depth: int = 10_000  # of the tails
+    seeds: int = 4
+    outputs: tuple[int, int] = (8, 1024)  # neurons and depth where weights are found from outputs
+    line: tuple[int, int] = (16, 10)  # neurons and layers whose domains are counted
+    plane: tuple[int, int] = (8, 5)
+    domain_seeds: int = 10
+    start_width: int = 64
+    start_depths: tuple[int, ...] = (30, 100, 300, 1000)
+    start_seeds: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
 class Preset:
     """Sizes of a verification run.
 
@@ -103,6 +129,7 @@ class Preset:
     widths: WidthSizes
     steps: StepSizes
     certificates: CertificateSizes
+    depth_limit: DepthLimitSizes = DepthLimitSizes()
     kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
     claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
 
@@ -124,6 +151,7 @@ _SMOKE = Preset(
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
     certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13)),
+    depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
 )
 
 _QUICK = Preset(
@@ -184,6 +212,9 @@ _FULL = dataclasses.replace(
     ),
     steps=StepSizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3),
     certificates=CertificateSizes(1200, (2, 4, 8, 16, 32), 4, (32, 64, 10**6)),
+    depth_limit=DepthLimitSizes(
+        10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24
+    ),
     kinds=("digits", "sphere", "pairs"),
 )
 

@@ -7,6 +7,8 @@ structure, and `structure` says whether a network is one.
 
 from ntk_localsgd.networks.activations import GELU, RELU, SOFTPLUS, TANH, Activation, LeakyReLU, Smooth
 from ntk_localsgd.networks.deep import DeepReLU, deep
+from ntk_localsgd.networks.domains import along_line, in_plane
+from ntk_localsgd.networks.feedforward import AffineMaps, FeedforwardReLU
 from ntk_localsgd.networks.files import load_network, save_network
 from ntk_localsgd.networks.frozen import FrozenPatterns
 from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul
@@ -23,15 +25,19 @@ __all__ = [
     "SOFTPLUS",
     "TANH",
     "Activation",
+    "AffineMaps",
     "DeepReLU",
+    "FeedforwardReLU",
     "FrozenPatterns",
     "LeakyReLU",
     "Network",
     "Smooth",
     "Stack",
     "TwoLayerReLU",
+    "along_line",
     "deep",
     "float_dtype",
+    "in_plane",
     "input_rows",
     "load_network",
     "matmul",

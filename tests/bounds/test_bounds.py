@@ -58,6 +58,8 @@ BY_HAND = {
     ),
     "C1": (dict(eta=0.1, lambda0=0.5, k=2, residual=3.0), (1 - 0.025) ** 2 * 9),
     "C1-deep": (dict(n=2, L=3, phi=0.5, k=40, loss=3.0), 3 * math.exp(-40 * 0.25 / (64 * 9))),
+    "X4-line": (dict(m=3, L=4), 256),
+    "X4-plane": (dict(m=3, L=2), 49),
     "C4": (dict(eta=0.1, eta_g=2, lambda0=0.5, tau=4, K=8, rounds=3, residual=3.0), (1 - 0.4 / 16) ** 3 * 9),
 }
 
