@@ -19,7 +19,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, Network, TwoLayerReLU
 from ntk_localsgd.networks.stack import structure
-from ntk_localsgd.scalars import whole_number
+from ntk_localsgd.scalars import positive_number, whole_number
 
 __all__ = ["UntilCertified", "certify", "certify_at_init", "until_certified"]
 
@@ -35,13 +35,16 @@ def certify(
     *,
     method: Method = "auto",
     estimate: bool = True,
+    delta: float = 0.05,
     steps: Steps = PROVED,
 ) -> Certificate:
-    """Prove, if possible, that full-batch Local GD from this very network converges to zero loss.
+    """Prove, if possible, that Local SGD from this very network converges to zero loss.
 
     If certified: ‖r(t)‖₂ ≤ constant·rate^t·‖r(0)‖₂ for all rounds t from here on, and no neuron of any client moves by
-    more than ``radius``. Two arguments are available: "ball", one radius for all neurons, and "path", which follows the
-    predicted path and asks pair by pair which patterns may switch; "auto" tries the cheap one first.
+    more than ``radius``. Arguments for every run: "dominance", for samples that push themselves more than each other,
+    whatever batches, participants and numbers of local steps come in which order. For full batches of all clients:
+    "ball", one radius for all neurons, and "path", which follows the predicted path and asks pair by pair which
+    patterns may switch. "auto" tries them in this order.
 
     Parameters
     ----------
@@ -50,12 +53,13 @@ def certify(
     dataset, clients
         The data (one target a row) and who holds it.
     config
-        The run to come: η ≤ 1/max_c λ_max(Θ_cc), τ, full batches and the server's plain average. The certificate
-        speaks of all rounds from here on, whatever ``num_rounds`` is.
+        The run to come. The certificate speaks of all rounds from here on, whatever ``num_rounds`` is.
     method
-        "auto", "ball" or "path".
+        "auto", "dominance", "ball" or "path".
     estimate
         If it does not certify, spend time on the residual and width that roughly would.
+    delta
+        Where batches or participants are drawn, the rate is proved with probability ≥ 1 − delta.
     steps
         The lemmas of the path method; a test may leave one out.
 
@@ -66,15 +70,15 @@ def certify(
     Raises
     ------
     InputError
-        If shapes do not fit, η exceeds 1/λ_max of a client (the largest allowed one is named), or the Gram matrix is
-        singular as far as float64 can tell (the most nearly parallel rows are named if they explain it); for networks
-        traced by `jax.jit`, and for weights or residuals beyond 1e±100, whose squares under- or overflow.
+        If shapes do not fit, η exceeds what the theorems speak of (the largest allowed one is named), or the Gram
+        matrix is singular as far as float64 can tell (the most nearly parallel rows are named if they explain it); for
+        networks traced by `jax.jit`, and for weights or residuals beyond 1e±100, whose squares under- or overflow.
 
     References
     ----------
     ``docs/theory.md`` §5, [D].
     """
-    _check(dataset, clients, config, method)
+    _check(dataset, clients, config, method, delta)
     stack = structure(net)
     two_layers = None if stack is None else first_layer(stack)
     if two_layers is None:
@@ -86,7 +90,7 @@ def certify(
     if weights.shape[1] != dataset.input_dim:
         raise InputError(f"net takes {weights.shape[1]} inputs, but the dataset has {dataset.input_dim}.")
     certifier = Certifier(lambda: iter([(weights, signs)]), dataset, clients, config, steps)
-    return certifier.run(method, estimate=estimate)
+    return certifier.run(method, estimate=estimate, delta=delta)
 
 
 def certify_at_init(
@@ -99,6 +103,7 @@ def certify_at_init(
     method: Method = "auto",
     dtype: Any = None,
     estimate: bool = True,
+    delta: float = 0.05,
     progress: bool = False,
 ) -> Certificate:
     """`certify` of ``TwoLayerReLU.init(key, width=width, …)``, without ever holding that network.
@@ -113,7 +118,7 @@ def certify_at_init(
         As for `TwoLayerReLU.init`.
     progress
         Show a progress bar for each pass.
-    dataset, clients, config, method, estimate
+    dataset, clients, config, method, estimate, delta
         As in `certify`.
 
     Returns
@@ -125,7 +130,7 @@ def certify_at_init(
     InputError
         As `certify`, and for a width below 1.
     """
-    _check(dataset, clients, config, method)
+    _check(dataset, clients, config, method, delta)
     width = whole_number("width", width)
     dtype = TwoLayerReLU.init(key, width=1, input_dim=dataset.input_dim, dtype=dtype).weights.dtype
     num_blocks, names = -(-width // NEURONS_PER_BLOCK), iter(("Gram matrix", "neurons near a kink"))
@@ -139,7 +144,7 @@ def certify_at_init(
             weights, signs = TwoLayerReLU.draw_block(key, block, size, dataset.input_dim, dtype)
             yield np.asarray(weights), np.asarray(signs)
 
-    return Certifier(neurons, dataset, clients, config).run(method, estimate=estimate)
+    return Certifier(neurons, dataset, clients, config).run(method, estimate=estimate, delta=delta)
 
 
 @dataclasses.dataclass
@@ -148,13 +153,16 @@ class UntilCertified:
 
     every: int = 10
     method: Method = "auto"
+    delta: float = 0.05
     certificate: Certificate | None = None
 
     def __call__(self, checkpoint: Checkpoint) -> bool:
         """Whether the run is certified from here on."""
         here, data, split = checkpoint.network, checkpoint.dataset, checkpoint.clients
         try:
-            self.certificate = certify(here, data, split, checkpoint.config, method=self.method, estimate=False)
+            self.certificate = certify(
+                here, data, split, checkpoint.config, method=self.method, estimate=False, delta=self.delta
+            )
         except InputError as error:
             # What is wrong from the start stays wrong; later, a Gram matrix may leave the theorem's range and return.
             if checkpoint.round == 0:
@@ -165,14 +173,14 @@ class UntilCertified:
         return self.certificate.certified
 
 
-def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertified:
+def until_certified(every: int = 10, *, method: Method = "auto", delta: float = 0.05) -> UntilCertified:
     """A ``stop`` for `local_sgd.run`: train until the rest of the run is proved to converge.
 
     Parameters
     ----------
     every
         Try at round 0 and after every this many rounds.
-    method
+    method, delta
         As in `certify`.
 
     Returns
@@ -183,12 +191,12 @@ def until_certified(every: int = 10, *, method: Method = "auto") -> UntilCertifi
     Raises
     ------
     InputError
-        For ``every`` below 1; when called, as `certify`, and for minibatches or a server step other than 1.
+        For ``every`` below 1; when called, as `certify`.
     """
-    return UntilCertified(whole_number("every", every), method)
+    return UntilCertified(whole_number("every", every), method, delta)
 
 
-def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) -> None:
+def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str, delta: float) -> None:
     if dataset.targets.ndim != 1:
         raise InputError(
             f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output."
@@ -197,9 +205,9 @@ def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str) ->
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
     if not _STEPS[0] <= config.step_size <= _STEPS[1]:
         raise InputError(f"step_size is {config.step_size:g}, the certificate needs it between 1e-30 and 1e+30.")
-    if config.batch_size is not None:
-        raise InputError(f"batch_size is {config.batch_size}, but the certificate is for full-batch steps: use None.")
-    if config.server_step_size != 1:
-        raise InputError(f"server_step_size is {config.server_step_size}, but the certificate needs 1: the average.")
+    if config.server_step_size > 1:
+        raise InputError(f"server_step_size is {config.server_step_size}, but the certificate needs at most 1.")
+    if not 0 < positive_number("delta", delta) < 1:
+        raise InputError(f"delta is {delta}, needs to lie between 0 and 1.")
     if method not in get_args(Method):
         raise InputError(f"method is {method!r}, needs to be one out of {', '.join(get_args(Method))}.")

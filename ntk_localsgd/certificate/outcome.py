@@ -11,8 +11,8 @@ from numpy import ndarray
 
 __all__ = ["Certificate", "Conclusion", "Method", "Obstacle", "no_proof"]
 
-#: "auto" tries the cheap argument first.
-Method = Literal["auto", "ball", "path"]
+#: "auto" tries one after the other, the cheap ones first.
+Method = Literal["auto", "dominance", "ball", "path"]
 
 
 class Obstacle(enum.StrEnum):
@@ -47,6 +47,7 @@ class Conclusion(NamedTuple):
     obstacle: Obstacle = Obstacle.NONE
     explanation: str = ""
     residual_share: float = 1.0
+    delta: float = 0.0
 
     @property
     def certified(self) -> bool:
@@ -87,7 +88,10 @@ class Certificate:
         Roughly the width, or the residual norm at this width, that would do (the present ones if certified, infinite
         and 0 if unknown).
     method
-        "ball" or "path", the one that speaks.
+        The argument that speaks: "dominance", "energy", "ball" or "path".
+    delta
+        0 where all of this is certain. By dominance convergence and radius always are, whatever is drawn, and the rate
+        holds with probability ≥ 1 − delta over batches and participants; by energy everything does.
     switching
         (sample, neuron) of all pairs that are not proved to keep their sign at averaged models and on the local models
         of the sample's own client.
@@ -107,6 +111,7 @@ class Certificate:
     residual_estimate: float
     method: str
     rounding_floor: float
+    delta: float
     switching: Int[ndarray, "p 2"] = dataclasses.field(repr=False)
 
     @classmethod
@@ -127,6 +132,7 @@ class Certificate:
             residual_estimate=share * residual_norm if share else 0.0,
             method=end.method,
             rounding_floor=rounding_floor,
+            delta=end.delta,
             switching=end.switching,
         )
 
@@ -135,6 +141,7 @@ class Certificate:
             return (
                 f"certified ({self.method}): ‖r(t)‖ ≤ {self.constant:.4g} · {self.rate:.6g}^t · "
                 f"{self.residual_norm:.4g}, no neuron moves by more than {self.radius:.4g}"
+                + (f"; with probability ≥ {1 - self.delta:g}" if self.delta else "")
             )
         hint = ""
         if math.isfinite(self.width_estimate):

@@ -28,8 +28,9 @@ def test_a_wide_network_is_certified_and_keeps_its_word():
     net, data, split, config = _setting()
     proof = certificate.certify(net, data, split, config)
     assert proof.certified
-    assert proof.method == "path"
-    assert "certified (path)" in str(proof)
+    assert proof.method == "dominance"
+    assert "certified (dominance)" in str(proof)
+    assert proof.delta == 0
     run = local_sgd.run(net, data, split, config, observe=("neuron_movement",))
     norms = np.sqrt(2 * run.trajectory.loss.values)
     assert norms[0] == pytest.approx(proof.residual_norm, rel=1e-9)
@@ -39,7 +40,7 @@ def test_a_wide_network_is_certified_and_keeps_its_word():
 
 def test_narrow_networks_are_not_certified_and_hear_why():
     net, data, split, config = _setting(width=300)
-    for method in ("auto", "ball"):
+    for method in ("path", "ball"):
         proof = certificate.certify(net, data, split, config, method=method)
         assert not proof.certified
         assert proof.obstacle
@@ -60,7 +61,7 @@ def test_ball_certifies_late_iterates():
     assert ball.certified
     assert path.certified
     assert path.radius <= ball.allowed_radius
-    assert certificate.certify(run.network, data, split, config).method == "ball"
+    assert certificate.certify(run.network, data, split, config).method == "dominance"
 
 
 @pytest.mark.parametrize("method", ["ball", "path"])
@@ -78,14 +79,14 @@ def test_stored_and_streamed_networks_get_the_same_certificate(method):
 
 def test_training_stops_when_certified():
     net, data, split, config = _setting(width=300)
-    stop = certificate.until_certified(every=5)
+    stop = certificate.until_certified(every=5, method="path")
     config = dataclasses.replace(config, num_rounds=400)
     run = local_sgd.run(net, data, split, config, stop=stop)
     assert run.stopped_at is not None
     assert run.stopped_at % 5 == 0
     assert 0 < run.stopped_at < 400
     assert stop.certificate.certified
-    again = certificate.certify(run.network, data, split, config)
+    again = certificate.certify(run.network, data, split, config, method="path")
     assert again.rate == stop.certificate.rate
 
 
@@ -155,13 +156,22 @@ def test_bad_input_is_one_sentence():
     net, data, split, config = _setting(width=300)
     with pytest.raises(InputError, match=r"step_size is 100, but .* at most 1/λ_max .* at most \d"):
         certificate.certify(net, data, split, local_sgd.LocalSGD(100, 5, 0))
-    stop, key = certificate.until_certified(), jax.random.key(0)
-    small = dataclasses.replace(config, batch_size=1)
-    with pytest.raises(InputError, match="batch_size is 1, but the certificate is for full-batch"):
+    stop, key = certificate.until_certified(method="path"), jax.random.key(0)
+    small = dataclasses.replace(config, participants=3)
+    with pytest.raises(InputError, match="method is 'path', which needs full batches"):
         local_sgd.run(net, data, split, small, key=key, stop=stop)
-    timid = dataclasses.replace(config, server_step_size=0.5)
-    with pytest.raises(InputError, match=r"server_step_size is 0\.5, but"):
-        certificate.certify(net, data, split, timid)
+    for changed in ({"server_step_size": 0.5}, {"participants": 3}, {"local_steps": (1, 2, 2, 2)}):
+        with pytest.raises(InputError, match=r"method is 'ball', which needs .* or 'auto'"):
+            certificate.certify(net, data, split, dataclasses.replace(config, **changed), method="ball")
+    for changed, words in (
+        ({"server_step_size": 1.5}, r"server_step_size is 1\.5, but the certificate needs at most 1"),
+        ({"participants": 5}, "participants is 5, needs to be at most K = 4"),
+        ({"batch_size": 9}, "batch_size is 9, but client 0 holds 1 samples"),
+    ):
+        with pytest.raises(InputError, match=words):
+            certificate.certify(net, data, split, dataclasses.replace(config, **changed))
+    with pytest.raises(InputError, match="delta is 1, needs to lie between 0 and 1"):
+        certificate.certify(net, data, split, config, delta=1)
     x = np.array(data.inputs)
     x[1] = x[0] + 1e-9 * x[2]
     twins = datasets.from_arrays(x, data.targets)
@@ -171,7 +181,7 @@ def test_bad_input_is_one_sentence():
     positive = datasets.from_arrays(np.abs(x[:3]), data.targets[:3])
     with pytest.raises(InputError, match=r"no neuron is active on row 1 \(counted from 1\)"):
         certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), local_sgd.LocalSGD(0.1, 1, 0))
-    with pytest.raises(InputError, match="method is 'best', needs to be one out of auto, ball, path"):
+    with pytest.raises(InputError, match="method is 'best', needs to be one out of auto, dominance, ball, path"):
         certificate.certify(net, data, split, config, method="best")
     with pytest.raises(InputError, match="width is 0"):
         certificate.certify_at_init(jax.random.key(0), data, split, config, width=0)

@@ -62,19 +62,20 @@ def test_the_bound_is_drawn_in_losses_above_the_run_s():
 
 
 def test_a_narrow_network_is_trained_until_it_is_certified(folder, capsys):
-    assert _run("--weights", "narrow.npz") == 1
+    path = ("--method", "path")
+    assert _run("--weights", "narrow.npz", *path) == 1
     assert "not proved" in capsys.readouterr().out
     written = _written()
     assert not written["certificate"]["certified"]
     assert written["certificate"]["rate"] is None or written["certificate"]["obstacle"]
-    assert _run("--weights", "narrow.npz", "--rounds", "400", "--every", "5", "--save", "trained.npz") == 0
+    assert _run("--weights", "narrow.npz", "--rounds", "400", "--every", "5", "--save", "trained.npz", *path) == 0
     written = _written()
     assert written["certificate"]["certified"]
     assert 0 < written["trained_rounds"] < 400
     assert written["trained_rounds"] % 5 == 0
     assert len(written["loss"]) == written["trained_rounds"] + 1
     # The saved network is the one that the certificate speaks of.
-    assert _run("--weights", "trained.npz", "--step-size", str(written["step_size"])) == 0
+    assert _run("--weights", "trained.npz", "--step-size", str(written["step_size"]), *path) == 0
     assert _written()["certificate"]["rate"] == written["certificate"]["rate"]
 
 

@@ -9,6 +9,7 @@ from verification.jobs.reference import Case, follow
 
 __all__ = [
     "correlated_case",
+    "drawn_case",
     "off_by",
     "opposite_case",
     "plane_case",
@@ -41,6 +42,19 @@ def random_case(rng: np.random.Generator) -> Case:
     case = off_by(case, -(10 ** rng.uniform(-3.5, 0.3)) * direction)
     step_size = rng.uniform(0.1, 0.999) * case.step_size
     return case._replace(step_size=step_size, local_steps=int(rng.choice([1, 2, 3, 5, 8])))
+
+
+def drawn_case(rng: np.random.Generator) -> Case:
+    """`random_case` with batches, participants, each client's local steps and a server step; η up to 1/max Θ_ii."""
+    case = random_case(rng)
+    num_clients = case.clients.num_clients
+    return case._replace(
+        step_size=rng.uniform(0.1, 0.95) / max(float(np.diagonal(case.gram).max()), 1e-3),
+        local_steps=tuple(int(k) for k in rng.choice([1, 2, 3, 5, 8], num_clients)),
+        batch_size=int(rng.integers(1, min(case.clients.sizes) + 1)),
+        participants=int(rng.integers(1, num_clients + 1)),
+        server_step_size=float(rng.choice([0.5, 1.0, 1.0])),
+    )
 
 
 def _case(x: ndarray, parts: Clients, weights: ndarray, signs: ndarray, share: float, local_steps: int) -> Case:

@@ -1,5 +1,8 @@
 """Certify two layers: the passes over the neurons and the order of the methods."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
@@ -8,8 +11,10 @@ from ntk_localsgd.arrays import real_array
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
 from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Method, Obstacle, no_proof
 from ntk_localsgd.certificate.refusal import check_range, refusal
+from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
-from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, near_kinks, survey
+from ntk_localsgd.certificate.two_layer.dominance import certify_dominance, reach_of
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, Survey, near_kinks, survey
 from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
@@ -44,21 +49,17 @@ class Certifier:
     ) -> None:
         self.neurons, self.dataset, self.steps = neurons, dataset, steps
         self.inputs = np.asarray(dataset.inputs, np.float64)
-        self.problem = Problem.from_inputs(self.inputs, clients, config)
+        self.problem, self.schedule = Problem.from_inputs(self.inputs, clients, config), Schedule.of(clients, config)
         self.survey = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
 
-    def run(self, method: Method, *, estimate: bool) -> Certificate:
-        """Ball, then path, as far as the method asks; fills in what concerns the reference network."""
-        gram = self.problem.inner * (self.survey.counts / self.survey.width)
-        try:
-            model = RoundModel(gram, self.problem)
-        except Unsuitable as error:
-            raise InputError(refusal(gram, self.problem, self.dataset, str(error))) from error
+    def run(self, method: Method, *, estimate: bool, delta: float) -> Certificate:
+        """One argument after the other, as far as the method asks; fills in what concerns the reference network."""
+        model = self._round_model(method)
         norm, width = self.survey.norm, self.survey.width
         if self.survey.least_norm > 0:
             check_range(norm)
             try:
-                end = self._conclude(method, model, estimate=estimate)
+                end = self._conclude(method, model, estimate=estimate, delta=delta)
             except Unsuitable as error:
                 end = no_proof(method, Obstacle.UNSUITABLE, str(error))
         else:
@@ -68,7 +69,29 @@ class Certifier:
         floor = 8 * UNIT * float(np.sqrt(width)) * len(self.inputs)
         return Certificate.of(end, residual_norm=norm, width=width, rounding_floor=floor)
 
-    def _conclude(self, method: Method, model: RoundModel, *, estimate: bool) -> Conclusion:
+    def _round_model(self, method: Method) -> RoundModel | None:
+        """The frozen round of a run in which nothing is drawn; None where something is."""
+        if not self.schedule.plain:
+            if method in ("ball", "path"):
+                raise InputError(
+                    f"method is {method!r}, which needs full batches, all clients, as many local steps each and a "
+                    f"server step size of 1: needs to be 'dominance' here, or 'auto'."
+                )
+            return None
+        gram = self.problem.inner * (self.survey.counts / self.survey.width)
+        try:
+            return RoundModel(gram, self.problem)
+        except Unsuitable as error:
+            if method == "dominance":
+                return None
+            raise InputError(refusal(gram, self.problem, self.dataset, str(error))) from error
+
+    def _conclude(self, method: Method, model: RoundModel | None, *, estimate: bool, delta: float) -> Conclusion:
+        if method in ("auto", "dominance"):
+            end = self._dominance(model, delta, estimate=estimate and (method == "dominance" or model is None))
+            if end.certified or method == "dominance" or model is None:
+                return end
+        assert model is not None  # `_round_model`
         if method == "ball" or (method == "auto" and self.survey.width <= _WIDE):
             least = least_radius(self.problem, self.survey, model)
             ball = self._ball(self._near(_BALL_REACH * least * np.sqrt(np.diagonal(self.problem.inner))), model)
@@ -85,7 +108,26 @@ class Certifier:
             path = path._replace(explanation=text)
         if path.certified or not estimate:
             return path
-        return path._replace(residual_share=self._share(near, model))
+        prove = partial(certify_path, self.problem, near=near, model=model, steps=self.steps)
+        return path._replace(residual_share=self._largest_share(lambda smaller: prove(smaller).certified))
+
+    def _dominance(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
+        """Theorem C, with as many neurons as it needs."""
+        reach = reach_of(self.problem, self.schedule, self.survey)
+        if reach is None:
+            text = (
+                "samples push each other more than themselves even while no pattern changes: their rows are too alike"
+            )
+            return no_proof("dominance", Obstacle.PATTERNS, text)
+        for margin in _MARGINS:
+            near = self._near(margin * reach)
+            prove = partial(certify_dominance, self.problem, self.schedule, near=near, delta=delta, model=model)
+            end = prove(self.survey)
+            if end.obstacle is not Obstacle.BEYOND_KEPT:
+                break
+        if end.certified or not estimate:
+            return end
+        return end._replace(residual_share=self._largest_share(lambda smaller: prove(smaller).certified))
 
     def _near(self, threshold: Float[ndarray, " n"]) -> NearKinks:
         return near_kinks(self.neurons, self.inputs, threshold)
@@ -98,13 +140,13 @@ class Certifier:
         )
         return min(results, key=lambda result: (not result.certified, result.rate, -result.residual_share))
 
-    def _share(self, near: NearKinks, model: RoundModel) -> float:
+    def _largest_share(self, certified: Callable[[Survey], bool]) -> float:
         """The largest power of ¼ of the residual with which these weights would be certified; 0 if none was."""
         for share in _SHARES:
             smaller = self.survey._replace(
                 residual=self.survey.residual * share, residual_error=self.survey.residual_error * share
             )
-            if certify_path(self.problem, smaller, near, model, steps=self.steps).certified:
+            if certified(smaller):
                 return share
         return 0.0
 

@@ -24,6 +24,7 @@ PROOF = Certificate(
     residual_estimate=2.0,
     method="path",
     rounding_floor=0.0,
+    delta=0.0,
     switching=PAIRS,
 )
 KEPT = np.array([[1, 4], [0, 7]])
