@@ -6,6 +6,7 @@ decides how hard they are to fit is how close the closest two are: the separatio
 
 import dataclasses
 import pathlib
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy import ndarray
 
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.files import read_csv, read_idx, read_npz
+from ntk_localsgd.files import counting, read_csv, read_idx, read_npz
 from ntk_localsgd.randomness import generator
 from ntk_localsgd.scalars import whole_number
 from ntk_localsgd.separation import ClosestPair, closest_pair, repeated_pair
@@ -294,6 +295,11 @@ def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
     InputError
         If the file cannot be read, lacks a part, holds anything but finite numbers, or as in `from_arrays`; rows and
         columns are counted from 1, without the header.
+
+    Warns
+    -----
+    UserWarning
+        If a column of a .csv counts the rows, as an index does.
     """
     path = pathlib.Path(path)
     if path.suffix not in (".npz", ".csv"):
@@ -301,6 +307,11 @@ def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
     if path.suffix == ".csv":
         columns = read_csv(path)
         parts = {key: columns.pop(name) for name, key in _CSV_COLUMNS.items() if name in columns}
+        if index := counting(columns):
+            text = (
+                f"{path}: column {index[0]!r} counts the rows and is an input like the others; drop it if it is none."
+            )
+            warnings.warn(text, stacklevel=2)
         parts["inputs"] = np.column_stack(list(columns.values())) if columns else np.zeros((1, 0))
     else:
         parts = read_npz(path, ("inputs", "targets", "client", "labels"))

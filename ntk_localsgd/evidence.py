@@ -217,13 +217,14 @@ _IN_HEADER = ("preset", "seed", "device")
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What all rows of a file have in common."""
+    """What all rows of a file have in common, and the claims that crashed and have none, with the reason."""
 
     preset: str
     seed: int
     device: str
     commit: str
     versions: Mapping[str, str]
+    crashed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def write_evidence(path: pathlib.Path, header: Header, rows: Sequence[Evidence]) -> None:

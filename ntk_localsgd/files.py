@@ -5,6 +5,7 @@ import gzip
 import math
 import pathlib
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy import ndarray
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["read_csv", "read_idx", "read_npz"]
+__all__ = ["counting", "read_csv", "read_idx", "read_npz"]
 
 
 def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
@@ -57,7 +58,14 @@ def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             table = pd.read_csv(
-                path, sep=separator, header=0, names=names, index_col=False, encoding="utf-8-sig", skipinitialspace=True
+                path,
+                sep=separator,
+                header=0,
+                names=names,
+                index_col=False,
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+                keep_default_na=False,  # n/a and NULL are no empty fields
             )
         except pd.errors.ParserWarning as error:
             raise InputError(f"{path} has rows of more than {len(names)} fields, needs one a name.") from error
@@ -68,10 +76,23 @@ def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
         numbers = pd.to_numeric(table[name], errors="coerce")
         if (bad := np.flatnonzero(numbers.isna())).size:
             value = table[name].iloc[bad[0]]
-            said = "empty" if isinstance(value, float) else repr(value)
+            said = "empty" if isinstance(value, float) or not value.strip() else repr(value)
             raise InputError(f"{path}: row {bad[0] + 1}, column {name!r} is {said}, needs to be a number.")
         columns[name] = numbers.to_numpy(np.float64)
     return columns
+
+
+def counting(columns: Mapping[str, ndarray]) -> list[str]:
+    """Names of the columns that count their rows, 0 … n − 1 or 1 … n with n ≥ 3, as an index does that was written.
+
+    >>> counting({"id": np.arange(1.0, 5.0), "age": np.array([3.0, 4.0, 5.0, 6.0])})
+    ['id']
+    """
+    return [
+        name
+        for name, values in columns.items()
+        if len(values) > 2 and values[0] in (0, 1) and np.array_equal(values, values[0] + np.arange(len(values)))
+    ]
 
 
 def read_idx(folder: pathlib.Path, name: str, kind: str) -> ndarray:
@@ -100,7 +121,9 @@ def read_idx(folder: pathlib.Path, name: str, kind: str) -> ndarray:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
 
 
-def _unreadable(path: pathlib.Path, error: Exception, need: str) -> InputError:
-    """The one sentence about a file that a parser could not read."""
-    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-    return InputError(f"{path} cannot be read ({reason.rstrip('.')}): {need} is needed.")
+def _unreadable(path: pathlib.Path, error: Exception, kind: str) -> InputError:
+    """The one sentence about a file that the system or a parser could not read."""
+    if isinstance(error, OSError) and error.strerror:
+        return InputError(f"{path} cannot be read ({error.strerror}).")
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return InputError(f"{path} cannot be read as {kind} ({reason.rstrip('.')}).")

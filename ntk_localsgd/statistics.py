@@ -25,11 +25,12 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """An estimate with the ends of its confidence interval."""
+    """An estimate with the ends of its confidence interval; of a mean, the independent values too."""
 
     estimate: float
     lower: float
     upper: float
+    values: tuple[float, ...] = ()
 
     @property
     def half_width(self) -> float:
@@ -110,7 +111,7 @@ def mean_interval(values: Sequence[float] | ndarray, *, level: float = LEVEL) ->
     """Student's interval for the mean of independent values, of which there must be at least two."""
     mean = float(np.mean(values))
     half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half, tuple(map(float, values)))
 
 
 def implied_constant(

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
     """Folder and exit code of one smoke run of every claim, made by whichever process comes first."""
-    from verification import __main__ as command
+    from verification import commands as command
 
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base

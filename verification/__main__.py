@@ -1,144 +1,16 @@
 """``python -m verification list | run | report | diff``."""
 
-import dataclasses
-import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
-import jax
-import tyro
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from ntk_localsgd.starting import start
 
-from ntk_localsgd.cli.parsing import execute
-from ntk_localsgd.errors import InputError
-from ntk_localsgd.evidence import read_evidence
-from verification import checking, registry
-from verification.context import Context
-from verification.presets import PRESETS
-from verification.report import difference, html, markdown, pages
-
-_HERE = pathlib.Path(__file__).parent
-_GALLERY = _HERE.parent / "figures" / "gallery"
-
-
-@dataclasses.dataclass(frozen=True)
-class List:
-    """List the claims."""
-
-    scripts: pathlib.Path | None = None
-    """A folder with your own checks."""
-
-    def __call__(self) -> int:
-        """Print id, letter, statement and source, paper by paper."""
-        if self.scripts:
-            registry.load_scripts(self.scripts)
-        table = Table("id", "", "statement", "source")
-        for paper, entries in registry.papers():
-            table.add_row("", "", f"[bold]{escape(paper.title)}[/bold] ({paper.name})", "")
-            for entry in entries:
-                table.add_row(*(escape(text) for text in (entry.id, entry.letter, entry.statement, entry.source)))
-            table.add_section()
-        Console().print(table)
-        return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Check claims and write evidence.json and paper_checks.md."""
-
-    ids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Claims or papers; an id selects its parts (K4: K4a, K4b, …). None: all, or the preset's own choice (gpu)."""
-    preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
-    """Sizes: smoke takes a minute, quick less than five on two cores, full an hour; gpu is for one GPU."""
-    out: pathlib.Path = pathlib.Path("results")
-    """Folder that everything is written to."""
-    seed: int = 0
-    """Decides all randomness; another one repeats the study with fresh seeds."""
-    scripts: pathlib.Path | None = None
-    """A folder with your own checks; what they measure is always computed anew."""
-    fresh: bool = False
-    """Compute everything, whether it is stored or not."""
-
-    def __call__(self) -> int:
-        """Run."""
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed is {self.seed}, needs to be at least 0 and below 2^32.")
-        if self.scripts:
-            registry.load_scripts(self.scripts)
-        preset = PRESETS[self.preset]
-        claims = registry.select(self.ids or preset.claims)
-        return checking.check(claims, Context(preset, self.seed), self.out, fresh=self.fresh)
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Render paper_checks.md, or report.html with all rows, from the committed evidence."""
-
-    evidence: pathlib.Path = _HERE / "evidence"
-    """Folder with evidence files."""
-    to: pathlib.Path = pathlib.Path("paper_checks.md")
-    """File to write: HTML if its name ends so, else Markdown."""
-
-    def __call__(self) -> int:
-        """Render."""
-        files = pages.evidence_of(self.evidence)
-        shown = pages.report(files, images=pages.gallery(_GALLERY, self.to.parent))
-        _write(self.to, (html if self.to.suffix == ".html" else markdown).render(shown))
-        return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Diff:
-    """Say which verdicts and numbers changed between two runs."""
-
-    before: tyro.conf.Positional[pathlib.Path]
-    """evidence.json of one run."""
-    after: tyro.conf.Positional[pathlib.Path]
-    """evidence.json of another."""
-    rtol: float = 1e-6
-    """Relative difference of numbers that counts as none."""
-    to: pathlib.Path | None = None
-    """An HTML file to write as well."""
-
-    def __call__(self) -> int:
-        """Compare; 1 if a row is new, gone or has another verdict."""
-        (_, before), (_, after) = read_evidence(self.before), read_evidence(self.after)
-        found = difference.changes(before, after, rtol=self.rtol)
-        table = Table("claim", "setting", "verdict", "measured")
-        for change in found:
-            table.add_row(*(escape(text) for text in (change.claim, change.setting, change.verdicts, change.numbers)))
-        Console().print(table if found else f"No difference in {len(before)} rows.")
-        if self.to:
-            _write(self.to, difference.page(found))
-        return int(any(not change.same_verdict for change in found))
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """A report into its file, whose folder is made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"report {path} cannot be written ({error.strerror}).") from error
-    print(path)
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    registry.discover()
-    # The one place where these scripts set JAX's flags: float64 where a run asks for it.
-    jax.config.update("jax_enable_x64", True)
-    commands = (
-        Annotated[List, tyro.conf.subcommand("list")]
-        | Annotated[Run, tyro.conf.subcommand("run")]
-        | Annotated[Report, tyro.conf.subcommand("report")]
-        | Annotated[Diff, tyro.conf.subcommand("diff")]
-    )
-    description = "Check the theory's claims against measurements."
-    return execute(commands, prog="python -m verification", description=description, argv=argv)
+    return start("python -m verification", "verification.commands", argv)
 
 
 if __name__ == "__main__":

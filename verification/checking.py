@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
@@ -58,9 +58,9 @@ def judge(claims: Sequence[Claim], context: Context, results: Results) -> Outcom
     return Outcome(rows, crashed)
 
 
-def header_of(context: Context) -> Header:
-    """What all rows of this run have in common."""
-    return Header(context.preset.name, context.seed, device_name(), commit(), versions())
+def header_of(context: Context, crashed: Mapping[str, str] | None = None) -> Header:
+    """What all rows of this run have in common, and what crashed."""
+    return Header(context.preset.name, context.seed, device_name(), commit(), versions(), crashed or {})
 
 
 def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh: bool = False) -> int:
@@ -86,9 +86,9 @@ def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh
     """
     require_writable(out)
     outcome = judge(claims, context, compute(jobs_of(claims, context), Store(out / "runs", fresh)))
-    header = header_of(context)
+    header = header_of(context, outcome.crashed)
     write_evidence(out / "evidence.json", header, outcome.rows)
-    report = pages.report([(header, outcome.rows)], crashed=outcome.crashed)
+    report = pages.report([(header, outcome.rows)], expected=[entry.id for entry in claims])
     (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
     (out / "report.html").write_text(html.render(report), encoding="utf-8")
     return conclude(outcome, out)

@@ -51,7 +51,7 @@ def compared(
     setting: Setting,
     premise: Condition,
     text: str,
-    measured: float,
+    measured: float | ndarray,
     bound: float,
     *,
     control: float,
@@ -62,7 +62,7 @@ def compared(
     tolerance: float = 0.0,
     interval: tuple[float, float] | None = None,
     also: bool | None = True,
-    trials: int = 1,
+    trials: int | None = None,
     failures: int = 0,
 ) -> Evidence:
     """A row for a number that stands in a relation to another one.
@@ -72,7 +72,8 @@ def compared(
     setting, premise, text
         Where, under which condition, and the conclusion in words.
     measured, bound
-        The two sides where the conclusion is closest to failing.
+        The two sides where the conclusion is closest to failing; or the measured sides of all settings, of which the
+        one closest to failing is shown, and those that fail are counted.
     control, control_setting, control_bound, control_interval
         The measured side, and the other one if it differs, with one setting changed. It broke if the same relation
         fails there.
@@ -85,9 +86,14 @@ def compared(
     also
         A further part of the conclusion, named in its text; None: it is undecided.
     trials, failures
-        What was looked at, and how much of it failed.
+        Settings (data, size, seed) that were looked at, and how many of them failed: those of ``measured``, or one.
     """
-    holds = compare(relation, measured, bound, tolerance=tolerance, interval=interval)
+    sides = np.ravel(measured)
+    if sides.size > 1:
+        failures += sum(compare(relation, value, bound, tolerance=tolerance) is not True for value in sides.tolist())
+    nearest = {"≤": np.max, "≥": np.min}.get(relation, lambda each: each[np.argmax(np.abs(each - bound))])
+    worst = float(nearest(sides))
+    holds = _both(compare(relation, worst, bound, tolerance=tolerance, interval=interval), also)
     other = bound if control_bound is None else control_bound
     # What is no number says nothing, not even that the conclusion fails.
     known = not math.isnan(control)
@@ -95,15 +101,15 @@ def compared(
     return Evidence(
         setting,
         premise,
-        Condition(text, _both(holds, also)),
+        Condition(text, holds),
         relation,
-        _number(measured),
+        _number(worst),
         _number(bound),
         Control(control_setting, breaks or control_also is False, _number(control)),
         tolerance=tolerance,
         interval=interval,
-        trials=trials,
-        failures=failures,
+        trials=sides.size if trials is None else trials,
+        failures=failures or int(holds is False),
     )
 
 
@@ -188,6 +194,7 @@ def as_exponent(
         tolerance=tolerance + spare,
         interval=(measured.lower, measured.upper),
         trials=trials,
+        failures=_failing(both[0], measured, relation, claimed, tolerance + spare),
     )
 
 
@@ -232,6 +239,7 @@ def stays_bounded(
         tolerance=GROWTH,
         interval=(left.lower, left.upper),
         trials=len(constants),
+        failures=_failing(holds, left, relation, 0.0, GROWTH),
     )
 
 
@@ -245,19 +253,30 @@ def threshold(
     grows: bool | None,
     control: float,
     control_setting: str,
-    control_broke: bool,
     tolerance: float,
-    trials: int,
 ) -> Evidence:
     """A row for measured thresholds over those asked for, at most 1 (or ≥) everywhere and growing no faster.
 
-    ``grows``: whether the exponents agree within ``tolerance``, which the text names; None: left open.
+    ``grows``: whether the exponents agree within ``tolerance``, which the text names; None: left open. An infinite
+    ratio is a threshold that was not found, which leaves the conclusion open where those that were found satisfy it.
+    The control's ratio must not stand in the relation: a threshold that is not found breaks "≤".
     """
-    worst = float(ratios.max() if relation == "≤" else ratios.min())
-    holds = _both(compare(relation, worst, 1.0), grows)
-    broke = Control(control_setting, control_broke, _number(control))
+    known = ratios[np.isfinite(ratios)]
+    worst = float(known.max() if relation == "≤" else known.min()) if known.size else math.nan
+    failures = sum(compare(relation, ratio, 1.0) is not True for ratio in known.tolist())
+    holds = _both(not failures, grows if known.size == ratios.size or grows is False else None)
+    broke = Control(control_setting, compare(relation, control, 1.0) is False, _number(control))
     conclusion = Condition(f"{text} (exponents may differ by {tolerance:g})", holds)
-    return Evidence(setting, premise, conclusion, relation, worst, 1.0, broke, trials=trials)
+    trials, failures = ratios.size, failures or int(holds is False)
+    return Evidence(
+        setting, premise, conclusion, relation, _number(worst), 1.0, broke, trials=trials, failures=failures
+    )
+
+
+def _failing(holds: bool | None, mean: Interval, relation: Relation, bound: float, tolerance: float) -> int:
+    """Of a mean that does not stand in the relation: how many of its values do not, at least one where it fails."""
+    outside = sum(compare(relation, value, bound, tolerance=tolerance) is not True for value in mean.values)
+    return 0 if holds else max(outside, int(holds is False))
 
 
 def _both(holds: bool | None, also: bool | None) -> bool | None:

@@ -6,12 +6,11 @@ import importlib
 import importlib.util
 import inspect
 import pathlib
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, unknown_name
 from ntk_localsgd.evidence import Evidence
 from ntk_localsgd.provenance import code_fingerprint, device_name
 from verification.context import Context
@@ -23,6 +22,9 @@ __all__ = ["CLAIMS", "Claim", "claim", "discover", "in_order", "load_scripts", "
 
 Needs = Callable[[Context], Iterable[Job]]
 Judge = Callable[[Context, Results], Iterable[Evidence]]
+
+#: How certain a statement itself is.
+LETTERS = ("S", "P", "R", "D", "D, heuristic")
 
 #: Modules of scripts outside the project are named so.
 SCRIPTS = "user_checks"
@@ -39,7 +41,7 @@ class Claim:
     statement
         premise ⇒ conclusion, in symbols.
     letter
-        S stated in an abstract, P published, R recalled, D derived here.
+        One of `LETTERS`: S stated in an abstract, P published, R recalled, D derived here, with proof or by heuristics.
     source
         Paper and theorem, or the section of ``docs/theory.md``.
     paper
@@ -130,8 +132,8 @@ def claim(
     needs: Needs = no_jobs,
 ) -> Callable[[Judge], Judge]:
     """Register the decorated function as the judge of a claim; arguments as in `Claim`."""
-    if letter not in "SPRD":
-        raise InputError(f"letter of {claim_id} is {letter!r}, needs to be S, P, R or D.")
+    if letter not in LETTERS:
+        raise InputError(f"letter of {claim_id} is {letter!r}, needs to be one of {'; '.join(LETTERS)}.")
 
     def register(judge: Judge) -> Judge:
         if claim_id in CLAIMS:
@@ -152,7 +154,9 @@ def _natural(claim_id: str) -> list[tuple[int, str]]:
 
 
 def select(names: Iterable[str]) -> list[Claim]:
-    """The claims with these ids or of these papers; an id also selects its parts (K4: K4a, K4a-width, …); none: all.
+    """The claims with these ids or of these papers; a beginning of ids selects all (K4: K4a, K4a-width, …); none: all.
+
+    What is an id itself selects that claim alone, so that C8 is run without C8-widths; ``C8-`` selects its parts.
 
     Raises
     ------
@@ -161,10 +165,11 @@ def select(names: Iterable[str]) -> list[Claim]:
     """
     names, chosen = list(names), set()
     for name in names:
-        parts = {entry.id for entry in CLAIMS.values() if is_part(entry.id, name) or entry.paper.name == name}
-        if not parts:
-            papers = ", ".join(dict.fromkeys(entry.paper.name for entry in in_order()))
-            raise InputError(f"claim {name!r} is unknown, needs one out of {', '.join(CLAIMS)} or a paper: {papers}.")
+        of_paper = {entry.id for entry in CLAIMS.values() if entry.paper.name == name}
+        parts = {name} & CLAIMS.keys() or of_paper or {each for each in CLAIMS if is_part(each, name)}
+        if not name or not parts:
+            papers = dict.fromkeys(entry.paper.name for entry in in_order())
+            raise InputError(unknown_name("claim or paper", name, [*CLAIMS, *papers]))
         chosen |= parts
     return [entry for entry in in_order() if entry.id in chosen or not names]
 
@@ -176,10 +181,14 @@ def is_part(claim_id: str, name: str) -> bool:
 
 
 def discover() -> None:
-    """Import every module of ``verification/claims/``, so that the claims in it register themselves."""
-    package = importlib.import_module("verification.claims")
-    for module in pkgutil.walk_packages(package.__path__, "verification.claims."):
-        importlib.import_module(module.name)
+    """Import every module of ``verification/claims/``, so that the claims in it register themselves.
+
+    Those of a folder without ``__init__.py`` too, which `pkgutil` passes over in silence.
+    """
+    root = pathlib.Path(importlib.import_module("verification.claims").__path__[0])
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        importlib.import_module(".".join(("verification.claims", *parts)).removesuffix(".__init__"))
 
 
 def load_scripts(folder: pathlib.Path) -> None:

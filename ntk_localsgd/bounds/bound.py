@@ -8,10 +8,11 @@ from typing import Any
 
 import mpmath
 import sympy as sp
+from sympy.printing.str import StrPrinter
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["BOUNDS", "SYMBOLS", "Bound", "MissingNumber", "Symbol", "symbols", "theorem"]
+__all__ = ["BOUNDS", "SYMBOLS", "Bound", "MissingNumber", "Symbol", "readable", "symbols", "theorem"]
 
 # Digits kept beyond those that are needed, so that what is evaluated twice is compared without rounding.
 _GUARD = 20
@@ -274,6 +275,24 @@ class Bound:
                 raise InputError(f"delta is {value}, needs to be below 1: it is a probability of failure.")
             known[symbols(name)] = value
         return known
+
+
+def readable(expression: sp.Expr) -> str:
+    """An expression in a line, by the names that options have; sums begin with a term that is added.
+
+    >>> eta, lambda0 = symbols("eta lambda0")
+    >>> readable(1 - eta * lambda0 / 2), str(1 - eta * lambda0 / 2)
+    ('1 - eta*lambda0/2', '-eta*lambda0/2 + 1')
+    """
+    return str(_Readable().doprint(expression))
+
+
+class _Readable(StrPrinter):
+    """sympy's printer, but for the order of sums."""
+
+    def _as_ordered_terms(self, expr: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        terms = super()._as_ordered_terms(expr, order=order)
+        return sorted(terms, key=lambda term: bool(term.could_extract_minus_sign()))
 
 
 def theorem(statement: Callable[[], Bound]) -> Callable[[], Bound]:

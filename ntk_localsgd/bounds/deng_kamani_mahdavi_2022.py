@@ -15,9 +15,12 @@ __all__ = [
     "theorem_local_gd",
     "theorem_local_sgd",
     "trajectories",
+    "trajectory_radius",
 ]
 
 _SOURCE = "Deng, Kamani and Mahdavi 2022"
+
+_THREE_HALVES, _SIX = sp.Rational(3, 2), sp.Integer(6)
 
 
 @theorem
@@ -74,14 +77,19 @@ def trajectories() -> dict[str, sp.Expr]:
     }
 
 
+def trajectory_radius(*, a: sp.Expr = _THREE_HALVES, b: sp.Expr = _SIX) -> Bound:
+    """S1b, C5 [R]: the radius ω ≤ φ^a n^{-b} L^{-6} (log m)^{-3/2} in which the key lemma is proved; a = 3/2, b = 6."""
+    n, m, depth, phi = symbols("n m L phi")
+    omega = phi**a / (n**b * depth**6 * sp.log(m) ** _THREE_HALVES)
+    return Bound("S1b", "R", f"{_SOURCE}, key lemma", "max_l ‖W_l − W_l(0)‖₂", "<=", omega)
+
+
 def balanced_width(trajectory: sp.Expr, *, a: sp.Expr, b: sp.Expr) -> sp.Expr:
-    """C5 [D]: the m from which on a trajectory ∝ m^{-1/2} is at most ω = φ^a n^{-b} L^{-6} (log m)^{-3/2}.
+    """C5 [D]: the m from which on a trajectory ∝ m^{-1/2} is at most ω, the `trajectory_radius`.
 
     trajectory ≤ ω ⇔ m ≥ m·(trajectory/ω)², whose right-hand side depends on m through log m alone.
     """
-    n, m, depth, phi = symbols("n m L phi")
-    omega = phi**a / (n**b * depth**6 * sp.log(m) ** sp.Rational(3, 2))
-    return sp.powsimp(sp.simplify(m * (trajectory / omega) ** 2))
+    return sp.powsimp(sp.simplify(symbols("m") * (trajectory / trajectory_radius(a=a, b=b).expression) ** 2))
 
 
 def ledger(trajectory: sp.Expr, *, a: sp.Expr, b: sp.Expr) -> dict[str, dict[str, sp.Expr]]:

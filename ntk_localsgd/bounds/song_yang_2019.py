@@ -9,12 +9,12 @@ __all__ = ["lemma_stability"]
 
 @theorem
 def lemma_stability() -> Bound:
-    """K6c [D]: with probability ≥ 1 − n² exp(−mR/10), ‖H(W) − H(0)‖_F ≤ 2nR in the ball of radius R.
+    """K6c [D]: with probability ≥ 1 − n(n + 1) exp(−0.6 mR), ‖H(W) − H(0)‖_F ≤ 2nR in the ball of radius R.
 
-    Proved in ``docs/theory.md``, with −0.6 mR in the exponent. The probability is written as a width:
-    n² exp(−mR/10) ≤ δ once m ≥ 10 log(n²/δ) / R.
+    Proved in ``docs/theory.md``; published with 1 − n² exp(−mR/10). The probability is written as a width:
+    n(n + 1) exp(−0.6 mR) ≤ δ once m ≥ (5/3) log(n(n + 1)/δ) / R.
     """
     n, radius, delta = symbols("n R delta")
-    source, quantity = "Song and Yang 2019; proof in docs/theory.md, K6", "‖H(W) − H(0)‖_F over the ball"
-    width = 10 * sp.log(n**2 / delta) / radius
+    source, quantity = "docs/theory.md, K6; form of Song and Yang 2019", "‖H(W) − H(0)‖_F over the ball"
+    width = 5 * sp.log(n * (n + 1) / delta) / (3 * radius)
     return Bound("K6c", "D", source, quantity, "<=", 2 * n * radius, width=width)

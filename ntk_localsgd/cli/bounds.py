@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd.bounds import BOUNDS, SYMBOLS, Bound, MissingNumber
+from ntk_localsgd.bounds.bound import readable
 from ntk_localsgd.cli.parsing import command
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, unknown_name
 
 __all__ = ["Bounds"]
 
@@ -19,8 +20,9 @@ def _show(bound: Bound, numbers: dict[str, float], target: float | None) -> None
     """Print what the given numbers allow to compute; without any, say which are missing."""
     table = Table("", "", title=f"{bound.claim} [{bound.letter}]: {bound.source}", show_header=False)
     relation = bound.relation.replace("<=", "≤").replace(">=", "≥")
-    table.add_row("statement", f"{bound.quantity} {relation} {bound.expression}")
-    premises = [f"m ≥ {bound.width}"] * (bound.width is not None) + [f"eta ≤ {bound.step}"] * (bound.step is not None)
+    table.add_row("statement", f"{bound.quantity} {relation} {readable(bound.expression)}")
+    premises = [f"m ≥ {readable(bound.width)}"] if bound.width is not None else []
+    premises += [f"eta ≤ {readable(bound.step)}"] if bound.step is not None else []
     for premise in [*premises, *[f"n ≥ {bound.least_samples}"] * (bound.least_samples > 1)]:
         table.add_row("premise", premise)
     quantities: dict[str, Callable[[], str]] = {"bound": lambda: f"{bound.evaluate(**numbers):.6g}"}
@@ -55,7 +57,7 @@ def _run(options: Any) -> int:
     ids = [claim for claim in BOUNDS if claim == options.claim]
     ids = ids or sorted(claim for claim in BOUNDS if claim.startswith(options.claim))
     if not ids:
-        raise InputError(f"claim {options.claim!r} is unknown, needs one out of {', '.join(sorted(BOUNDS))}.")
+        raise InputError(unknown_name("claim", options.claim, sorted(BOUNDS)))
     numbers = {name: value for name in SYMBOLS if (value := getattr(options, name)) is not None}
     for name, value in numbers.items():
         if SYMBOLS[name].whole and value != int(value):

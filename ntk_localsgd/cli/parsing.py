@@ -1,9 +1,11 @@
 """What the command lines share: dataclasses become commands, and every error is one sentence with exit code 2."""
 
 import contextlib
+import functools
 import io
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -44,6 +46,7 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
     -------
     The command's exit code; 2 after bad input and 130 after Ctrl-C, whose one sentence goes to standard error.
     """
+    warnings.showwarning = functools.partial(_one_line, prog)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no λ shows a question mark in its place
             stream.reconfigure(errors="replace")
@@ -59,6 +62,11 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
     except MemoryError as error:
         print(f"{prog}: this takes more memory than there is ({error or 'none is left'}).", file=sys.stderr)
         return _REFUSED
+
+
+def _one_line(prog: str, message: Warning | str, *where: object, **options: object) -> None:  # noqa: ARG001 (a hook)
+    """A warning as a command says it: not from which line of which file."""
+    print(f"{prog}: {message}", file=sys.stderr)
 
 
 def _parse(commands: Any, prog: str, description: str, argv: Sequence[str] | None) -> Any:

@@ -25,9 +25,10 @@ _EVALUATION = 32
 def empirical_gram_error(net: Network, x: Any, y: Any = None, *, gram: Any = None) -> float:
     """Spectral-norm bound on the rounding error of ``empirical_gram(net, x, y)``.
 
-    The patterns are those of the computed pre-activations. `TwoLayerReLU`: (d + 6)·u·√(Σ‖x_i‖² Σ‖y_j‖²), u of the
-    network's dtype, which is n(d + 6)·u for unit rows. Counts are exact; an inner product is off by at most (d +
-    2)·u‖x_i‖‖y_j‖ (inputs cast to the dtype included), the quotient, the product and the symmetric mean by u each.
+    The patterns are those of the computed pre-activations. `TwoLayerReLU`: γ_{d+7}·√(Σ‖x_i‖² Σ‖y_j‖²), γ_k = ku/(1 −
+    ku) for u of the network's dtype, about n(d + 7)·u for unit rows. An inner product rounds d + 2 times (both inputs
+    are cast), the quotient, the product and the symmetric mean once each; counts are exact, but they and m are cast
+    too, which rounds beyond 2²⁴ neurons in float32.
 
     Other stacks: ‖Θ̂ − Θ̃‖_F plus the error of Θ̃, the same matrix evaluated on the host with more digits (float64 for a
     float32 network, long double where the platform has it for a float64 one). The error of Θ̃ is carried from layer to
@@ -73,9 +74,9 @@ def empirical_gram_error(net: Network, x: Any, y: Any = None, *, gram: Any = Non
 
 
 def _two_layers(net: TwoLayerReLU, x: Float[ndarray, "n d"], y: Float[ndarray, "k d"]) -> float:
-    roundings = net.input_dim + 6
+    roundings, u = net.input_dim + 7, unit(net.dtype)
     norms = [np.linalg.norm(side, axis=1) for side in (x, y)]
-    relative = unit(net.dtype) * float(np.linalg.norm(norms[0])) * float(np.linalg.norm(norms[1]))
+    relative = u / (1 - roundings * u) * float(np.linalg.norm(norms[0])) * float(np.linalg.norm(norms[1]))
     # A product that underflows is off by less than the smallest normal number, and so is a coordinate in the cast.
     largest = 1 + float(norms[0].max()) + float(norms[1].max())
     lost = float(np.finfo(net.dtype).tiny) * float(np.sqrt(len(x) * len(y))) * largest

@@ -74,7 +74,7 @@ def test_widths_and_steps_match_the_formulas_written_out():
     numbers = dict(n=4, lambda0=0.5, delta=0.1)
     assert BOUNDS["K4a-width"].smallest_width(**numbers) == math.ceil(8 * 16 * math.log(320) / 0.25)
     assert BOUNDS["K4b"].smallest_width(**numbers, spectral=1.5) == math.ceil(32 * 2.25 * math.log(40) / 0.5)
-    assert BOUNDS["K6c"].smallest_width(n=4, R=0.1, delta=0.1) == math.ceil(10 * math.log(160) / 0.1)
+    assert BOUNDS["K6c"].smallest_width(n=4, R=0.1, delta=0.1) == math.ceil(5 / 3 * math.log(200) / 0.1)
     asked = 4**5 * 16**2 * 2 / (2 * math.pi) * 4**6 / (0.5**4 * 0.1**3)
     assert BOUNDS["C1"].smallest_width(**numbers, C=1) == pytest.approx(asked, rel=CLOSE)
     assert BOUNDS["C1"].largest_step(n=4, lambda0=0.5) == pytest.approx(0.5 / 128, rel=CLOSE)
@@ -168,7 +168,7 @@ def test_stability_radius_makes_the_perturbation_a_quarter_of_lambda0():
 def test_stability_width_makes_the_failure_probability_delta():
     n, radius, delta = 7, 0.02, 0.05
     width = BOUNDS["K6c"].smallest_width(n=n, R=radius, delta=delta)
-    assert n**2 * math.exp(-width * radius / 10) <= delta < n**2 * math.exp(-(width - 1) * radius / 10)
+    assert n * (n + 1) * math.exp(-0.6 * width * radius) <= delta < n * (n + 1) * math.exp(-0.6 * (width - 1) * radius)
 
 
 @pytest.mark.parametrize("width", [1, 30, 1000, 10**5])

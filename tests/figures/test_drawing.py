@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from figures import __main__ as command
+from figures import commands as command
 from figures import data_sets, style, verdicts
 from figures.figure import discover
 from ntk_localsgd.evidence import read_evidence

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd.evidence import Condition, Verdict
-from ntk_localsgd.statistics import Interval
+from ntk_localsgd.statistics import Interval, mean_interval
 from verification import judging
 
 SETTING, PREMISE = {"data": "digits", "n": 4}, Condition("p", True)
@@ -58,6 +58,18 @@ def test_the_conclusion_and_the_control_are_computed_from_the_relation():
     assert not _at_most(0.9, 1.1, control_interval=(0.9, 1.2)).control.broke
     assert _at_most(np.nan, 1.1).verdict is Verdict.REFUTED
     assert _at_most(0.9, np.inf).control.measured is None
+    assert [_at_most(measured, 2.0).failures for measured in (0.9, 1.1, np.nan)] == [0, 1, 1]
+
+
+def test_of_several_settings_the_worst_is_shown_and_those_that_fail_are_counted():
+    row = _at_most(np.array([[0.5, 1.2], [1.1, 0.9]]), 2.0)
+    assert (row.measured, row.trials, row.failures) == (1.2, 4, 2)
+    assert row.verdict is Verdict.REFUTED
+    row = judging.at_least(SETTING, PREMISE, "x", np.array([3.0, 2.0]), 1.0, control=0.5, control_setting="c")
+    assert (row.measured, row.trials, row.failures, row.verdict) == (2.0, 2, 0, Verdict.VERIFIED)
+    row = judging.equal(SETTING, PREMISE, "x", np.array([1.0, 0.7]), 1.0, control=0.5, control_setting="c")
+    assert (row.measured, row.failures) == (0.7, 1)
+    assert _at_most(np.array([0.5, np.nan]), 2.0).verdict is Verdict.REFUTED
 
 
 def test_an_equality_holds_inside_an_interval():
@@ -90,6 +102,20 @@ def test_an_exponent_is_decided_by_its_whole_interval(measured, relation, verdic
     assert row.tolerance == 0.1
 
 
+def test_seeds_whose_own_exponent_lies_outside_are_counted_where_the_mean_s_does_not_lie_inside():
+    slopes = [-0.3, -0.31, -0.45, -0.29]
+    mean = mean_interval(slopes)
+    assert _exponent(mean, (0.0, -0.05, 0.05)).failures == 3
+    assert (
+        _exponent(
+            mean_interval([-0.55, -0.52, -0.39, -0.55, -0.56, -0.55, -0.53]), (0.0, -0.05, 0.05), relation="≤"
+        ).failures
+        == 0
+    )
+    assert _exponent((-0.8, -0.85, -0.75), (0.0, -0.05, 0.05)).failures == 1  # no values: the row itself
+    assert _bounded(1.5, 2.0).failures == 3
+
+
 def test_a_range_of_exponents_widens_both_ends():
     assert _exponent((-0.35, -0.37, -0.33), (0.0, -0.05, 0.05), spare=0.1).verdict is Verdict.VERIFIED
     assert _exponent((-0.28, -0.29, -0.27), (0.0, -0.05, 0.05), spare=0.1).verdict is Verdict.REFUTED
@@ -114,10 +140,10 @@ def test_a_constant_that_grows_refutes_an_upper_bound_and_one_that_shrinks_a_low
 
 
 def test_a_threshold_above_the_one_asked_for_or_growing_faster_fails():
-    def row(ratios, grows):
+    def row(ratios, grows, control=np.inf):
         return judging.threshold(
-            "≤", SETTING, PREMISE, "t", np.array(ratios), grows=grows, control=np.inf, control_setting="c",
-            control_broke=True, tolerance=0.25, trials=3,
+            "≤", SETTING, PREMISE, "t", np.array(ratios), grows=grows, control=control, control_setting="c",
+            tolerance=0.25,
         )  # fmt: skip
 
     assert row([0.1, 0.9], True).verdict is Verdict.VERIFIED
@@ -125,3 +151,9 @@ def test_a_threshold_above_the_one_asked_for_or_growing_faster_fails():
     assert row([0.1, 0.9], False).verdict is Verdict.REFUTED
     assert row([0.1, 0.9], None).verdict is Verdict.INCONCLUSIVE
     assert "0.25" in row([0.1], True).conclusion.text
+    assert [row([0.1, 1.9, 2.0], True).failures, row([0.1, 0.9], False).failures] == [2, 1]
+    assert row([0.1, 0.9], True, control=0.99).verdict is Verdict.INCONCLUSIVE  # the control did not break
+    # A threshold that was not found is no ratio: it decides nothing, and one that was found too large still refutes.
+    assert (row([0.1, np.inf], True).measured, row([0.1, np.inf], True).verdict) == (0.1, Verdict.INCONCLUSIVE)
+    assert row([1.1, np.inf], True).verdict is Verdict.REFUTED
+    assert row([np.inf], None).measured is None

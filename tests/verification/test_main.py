@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from ntk_localsgd.evidence import Verdict, read_evidence
-from verification import __main__ as command
+from verification import commands as command
 from verification import registry
 from verification.presets import PRESETS
 
@@ -48,7 +48,7 @@ def test_too_few_seeds_decide_no_probability(smoke):
 @pytest.mark.slow
 def test_evidence_is_strict_json_with_a_header_once(smoke):
     content = json.loads((smoke[0] / "evidence.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    assert set(content["header"]) == {"preset", "seed", "device", "commit", "versions"}
+    assert set(content["header"]) == {"preset", "seed", "device", "commit", "versions", "crashed"}
     fields = ("claim setting verdict premise conclusion relation measured bound tolerance tightness interval delta "
               "control trials failures code")  # fmt: skip
     for row in content["rows"]:
@@ -66,7 +66,7 @@ def test_the_report_has_a_section_for_every_claim_and_no_torn_row(smoke):
             cells = re.split(r"(?<!\\)\|", line)
             assert len(cells) in (11, 9, 6), line  # columns: rows 9, summary 7, table of verdicts 4
     assert "![" not in text  # the gallery is drawn from other runs
-    assert "`python -m verification run K2 --preset smoke`" in text
+    assert "`python -m verification run K2 --fresh --preset smoke`" in text
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_preset_may_name_its_claims(tmp_path, monkeypatch):
     chosen = dataclasses.replace(PRESETS["smoke"], claims=("K2", "C5"))
     monkeypatch.setitem(command.PRESETS, "smoke", chosen)
     assert command.main(["run", "--preset", "smoke", "--out", str(tmp_path)]) == 0
-    assert {row.claim for row in _rows(tmp_path)} == {"K2", "K2-sharp", "C5"}
+    assert {row.claim for row in _rows(tmp_path)} == {"K2", "C5"}
 
 
 def test_the_gpu_preset_is_the_quick_one_at_sixteen_times_the_width_with_more_seeds():
@@ -113,6 +113,10 @@ def test_list_names_every_claim_paper_by_paper(capsys, monkeypatch):
     ("argv", "named"),
     [
         (["run", "Z9"], "Z9"),
+        (["run", "C8-width"], "did you mean C8-widths?"),
+        (["run", "dueng2022"], "deng2022"),
+        (["rum", "K2"], "run"),
+        (["run", "K2", "--preste", "smoke"], "--preset"),
         (["run", "--preset", "huge"], "huge"),
         (["run", "K2", "--out", "/proc/nowhere"], "/proc/nowhere"),
         (["run", "K2", "--seed", "-1"], "seed is -1"),
@@ -181,6 +185,10 @@ def test_a_broken_check_is_reported_and_ends_with_exit_code_1(tmp_path, capsys, 
     assert command.main(argv) == 1
     assert why in capsys.readouterr().out
     assert any(row.claim == "C5" for row in _rows(tmp_path / "out"))  # the others ran all the same
+    crashed = read_evidence(tmp_path / "out" / "evidence.json")[0].crashed
+    report = (tmp_path / "out" / "paper_checks.md").read_text()
+    assert ("MINE-1" in crashed) == (why == "crashed") == ("## Crashed\n\n- MINE-1 (smoke): " in report)
+    assert ("## Without a row here\n\nMINE-1." in report) == (why == "crashed")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Claims: discovered, registered once, selected by id or paper; their rows are theirs and stamped."""
 
 import dataclasses
+import importlib
 
 import pytest
 
@@ -74,6 +75,8 @@ def test_an_id_selects_its_parts_but_not_longer_numbers():
     chosen = {entry.id for entry in registry.select(["K4"])}
     assert {"K4a", "K4a-many", "K4a-width", "K4b", "K4b-many", "K4-threshold"} == chosen
     assert [entry.id for entry in registry.select(["K1"])] == ["K1"]
+    assert [entry.id for entry in registry.select(["C8"])] == ["C8"]  # itself a claim: alone
+    assert [entry.id for entry in registry.select(["C8-"])] == ["C8-run", "C8-traps", "C8-widths"]
     assert registry.is_part("S1a", "S1")
     assert not registry.is_part("S10", "S1")
 
@@ -85,6 +88,21 @@ def test_a_paper_selects_its_claims_and_no_name_selects_all():
     assert len(registry.select([])) == len(registry.CLAIMS)
     with pytest.raises(InputError, match="du2019"):
         registry.select(["Z9"])
+    with pytest.raises(InputError, match=r"did you mean K4a-width\?"):
+        registry.select(["K4a-widht"])
+
+
+def test_a_folder_without_an_init_is_discovered_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "new_paper").mkdir()
+    code = "from verification.registry import claim\nclaim('MINE', 'x', letter='D', source='me')(lambda *_: ())\n"
+    (tmp_path / "new_paper" / "first.py").write_text(code)
+    package = importlib.import_module("verification.claims")
+    monkeypatch.setattr(package, "__path__", [str(tmp_path)])
+    try:
+        registry.discover()
+        assert registry.CLAIMS["MINE"].judge.__module__ == "verification.claims.new_paper.first"
+    finally:
+        registry.CLAIMS.pop("MINE", None)
 
 
 def test_the_order_is_by_paper_and_natural_number():

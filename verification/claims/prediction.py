@@ -244,5 +244,4 @@ def second_moment(context: Context, results: Results) -> Iterator[Evidence]:
             1.0,
             control=control,
             control_setting="noise left out: the square of the mean",
-            trials=job.simulations,
         )

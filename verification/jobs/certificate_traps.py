@@ -134,7 +134,7 @@ class SwitchingWithinARound:
     draws: int = 200
 
     def compute(self) -> xr.Dataset:
-        """The largest shares of either over random switchings."""
+        """The largest shares of either over random switchings, and the gain η max_c λ_max(Θ_cc)."""
         case = correlated_case(0, width=2000)
         problem = Problem.from_inputs(case.inputs, case.clients, case.config)
         predicted = predict(RoundModel(case.gram, problem), case.outputs - case.targets, 1)
@@ -142,4 +142,6 @@ class SwitchingWithinARound:
         patterns = np.random.default_rng(0).integers(0, 2, (self.draws, *steps.shape))
         sums = (patterns * steps).sum(axis=1)
         share = float(np.maximum(sums / predicted.local_up, -sums / predicted.local_down).max())
-        return xr.Dataset({"share": share, "share_of_sum": float((np.abs(sums) / np.abs(steps.sum(axis=0))).max())})
+        gain = case.step_size * max(np.linalg.eigvalsh(case.gram[np.ix_(s, s)])[-1] for s in case.clients.indices)
+        of_sum = float((np.abs(sums) / np.abs(steps.sum(axis=0))).max())
+        return xr.Dataset({"share": share, "share_of_sum": of_sum, "gain": float(gain)})

@@ -2,17 +2,21 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ntk_localsgd import certificate, clients, datasets, local_sgd, seeds
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.local_sgd.gradients import row_movement
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certificates import largest_step
 
-__all__ = ["SHARES", "CertifiedRun", "shares"]
+__all__ = ["SHARES", "CertifiedRun", "Seen", "follow", "shares"]
 
 #: What a run is held against its certificate by, see `shares`.
 SHARES = ("residual", "movement", "patterns")
@@ -50,10 +54,8 @@ class CertifiedRun:
         proof = certificate.certify_at_init(
             key, data, split, config, width=self.width, method="path", dtype=np.float64, estimate=False
         )
-        run = local_sgd.run(net, data, split, config, observe=("neuron_movement",))
-        (before,), (after,) = (each.activation_patterns(data.inputs) for each in (net, run.network))
-        switched = np.argwhere(np.asarray(before != after))
-        values = [list(shares(run, proof, switched, by=by).values()) for by in (1, 3)]
+        seen = follow(net, data, split, config)
+        values = [list(shares(seen, proof, by=by).values()) for by in (1, 3)]
         return xr.Dataset(
             {"share": (("certificate", "name"), np.array(values)), "certified": int(proof.certified)},
             {"certificate": ["as it is", "overstated"], "name": list(SHARES)},
@@ -61,15 +63,37 @@ class CertifiedRun:
         )
 
 
-def shares(run: local_sgd.Run, proof: certificate.Certificate, switched: Pairs, *, by: int) -> dict[str, float]:
+class Seen(NamedTuple):
+    """What a run shows at its rounds' ends."""
+
+    residual_norms: Float[ndarray, " rounds+1"]
+    movement: float  # max over rounds and neurons of ‖w_r(t) − w_r(0)‖
+    switched: Pairs  # (sample, neuron) whose pattern differs from the start's at the end of any round
+
+
+def follow(net: TwoLayerReLU, data: Dataset, split: Clients, config: local_sgd.LocalSGD) -> Seen:
+    """Train round by round and compare every round's end with the start; a run that diverges ends infinite."""
+    one = dataclasses.replace(config, num_rounds=1)
+    (before,) = net.activation_patterns(data.inputs)
+    at, losses, movement, ever = net, [], 0.0, np.zeros(before.shape, bool)
+    for _ in range(config.num_rounds):
+        run = local_sgd.run(at, data, split, one)
+        if run.diverged_at is not None:
+            return Seen(np.array([math.inf]), math.inf, np.argwhere(ever))
+        at, losses = run.network, [*losses[:-1], *run.trajectory.loss.values.tolist()]
+        (after,) = at.activation_patterns(data.inputs)
+        ever |= np.asarray(before != after)
+        movement = max(movement, float(row_movement(at, net)))
+    return Seen(np.sqrt(2 * np.array(losses)), movement, np.argwhere(ever))
+
+
+def shares(seen: Seen, proof: certificate.Certificate, *, by: int) -> dict[str, float]:
     """What was seen over what is certified, infinite for a run that diverged.
 
     Parameters
     ----------
-    run, proof
-        The run with the movement of its neurons, and its certificate.
-    switched
-        The (sample, neuron) pairs whose pattern differs at the run's end.
+    seen, proof
+        The run and its certificate.
     by
         1; controls overstate the certificate: its exponent of decay half as large again, its radius over ``by``, every
         ``by``-th pair named.
@@ -77,17 +101,18 @@ def shares(run: local_sgd.Run, proof: certificate.Certificate, switched: Pairs, 
     Returns
     -------
     ``residual``: the largest share over rounds at which it stands out of float64's rounding. ``movement``: at round
-    ends. ``patterns``: infinite if one that is not named differs, else those that differ over those that are named.
+    ends. ``patterns``: infinite if one that is not named ever differs at a round's end, else those that do over those
+    that are named.
     """
-    if run.diverged_at is not None:
+    norms = seen.residual_norms
+    if not np.isfinite(norms).all():
         return dict.fromkeys(SHARES, math.inf)
-    norms = np.sqrt(2 * run.trajectory.loss.values)
     rounds = np.arange(len(norms))
     later = (norms > proof.rounding_floor) & (rounds > 0)
     bound = proof.constant * proof.rate ** (rounds * (1 if by == 1 else 1.5)) * norms[0]
-    seen, named = (set(map(tuple, pairs.tolist())) for pairs in (switched, proof.switching[::by]))
+    switched, named = (set(map(tuple, pairs.tolist())) for pairs in (seen.switched, proof.switching[::by]))
     return {
         "residual": float(((norms - proof.rounding_floor) / bound)[later].max(initial=0.0)),
-        "movement": float(run.trajectory.neuron_movement.max()) / (proof.radius / by),
-        "patterns": len(seen) / max(len(named), 1) if seen <= named else math.inf,
+        "movement": seen.movement / (proof.radius / by),
+        "patterns": len(switched) / max(len(named), 1) if switched <= named else math.inf,
     }

@@ -52,8 +52,9 @@ class CertifiedWidths:
     def compute(self) -> xr.Dataset:
         """Widths ``measured`` and ``certified`` [seed], and ``asked`` by C1.
 
-        At the largest certified width, since more neurons may do where fewer did not and the other way round: whether
-        every network is certified there, ``together`` [seed], and whether with targets 30 times as large, ``spoiled``.
+        Whether every network is certified at the largest certified width, ``together`` [seed], since more neurons may
+        do where fewer did not and the other way round; and ``spoiled`` [seed], the width with targets 30 times as
+        large, infinite if up to 4 times that width none is certified.
 
         C1 is about gradient descent; with n ≤ 3 it does not speak, and its width is what it would ask for at n = 4.
         """
@@ -62,11 +63,13 @@ class CertifiedWidths:
         keys = [jax.random.fold_in(key, k) for k in range(self.number)]
         measured = [smallest(partial(self._converges, each), 2) for each in keys]
         certified = [smallest(partial(self._certified, each), 2) for each in keys]
-        together, spoiled = ([self._certified(each, max(certified), by) for each in keys] for by in (1, _LARGE))
+        widest = int(max(certified))
+        together = [self._certified(each, widest) for each in keys]
+        spoiled = [smallest(partial(self._certified, each, scale=_LARGE), widest, 4 * widest) for each in keys]
         C1 = BOUNDS["C1"]
         asked = C1.smallest_width(n=max(n, 4), lambda0=problem.lambda0.lower, C=1.0, delta=self.delta)
         columns = {"measured": measured, "certified": certified, "together": together, "spoiled": spoiled}
-        variables = {name: ("seed", np.array(values, np.int64)) for name, values in columns.items()}
+        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
         return xr.Dataset(variables | {"asked": float(asked)})
 
     def _network(self, key: jax.Array, width: int) -> TwoLayerReLU:
@@ -101,11 +104,16 @@ class CertifiedWidths:
             return False
 
 
-def smallest(holds: Callable[[int], bool], start: int) -> int:
-    """Smallest ⌈2^{k/2}⌉ ≥ ``start`` at which it holds: up by factors of 2, then one step of √2 back."""
+def smallest(holds: Callable[[int], bool], start: int, limit: float = math.inf) -> float:
+    """Smallest ⌈2^{k/2}⌉ ≥ ``start`` at which it holds: up by factors of 2, then one step of √2 back.
+
+    Infinite if it holds at none of these up to ``limit``.
+    """
     k = math.ceil(2 * math.log2(start))
     while not holds(_width(k)):
         k += 2
+        if _width(k) > limit:
+            return math.inf
     return _width(k - 1) if _width(k - 1) >= start and holds(_width(k - 1)) else _width(k)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd import datasets, kernels, seeds
+from ntk_localsgd.rounding import UNIT
 from ntk_localsgd.separation import SAME_ROW, closest_pair
 from verification.data import Source, with_close_pair
 
@@ -48,13 +49,16 @@ class LimitSpectrum:
     def compute(self) -> xr.Dataset:
         """``lower`` and ``upper`` enclose λ0; ``apart`` = min ‖x_i − x_j‖, ``antipodes_apart`` = min ‖x_i + x_j‖.
 
-        ``dependent``: how many of the antipodal pairs' directions depend linearly on the others.
+        ``dependent``: how many of the antipodal pairs' directions depend linearly on the others. ``resolution``: the
+        largest width that the enclosure may have.
         """
         x = changed(self.data.load().inputs, self.change, self.distance)
-        lambda0 = kernels.smallest_eigenvalue(kernels.infinite_gram(x), error=kernels.infinite_gram_error(*x.shape))
+        gram, error = kernels.infinite_gram(x), kernels.infinite_gram_error(*x.shape)
+        lambda0 = kernels.smallest_eigenvalue(gram, error=error)
         opposite = np.linalg.norm(x[:, None] + x[None], axis=-1) <= SAME_ROW
         directions = x[np.flatnonzero(np.triu(opposite).any(axis=1))]
         values = {"lower": lambda0.lower, "upper": lambda0.upper, "num_samples": len(x)}
+        values["resolution"] = 10 * len(x) * UNIT * float(np.trace(gram)) + 2 * error
         values |= {"apart": closest_pair(x, 1.0).distance, "antipodes_apart": closest_pair(x, -1.0).distance}
         return xr.Dataset(values | {"dependent": len(directions) - int(np.linalg.matrix_rank(directions))})
 

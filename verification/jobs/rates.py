@@ -10,7 +10,7 @@ from numpy import ndarray
 from ntk_localsgd.bounds import BOUNDS
 from verification.jobs.training import Training
 
-__all__ = ["numbers", "worst_over_decay", "worst_ratio"]
+__all__ = ["numbers", "rounding_level", "worst_over_decay", "worst_ratio"]
 
 
 def numbers(training: Training, delta: float) -> dict[str, float]:
@@ -34,12 +34,16 @@ def worst_over_decay(
 ) -> Float[ndarray, " seeds"]:
     """max_{t ≥ 1} of ‖r(t)‖² over rate^t ‖r(0)‖², per seed, from losses ‖r‖²/2; at t = 0 the two are equal.
 
-    Losses at rounding level, (10⁻¹² n √m)², are compared with that level: the bound goes on falling where float64
-    cannot.
+    Where the bound falls below `rounding_level` it goes on falling and float64 cannot: that level is compared with.
     """
-    floor = (1e-12 * math.sqrt(width) * num_samples) ** 2
+    floor = rounding_level(num_samples, width)
     bounds = 2 * losses[:, :1] * np.exp(np.arange(1, losses.shape[1]) * np.log(rate))
     return (2 * losses[:, 1:] / np.maximum(bounds, floor)).max(axis=1)
+
+
+def rounding_level(num_samples: int, width: int) -> float:
+    """(10⁻¹² n √m)², below which ‖r‖² is float64's rounding: m terms an output, each of size 1/√m."""
+    return (1e-12 * math.sqrt(width) * num_samples) ** 2
 
 
 def _settings(training: Training) -> dict[str, float]:

@@ -35,7 +35,7 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 
 - The letter says how much is certain about the statement itself: **S** stated in an abstract, **P** published and
   confirmed, **R** published but recalled from memory (exponents or constants not confirmed), **D** derived in this
-  project, with proof (`docs/theory.md`).
+  project, with proof (`docs/theory.md`); **D, heuristic** its own scaling arguments, without a proof.
 - *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
@@ -58,6 +58,8 @@ def render(shown: Report) -> str:
     if shown.crashed:
         lines = "\n".join(f"- {name}: {_escape(reason)}" for name, reason in shown.crashed.items())
         parts.append(f"## Crashed\n\n{lines}\n")
+    if shown.absent:
+        parts.append(f"## Without a row here\n\n{', '.join(shown.absent)}.\n")
     return "\n".join([*parts, _recalled(shown), _provenance(shown)])
 
 
@@ -129,7 +131,8 @@ def _multiplicity(rows: Iterable[Evidence]) -> str:
         f"lies wholly on the wrong side: at most {tail:.1%} of the time, so that up to {tail * len(random):.1f} false "
         f"alarms are to be expected if every claim is true. {len(several) - len(random)} rows rest on several seeds or "
         f"runs without an interval of their own: what is claimed must hold at each of them, or a threshold is "
-        f"measured. All other rows are exact up to float64 rounding."
+        f"measured. All other rows are one comparison each, exact up to float64 rounding or within the interval of a "
+        f"simulation that their conclusion names."
     )
 
 

@@ -7,7 +7,7 @@ import os
 import pathlib
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Evidence, Header, Relation, Verdict, read_evidence
@@ -91,7 +91,7 @@ class Card:
             f" --preset {row.preset}" * (row.preset != "quick") + f" --seed {row.seed}" * bool(row.seed): None
             for row in self.rows
         }
-        return [f"python -m verification run {self.id}{flag}{scripts}" for flag in flags]
+        return [f"python -m verification run {self.id} --fresh{flag}{scripts}" for flag in flags]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +171,10 @@ class Report:
     sections: tuple[Section, ...]
     headers: tuple[Header, ...]
     pictures: tuple[Picture, ...]
+    #: Claims whose judge failed, and in which run, with the reason.
     crashed: Mapping[str, str]
+    #: Claims that ought to have a row and have none.
+    absent: tuple[str, ...]
 
     @property
     def cards(self) -> list[Card]:
@@ -187,7 +190,7 @@ class Report:
 def report(
     files: Sequence[tuple[Header, Sequence[Evidence]]],
     *,
-    crashed: Mapping[str, str] | None = None,
+    expected: Iterable[str] | None = None,
     images: Sequence[Picture] = (),
 ) -> Report:
     """Arrange rows by paper and claim.
@@ -196,8 +199,8 @@ def report(
     ----------
     files
         Header and rows of every run.
-    crashed
-        Claims whose judge failed, with the reason.
+    expected
+        Claims that ought to have a row; None: all there are.
     images
         Figures (`gallery`). The gallery is drawn from the committed evidence's runs, not from those of a report that
         has just been made, which shows none.
@@ -212,7 +215,10 @@ def report(
         own = tuple(card for card in cards if _section_of(card) is paper)
         sections.append(Section(paper, own, tuple(image for image in images if image.paper == paper.name)))
     summary = tuple(image for image in images if image.paper == SUMMARY)
-    return Report(tuple(sections), tuple(header for header, _ in files), summary, crashed or {})
+    headers = tuple(header for header, _ in files)
+    crashed = {f"{name} ({each.preset})": reason for each in headers for name, reason in each.crashed.items()}
+    absent = tuple(name for name in (groups if expected is None else expected) if not groups.get(name))
+    return Report(tuple(sections), headers, summary, crashed, absent)
 
 
 def _section_of(card: Card) -> Paper:

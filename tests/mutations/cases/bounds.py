@@ -138,9 +138,9 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/song_yang_2019.py",
-        "10 * sp.log(n**2 / delta) / radius",
-        "10 * sp.log(n / delta) / radius",
-        "K6c: union bound over n instead of n² entries",
+        "sp.log(n * (n + 1) / delta)",
+        "sp.log(n / delta)",
+        "K6c: union bound over n instead of n(n + 1) counts",
         (f"{_TESTS}::test_stability_width_makes_the_failure_probability_delta",),
     ),
     Mutation(

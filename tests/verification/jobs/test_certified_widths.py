@@ -1,6 +1,7 @@
 """The search for the smallest width, and what is evaluated at it."""
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given
@@ -34,9 +35,13 @@ def test_every_network_is_tried_at_the_largest_width_and_one_that_fails_there_is
     table = JOB.compute()
     assert table.certified.values.tolist() == [8, 32]
     assert table.together.values.tolist() == [0, 1]
-    assert table.spoiled.values.tolist() == [0, 0]
-    assert {width for _, width, _ in tried[-4:]} == {32}
-    assert [scale for *_, scale in tried[-4:]] == [1, 1, 30, 30]
+    assert table.spoiled.values.tolist() == [math.inf, math.inf]
+    assert [at[1:] for at in tried[-8:]] == 2 * [(32, 1)] + 2 * [(32, 30), (64, 30), (128, 30)]
+
+
+def test_no_width_is_looked_for_beyond_the_limit():
+    assert smallest(lambda m: m >= 100, 16, 64) == math.inf
+    assert smallest(lambda m: m >= 64, 16, 64) == 64
 
 
 @pytest.mark.slow
@@ -44,4 +49,4 @@ def test_widths_of_two_samples_are_in_order():
     table = dataclasses.replace(JOB, number=1).compute()
     assert 2 <= table.measured.item() <= table.certified.item() <= table.asked.item()
     assert table.together.item() == 1
-    assert table.spoiled.item() == 0
+    assert table.spoiled.item() == math.inf

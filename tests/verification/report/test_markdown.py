@@ -9,7 +9,7 @@ import pytest
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Header
 from tests.verification.rows import row
-from verification import __main__ as command
+from verification import commands as command
 from verification import papers, registry
 from verification.report import markdown, pages
 
@@ -47,8 +47,8 @@ def test_an_unbroken_control_and_a_crash_are_not_overlooked():
     text = _text(row(broke=False))
     assert "2, UNBROKEN |" in text
     assert "? inconclusive" in text
-    report = pages.report([(QUICK, [row()])], crashed={"K9": "ValueError: a | b"})
-    assert "- K9: ValueError: a \\| b" in markdown.render(report)
+    report = pages.report([(dataclasses.replace(QUICK, crashed={"K9": "ValueError: a | b"}), [row()])])
+    assert "- K9 (quick): ValueError: a \\| b" in markdown.render(report)
 
 
 def test_no_row_is_torn_by_what_stands_in_it():

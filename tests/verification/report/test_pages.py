@@ -39,7 +39,10 @@ def test_rows_of_several_runs_meet_in_their_claim_with_a_command_each():
     assert [section.paper for section in shown.sections] == [papers.DU, papers.OWN]
     (card,) = shown.sections[0].cards
     assert (card.id, len(card.rows), card.broken) == ("K2", 2, 2)
-    assert card.again == ["python -m verification run K2", "python -m verification run K2 --preset full --seed 3"]
+    again = "python -m verification run K2 --fresh"
+    assert card.again == [again, f"{again} --preset full --seed 3"]
+    assert "S0" in shown.absent
+    assert "K2" not in shown.absent
 
 
 def test_a_claim_of_one_s_own_comes_last_with_its_folder(monkeypatch):
@@ -51,7 +54,7 @@ def test_a_claim_of_one_s_own_comes_last_with_its_folder(monkeypatch):
     monkeypatch.setitem(registry.CLAIMS, "K1-mine", entry)
     shown = pages.report([(QUICK, [row("K1-mine"), row("C8")])])
     assert [section.paper for section in shown.sections] == [papers.OWN, papers.OTHER]
-    assert shown.cards[-1].again == ["python -m verification run K1-mine --scripts tests/verification/report"]
+    assert shown.cards[-1].again == ["python -m verification run K1-mine --fresh --scripts tests/verification/report"]
 
 
 def test_rows_of_a_claim_that_is_no_more_are_shown_all_the_same():

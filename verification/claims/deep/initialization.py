@@ -237,7 +237,7 @@ def _lower(context: Context, results: Results, claim_id: str) -> Iterator[Eviden
             yield stays_bounded(
                 _setting(context, problem, swept.parameter),
                 _AT_START,
-                "min ‖∇F‖²/F = 2λ_min(Θ)",
+                f"min ‖∇F‖²/F = 2λ_min(Θ), counted as {_RESOLUTION:g} λ_max where it is less (float32)",
                 swept.parameter,
                 swept.values,
                 smallest(results, swept),

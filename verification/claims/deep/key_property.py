@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.deng_kamani_mahdavi_2022 import trajectory_radius
 from ntk_localsgd.evidence import Condition, Evidence
 from ntk_localsgd.statistics import Interval, slope
 from verification.claims.deep.training import deep_training, setting_of
@@ -73,6 +74,14 @@ def tracked(context: Context, problem: Problem) -> list[Training]:
     return [dataclasses.replace(training, observe=_OBSERVED) for training in trainings]
 
 
+def growing_targets(context: Context, problem: Problem) -> list[Training]:
+    """The control: targets that grow with √m, so that the radius ω does not fall with the width."""
+    trainings = tracked(context, problem)
+    return [
+        dataclasses.replace(each, target_scale=math.sqrt(each.width / 16)) for each in (trainings[0], trainings[-1])
+    ]
+
+
 def across_kink(context: Context, problem: Problem) -> AcrossKink:
     """Beside the narrowest network that is tracked, on either side of a kink."""
     first = tracked(context, problem)[0]
@@ -81,14 +90,14 @@ def across_kink(context: Context, problem: Problem) -> AcrossKink:
 
 def _runs(context: Context) -> Iterator[Job]:
     for problem in context.deep_problems():
-        yield from tracked(context, problem)
+        yield from (*tracked(context, problem), *growing_targets(context, problem))
 
 
 def _runs_and_norms(context: Context) -> Iterator[Job]:
     for problem in context.deep_problems():
         for training in tracked(context, problem):
             yield from (training, ClientNorms(training))
-        yield across_kink(context, problem)
+        yield from (across_kink(context, problem), *growing_targets(context, problem))
 
 
 def pairs(run: xr.Dataset) -> Pairs:
@@ -124,11 +133,10 @@ def fits(results: Results, trainings: list[Training]) -> Fits:
 
 def _premise(fitted: Fits, problem: Problem, trainings: list[Training]) -> Condition:
     """The radius in which the lemma is proved (C5), recalled, constant 1."""
-    widest, radius = trainings[-1], fitted.radius[:, -1].max()
-    assert widest.depth is not None
-    scale = problem.num_samples**6 * widest.depth**6 * math.log(widest.width) ** 1.5
-    limit = problem.dataset.separation**1.5 / scale
-    return Condition(f"ω ≤ φ^(3/2) n^(−6) L^(−6) log^(−3/2) m = {limit:.1g} (here {radius:.1g})", bool(radius <= limit))
+    widest, seen = trainings[-1], float(fitted.radius[:, -1].max())
+    shape = {"n": problem.num_samples, "phi": problem.dataset.separation, "m": widest.width, "L": widest.depth or 1}
+    limit = trajectory_radius().evaluate(**shape)
+    return Condition(f"ω ≤ φ^(3/2) n^(−6) L^(−6) log^(−3/2) m = {limit:.1g} (here {seen:.1g})", seen <= limit)
 
 
 @claim(
@@ -147,7 +155,7 @@ def key_property(context: Context, results: Results) -> Iterator[Evidence]:
         fitted = fits(results, trainings)
         yield _covered(context, results, problem, fitted)
         yield _below_kernel(results, problem, trainings, fitted)
-        yield _falling(problem, trainings, fitted)
+        yield _falling(problem, trainings, fitted, _by_width(results, growing_targets(context, problem)).b)
 
 
 def _covered(context: Context, results: Results, problem: Problem, fitted: Fits) -> Evidence:
@@ -182,22 +190,32 @@ def _below_kernel(results: Results, problem: Problem, trainings: list[Training],
     )
 
 
-def _falling(problem: Problem, trainings: list[Training], fitted: Fits) -> Evidence:
+class _Powers(NamedTuple):
+    """Exponents in the width."""
+
+    a: Interval
+    b: Interval  # of b/m
+
+
+def _by_width(results: Results, trainings: list[Training]) -> _Powers:
+    widths, fitted = np.array([training.width for training in trainings]), fits(results, trainings)
+    return _Powers(slope(widths, fitted.a), slope(widths, fitted.direct / widths))
+
+
+def _falling(problem: Problem, trainings: list[Training], fitted: Fits, control: Interval) -> Evidence:
     """b/m falls like m^(−1/3), which is ω^(2/3) with ω ∝ m^(−1/2)."""
     widths = np.array([training.width for training in trainings])
-    b, radius = slope(widths, fitted.direct / widths), slope(widths, fitted.radius)
-    # V times s makes b s² times as large at the same weights, with η/s² and targets s y: nothing has to be run.
-    louder = Interval(*(v + 1 for v in b))
+    b, shrinking = slope(widths, fitted.direct / widths), slope(widths, fitted.radius)
     return as_exponent(
         setting_of(problem, trainings[0]) | {"case": "b", "over": _over(trainings)},
         _premise(fitted, problem, trainings),
         f"b/m = {_listed(fitted.direct / widths)} (fitted {_listed(fitted.b / widths)}; in ω its exponent is "
-        f"{b.estimate / radius.estimate:.2f} beside ⅔)",
+        f"{b.estimate / shrinking.estimate:.2f} beside ⅔)",
         b,
         -1 / 3,
         TOLERANCE,
-        control=louder,
-        control_setting="V's variance grows like m",
+        control=control,
+        control_setting="targets grow with √m, and ω does not fall",
         relation="≤",
         trials=len(fitted.a),
     )
@@ -216,7 +234,7 @@ def recalled_power(context: Context, results: Results) -> Iterator[Evidence]:
     for problem in context.deep_problems():
         trainings = tracked(context, problem)
         fitted = fits(results, trainings)
-        a = slope([training.width for training in trainings], fitted.a)
+        a, control = (_by_width(results, each).a for each in (trainings, growing_targets(context, problem)))
         yield as_exponent(
             setting_of(problem, trainings[0]) | {"over": _over(trainings)},
             _premise(fitted, problem, trainings),
@@ -224,8 +242,8 @@ def recalled_power(context: Context, results: Results) -> Iterator[Evidence]:
             a,
             1.0,
             TOLERANCE,
-            control=Interval(*(v + 2 for v in a)),
-            control_setting="V's variance grows like m",
+            control=control,
+            control_setting="targets grow with √m",
             relation="≤",
             trials=len(fitted.a),
         )

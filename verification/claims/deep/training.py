@@ -139,7 +139,7 @@ def movement(context: Context, results: Results) -> Iterator[Evidence]:
 @claim(
     "S5-deep",
     "the share of flipped activations of a deep network falls like m^p, p between −½ and −⅓",
-    letter="D",
+    letter="D, heuristic",
     source="docs/theory.md, S4, S5 deep: a scaling argument from D3",
     paper=ALLEN_ZHU,
     needs=_runs,
@@ -152,7 +152,7 @@ def flips(context: Context, results: Results) -> Iterator[Evidence]:
 @claim(
     "D2-run",
     "along Local GD, ‖∇F‖²/F = Θ(m)",
-    letter="D",
+    letter="D, heuristic",
     source="docs/theory.md, D2: a scaling argument from D2 at initialization",
     paper=ALLEN_ZHU,
     needs=_runs,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import sympy as sp
 
 from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.bounds.bound import symbols
 from ntk_localsgd.bounds.deng_kamani_mahdavi_2022 import balanced_width, ledger, trajectories
 from ntk_localsgd.bounds.exponents import powers
 from ntk_localsgd.evidence import Condition, Evidence
@@ -41,7 +42,7 @@ def balance(context: Context, results: Results) -> Iterator[Evidence]:  # noqa: 
         shown = "; ".join(f"{part}: {_shown(row)}" for part, row in parts.items())
         yield equal(
             {"case": f"symbolic: trajectory of {name}", "b": b},
-            Condition("all constants and log n left out", True),
+            Condition("by construction: constants and log n are left out", True),
             f"exponents equal the published ones. {shown}",
             float(parts["width"]["n"]),
             float(published["n"]),
@@ -54,13 +55,18 @@ def balance(context: Context, results: Results) -> Iterator[Evidence]:  # noqa: 
 
 def _whole_width(trajectory: sp.Expr, shorter: sp.Expr) -> Evidence:
     """The whole expression, log m included; the control's trajectory is the one of the lower bound alone."""
+    # D2's bounds of ‖∇F‖²/F for the sum loss; a layer's upper one, and both divided by n for the mean loss.
+    n, depth, clients, loss = symbols("n L K loss")
+    upper = BOUNDS["D2-upper"].expression / (loss * depth * n)
+    lower = BOUNDS["D2-sharper"].expression / (loss * n)
+    from_both = sp.simplify(trajectory - sp.sqrt(clients * upper) / lower) == 0
     quotient, other = (
         sp.simplify(balanced_width(length, a=_A, b=sp.Integer(6)) / BOUNDS["C2"].width)
         for length in (trajectory, shorter)
     )
     return equal(
         {"case": "symbolic: whole width of C2"},
-        Condition("trajectory from upper and lower gradient bounds (D2)", True),
+        Condition("trajectory = √(K · upper)/lower, D2's gradient bounds for the mean loss and one layer", from_both),
         "balanced width / C2's width = 1",
         float(quotient) if quotient.is_number else float("nan"),
         1.0,

@@ -8,7 +8,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
-from verification.jobs.rates import numbers, worst_ratio
+from verification.jobs.rates import numbers, rounding_level, worst_ratio
 from verification.jobs.training import Training
 from verification.judging import DELTA, with_probability
 from verification.papers import HUANG
@@ -70,6 +70,7 @@ def linear_rate(context: Context, results: Results) -> Iterator[Evidence]:
     """Every recorded loss against the theorem's, at its step size and at larger ones."""
     bound = BOUNDS["C4"]
     for problem in context.problems(context.preset.kernel_samples):
+        floor = rounding_level(problem.num_samples, _WIDTH)
         for name, training in _trainings(context, problem).items():
             over, asked = _too_many_steps(training), _asked(training)
             width, step = bound.smallest_width(**asked), bound.largest_step(**asked)
@@ -81,7 +82,7 @@ def linear_rate(context: Context, results: Results) -> Iterator[Evidence]:
                     f"m ≥ {width:.2g}, η ≤ {step:.2g}, constants 1",
                     bound.premise_met(**asked, m=training.width, eta=training.step_size),
                 ),
-                "‖r(t)‖² / bound ≤ 1 at every round",
+                f"‖r(t)‖² / bound ≤ 1 at every round (bound at least {floor:.1g}, float64's rounding)",
                 worst_ratio(training, results[training].loss.values),
                 1.0,
                 control=worst_ratio(over, results[over].loss.values),

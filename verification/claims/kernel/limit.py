@@ -72,7 +72,6 @@ def closed_form(context: Context, results: Results) -> Iterator[Evidence]:
             1.0,
             control=_half_widths(problem, results[shifted].hits.values, shifted.neurons),
             control_setting="w ~ N(x_1/2, I)",
-            trials=sample.neurons,
         )
 
 
@@ -161,18 +160,20 @@ def _separation(spectrum: xr.Dataset) -> float:
 def _positivity(
     setting: Mapping[str, object], premise: Condition, plain: xr.Dataset, broken: xr.Dataset, how: str
 ) -> Evidence:
-    # Singular, as far as an enclosure can say: no positive lower bound, and the upper end at rounding level.
-    singular = float(broken.lower) <= 0 and float(broken.upper) < 1e-10
+    # Singular, as far as an enclosure can say: no positive lower bound, and the upper end no wider than it may be.
+    resolution = float(broken.resolution)
+    singular = float(broken.lower) <= 0 and float(broken.upper) <= resolution
     return at_least(
         setting,
         premise,
-        "certified lower bound of λ0 > 0",
+        "certified lower bound of λ0 > 0; ± is the width that an enclosure of 0 may have",
         float(plain.lower),
         0.0,
+        tolerance=resolution,
         interval=(float(plain.lower), float(plain.upper)),
         also=True if plain.lower > 0 else None,
         control=float(broken.lower),
-        control_setting=how,
+        control_setting=f"{how}: λ0 ≤ {float(broken.upper):.1g}",
         control_interval=(float(broken.lower), float(broken.upper)),
         control_also=not singular,
     )

@@ -52,19 +52,22 @@ def smallest_width(context: Context, results: Results) -> Iterator[Evidence]:
     points, control = [results[job] for job in repeats(context)], results[_by_norm(context)]
     in_samples, in_lambda0 = (in_words(power) for power in exponents(points, "measured"))
     trials = context.preset.trials
-    span = {"n": f"{_SAMPLES[0]} … {_SAMPLES[-1]}", "case": f"{_REPEATS} data sets each"}
+    span: dict[str, object] = {
+        "seeds": trials,
+        "n": f"{_SAMPLES[0]} … {_SAMPLES[-1]}",
+        "case": f"{_REPEATS} data sets each",
+    }
     yield at_most(
         {"data": f"sphere with a pair at distance {_DISTANCES[0]} … {_DISTANCES[-1]}"} | span,
         Condition("no two inputs are parallel", all(bool((each.separation > SAME_ROW).all()) for each in points)),
         f"m* ≤ K4b's width; m* grows like n to the {in_samples} and like 1/λ0 to the {in_lambda0} "
         "(K4b: those of ‖X‖² log n, and 1; K4a-width: 2 and 2)",
-        max(float((each.measured / each.asked).max()) for each in points),
+        np.concatenate([(each.measured / each.asked).values for each in points]),
         1.0,
         # So many trials without a failure decide that the failure probability lies below δ, or do not.
         also=True if failure_interval(0, trials).upper <= DELTA else None,
         control=float((control.measured / control.asked).max()),
         control_setting="m* of ‖H(0) − H^∞‖_F ≤ λ0/4, K4a's route",
-        trials=trials,
     )
 
 

@@ -6,13 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from ntk_localsgd.evidence import Condition
 from ntk_localsgd.statistics import Interval, slope
 from verification.data import Problem
 from verification.engine import Results
 from verification.jobs.thresholds import StepThreshold, WidthThreshold
 from verification.judging import in_words
 
-__all__ = ["TOLERANCE", "Point", "close_pair", "exponents", "jobs_of", "measured", "no_faster", "value_of"]
+__all__ = [
+    "TOLERANCE",
+    "Point",
+    "close_pair",
+    "exponents",
+    "jobs_of",
+    "measured",
+    "no_faster",
+    "one_at_a_time",
+    "value_of",
+]
 
 #: How far the exponent of what is needed may lie beyond that of what is asked for. Grids have steps of √2: over a
 #: sweep of 4 one step more at its end is an exponent of ¼.
@@ -50,6 +61,33 @@ def _of_data(parameter: str, problem: Problem) -> float:
 def jobs_of(repeats: Iterable[Sequence[Point]]) -> Iterator[Job]:
     """Of every data set's points; those that several sweeps share come twice."""
     return (point.job for points in repeats for point in points)
+
+
+def one_at_a_time(repeats: Sequence[Sequence[Point]]) -> Condition:
+    """The premise of a map of thresholds: along a sweep nothing changes but its parameter, and what follows from it.
+
+    The step size, the largest that is stable times a constant, and half batches follow from the data and the clients.
+    """
+    alike = all(
+        len({_but_for(name, point.job) for point in points if point.parameter == name}) == 1
+        for points in repeats
+        for name in {point.parameter for point in points}
+    )
+    return Condition(
+        "along a sweep all but its parameter, and the step size that follows from it, stays as it is", alike
+    )
+
+
+def _but_for(parameter: str, job: Job) -> Job:
+    """A job with one parameter, and what follows from it, set to what no job has."""
+    training = dataclasses.replace(job.training, step_size=0.0, batch_size=None)
+    fields = {"K": "num_clients", "τ": "local_steps", "L": "depth"}
+    if parameter in fields:
+        training = dataclasses.replace(training, **{fields[parameter]: 0})  # type: ignore[arg-type]
+    else:
+        changed: dict[str, float] = {"num_samples": 0} if parameter == "n" else {"distance": 0.0}
+        training = dataclasses.replace(training, data=dataclasses.replace(training.data, **changed))  # type: ignore[arg-type]
+    return dataclasses.replace(job, training=training)
 
 
 def measured(results: Results, repeats: Sequence[Sequence[Point]]) -> xr.Dataset:

@@ -7,8 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.evidence import Condition, Evidence
-from verification.claims.tightness.sweeps import TOLERANCE, Point, close_pair, jobs_of, measured, no_faster, value_of
+from ntk_localsgd.evidence import Evidence
+from verification.claims.tightness.sweeps import (
+    TOLERANCE,
+    Point,
+    close_pair,
+    jobs_of,
+    measured,
+    no_faster,
+    one_at_a_time,
+    value_of,
+)
 from verification.context import Context
 from verification.engine import Results
 from verification.jobs.rates import numbers
@@ -123,26 +132,26 @@ def _needs(context: Context) -> Iterator[WidthThreshold]:
 )
 def widths(context: Context, results: Results) -> Iterator[Evidence]:
     """One row a bound and kind of data; in the control a step size at which no width will do."""
-    largest = context.preset.widths.largest_width
     for bound, kind in _families(context):
         points = sweeps(context, bound, kind)
         table, control = measured(results, points), _spoiled(context, bound, kind)
         needed, asked, broken = table.threshold.values, table.asked.values, float(results[control].threshold)
-        fails = table.fails.values[np.isfinite(table.fails)]
+        found, fails = (values[np.isfinite(values)] for values in (needed, table.fails.values))
         failing = f" (fails at {fails.min():g} … {fails.max():g})" if fails.size else ""
+        missing = f"none up to {control.largest_width} at {needed.size - found.size} of {needed.size} points; "
+        least = f"needed {found.min():g} … {found.max():g}{failing}, " if found.size else ""
         grows, powers = no_faster(table)
         data = close_pair(points[0][0].job.training.problem)
         yield threshold(
             "≤",
             {"case": bound, "data": data, "data sets": len(points), "seeds": TRIALS, "δ": DELTA},
-            Condition("all but the width and one parameter fixed", True),
-            f"needed {needed.min():g} … {needed.max():g}{failing}, asked {asked.min():.2g} … {asked.max():.2g}; "
-            f"exponents needed beside asked: {powers}",
-            np.minimum(needed, largest) / asked,
+            one_at_a_time(points),
+            f"{least}{missing * (found.size < needed.size)}asked {asked.min():.2g} … {asked.max():.2g}; exponents "
+            f"needed beside asked: {powers}",
+            needed / asked,
             grows=grows,
-            control=broken,
-            control_setting=f"step size {control.factor:g} times as large: width needed",
-            control_broke=math.isinf(broken),
+            control=broken / asked[0, 0],
+            control_setting=f"step size {control.factor:g} times as large: width needed, "
+            f"{f'none up to {control.largest_width}' if math.isinf(broken) else f'{broken:g}'}, over the one asked for",
             tolerance=TOLERANCE,
-            trials=table.threshold.size * TRIALS,
         )

@@ -10,7 +10,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
-from verification.jobs.rates import worst_over_decay
+from verification.jobs.rates import rounding_level, worst_over_decay
 from verification.jobs.training import Training
 from verification.judging import DELTA, with_probability
 from verification.papers import DU
@@ -71,13 +71,14 @@ def gradient_descent(context: Context, results: Results) -> Iterator[Evidence]:
     """Every recorded loss against the theorem's, at two step sizes; the control has one ten times too large."""
     for problem in _problems(context):
         numbers, broken = _numbers(problem), _too_large(context, problem)
+        floor = rounding_level(problem.num_samples, _WIDTH)
         asked, largest = BOUNDS["C1"].smallest_width(**numbers), BOUNDS["C1"].largest_step(**numbers)
         for name, training in _trainings(context, problem).items():
             met = BOUNDS["C1"].premise_met(m=training.width, eta=training.step_size, **numbers)
             yield with_probability(
                 problem.setting | {"m": _WIDTH, "case": name, "steps": training.num_rounds * _STEPS},
                 Condition(f"n > 3, η ≤ {largest:.2g}, m ≥ {asked:.2g}", met and training.num_clients == 1),
-                "‖f(k) − y‖² / bound ≤ 1 at every recorded k",
+                f"‖f(k) − y‖² / bound ≤ 1 at every recorded k (bound at least {floor:.1g}, float64's rounding)",
                 _worst_ratio(results, training, training.step_size),
                 1.0,
                 control=_worst_ratio(results, broken, training.step_size),

@@ -144,7 +144,7 @@ def movement_slope(context: Context, results: Results) -> Iterator[Evidence]:
 @claim(
     "S5",
     "the share of flipped activations after a fixed number of rounds is Θ(m^{-1/2})",
-    letter="R",
+    letter="D, heuristic",
     source="docs/theory.md, S5",
     paper=DU,
     needs=_all_sweeps,
@@ -158,7 +158,7 @@ def flip_slope(context: Context, results: Results) -> Iterator[Evidence]:
 @claim(
     "S6-slope",
     "‖H(t) − H(0)‖₂ = O(m^{-1/2}) after a fixed number of rounds",
-    letter="R",
+    letter="D, heuristic",
     source="docs/theory.md, S6",
     paper=DU,
     needs=_all_sweeps,

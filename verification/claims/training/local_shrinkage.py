@@ -53,7 +53,7 @@ def local_shrinkage(context: Context, results: Results) -> Iterator[Evidence]:
             tolerance=_ROUNDING,
             control=_worst_ratio(steps, steps.largest),
             control_setting="λ_max in place of λ_c",
-            trials=job.trials * job.num_clients,
+            trials=job.trials,
         )
 
 

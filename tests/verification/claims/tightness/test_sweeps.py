@@ -1,5 +1,6 @@
 """Exponents over sweeps, and the verdict that follows from them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,7 +9,8 @@ import scipy.stats
 import xarray as xr
 
 from tests.verification.claims import planted
-from verification.claims.tightness.sweeps import exponents, no_faster
+from verification.claims.tightness import widths
+from verification.claims.tightness.sweeps import exponents, no_faster, one_at_a_time
 
 # A relative error of a few roundings of double precision.
 CLOSE = 1e-12
@@ -85,6 +87,19 @@ def test_widths_needed_are_held_against_those_asked_for(width, spoiled, holds):
     assert row.conclusion.holds is holds
     assert row.control.broke is math.isinf(spoiled)
     assert "needed 8 … 8 (fails at 4 … 4)" in row.conclusion.text or holds is None
+    assert (row.measured is None) == ("none up to 512 at 4 of 4 points" in row.conclusion.text) == (holds is None)
+    assert row.trials == 4  # points, not seeds
+    assert row.premise.holds
+
+
+def test_what_else_than_its_parameter_changes_along_a_sweep_breaks_its_premise():
+    points = widths.sweeps(planted.CONTEXT, "C4", "planted")
+    assert one_at_a_time(points).holds
+    job = points[0][0].job
+    for changed in ({"local_steps": 2}, {"num_rounds": 7}, {"seeds": (1, 2)}):
+        training = dataclasses.replace(job.training, **changed)
+        other = dataclasses.replace(points[0][0], job=dataclasses.replace(job, training=training))
+        assert not one_at_a_time([[other, *points[0][1:]]]).holds
 
 
 def test_a_step_size_that_is_stable_at_one_local_step_alone_refutes_stability():
