@@ -91,7 +91,9 @@ def _exponents(context: Context, results: Results) -> Iterator[dict[str, Any]]:
     measured, asked = (threshold.exponents(points, quantity) for quantity in ("measured", "asked"))
     for name, sign, own, claimed in zip(("n", "λ0"), (1, -1), measured, asked, strict=True):
         ends = sorted((sign * own.lower, sign * own.upper))
-        yield _row("K4b: width", "planted", name, Interval(sign * own.estimate, *ends), sign * claimed.estimate)
+        yield _row(
+            "K4b: width", "planted", name, Interval(sign * own.estimate, ends[0], ends[1]), sign * claimed.estimate
+        )
     for (bound, kind), repeats in _widths(context).items():
         yield from _rows(f"{bound}: width", kind, sweeps.measured(results, repeats))
     for (kind, width, conclusion), repeats in _step_sizes(context).items():

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import warnings
 
 import hypothesis
 import jax
@@ -265,6 +266,9 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
         ("a.csv", "u,target\nx,2\n", "row 1, column 'u' is 'x', needs to be a number"),
         ("a.csv", "u,target\n1,2\n2,cat\n", "row 2, column 'target' is 'cat'"),
         ("a.csv", "u,v,target\n1,,2\n", "row 1, column 'v' is empty"),
+        ("a.csv", "u,v,target\n1,3,2\n1,2\n", "row 2, column 'target' is empty"),
+        ("a.csv", "u,v,target\n1,n/a,2\n", "row 1, column 'v' is 'n/a', needs to be a number"),
+        ("a.csv", "u,v,target\n1,2,nan\n", "row 1, column 'target' is 'nan'"),
         ("a.csv", "u,v,target\n1,inf,2\n", "inputs, row 1, column 2 is inf"),
         ("a.csv", "u,v,target\n1,1e999,2\n", "inputs, row 1, column 2 is inf"),
         ("a.csv", "u,v,target\n1,2,1,7\n3,1,-1,8\n", "rows of more than 3 fields"),
@@ -273,7 +277,7 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
         ("a.csv", "target\n1\n", "at least one entry"),
         ("a.csv", "u,v,target\n1,2,1\n3,6,1\n", r"rows 1 and 2 \(counted from 1\) coincide"),
         ("a.csv", "u,target,client\n1,2,1e30\n", "client of .* holds 1e"),
-        ("a.csv", "", "cannot be read"),
+        ("a.csv", "", r"cannot be read as a \.csv file"),
         ("a.npz", "no zip file", "cannot be read"),
         ("a.txt", "1 2", "needs to end in"),
     ],
@@ -281,6 +285,25 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
 def test_bad_files_are_refused_in_one_sentence(tmp_path, name, content, named):
     (tmp_path / name).write_text(content)
     _refused(named, lambda: datasets.load(tmp_path / name))
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    _refused(
+        r"absent\.csv cannot be read \(No such file or directory\)\.$", lambda: datasets.load(tmp_path / "absent.csv")
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_counts_the_rows_is_named(tmp_path, first):
+    rows = [f"{first + k},{age},{y}" for k, (age, y) in enumerate([(3, 1), (1, -1), (2, 1)])]
+    (tmp_path / "a.csv").write_text("\n".join(["id,age,target", *rows]))
+    with pytest.warns(UserWarning, match="column 'id' counts the rows"):
+        data, _ = datasets.load(tmp_path / "a.csv")
+    assert data.input_dim == 2
+    (tmp_path / "a.csv").write_text("\n".join(["id,age,target", *rows[:2]]))  # two rows count nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets.load(tmp_path / "a.csv")
 
 
 def _npz_bytes(**arrays):

@@ -43,6 +43,14 @@ def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     np.testing.assert_array_equal(checked_gram(net, dataset).matrix, raw)
 
 
+def test_what_a_file_is_warned_of_is_one_line(folder, capsys):
+    (folder / "i.csv").write_text("id,age,target\n1,3,1\n2,1,-1\n3,7,1\n")
+    assert cli.main(["gram", "i.csv"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("ntk-localsgd: i.csv: column 'id' counts the rows")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_loss_at_the_start_is_the_user_s(capsys):
     argv = "predict d.npz --local-steps 2 --rounds 3 --weights net.npz"

@@ -13,7 +13,7 @@ from ntk_localsgd import certificate, clients, datasets, local_sgd, seeds
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.local_sgd.gradients import row_movement
-from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.networks import Network, TwoLayerReLU
 from verification.jobs.certificates import largest_step
 
 __all__ = ["SHARES", "CertifiedRun", "Seen", "follow", "shares"]
@@ -75,7 +75,9 @@ def follow(net: TwoLayerReLU, data: Dataset, split: Clients, config: local_sgd.L
     """Train round by round and compare every round's end with the start; a run that diverges ends infinite."""
     one = dataclasses.replace(config, num_rounds=1)
     (before,) = net.activation_patterns(data.inputs)
-    at, losses, movement, ever = net, [], 0.0, np.zeros(before.shape, bool)
+    at: Network = net
+    losses: list[float] = []
+    movement, ever = 0.0, np.zeros(before.shape, bool)
     for _ in range(config.num_rounds):
         run = local_sgd.run(at, data, split, one)
         if run.diverged_at is not None:

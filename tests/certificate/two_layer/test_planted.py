@@ -237,6 +237,33 @@ def test_the_tail_begins_with_the_error_so_far_and_all_that_is_left_to_predict()
     assert 0.9 * radius < seen.movement <= radius
 
 
+def test_what_is_left_to_predict_counts_twice_in_the_tail():
+    # Samples 1, 2, 3 of one client; the error turns what 1 gives to 2 into 3 and back against 1. Sample 0 is another
+    # client's, its neuron off on it: no local steps of its own are counted beside.
+    turned, own = 0.1796, np.diag([1.0, 1.0, 1 - 0.816])
+    own[:2, :2] -= 0.82 * np.outer(*2 * [[np.sin(0.714), np.cos(0.714)]])
+    theta = np.diag([0.5, 0, 0, 0])
+    theta[1:, 1:] = own
+    inner = np.diag([0.5] * 4)
+    inner[0, 1:], inner[1, 2], inner[2, 3] = own[0] / 2, own[0, 1] / 0.9, 0.2
+    split, eta = Clients((np.array([0]), np.arange(1, 4))), 0.9999
+    problem = Problem.of(np.linalg.cholesky(inner + inner.T), split, LocalSGD(eta, 1, 0))
+    model, start = RoundModel(theta, problem), np.array([0.0, 1, 0, 0])
+    changes = np.zeros((4, 4))
+    changes[2, 3], changes[3, 2] = turned, -turned
+    residual, weights = start, np.zeros(4)
+    for _ in range(35):
+        weights = weights + eta / 2 * residual
+        residual = residual - eta / 2 * (theta + changes) @ residual
+    moved, ahead = float(own[0] @ weights[1:]) / 2, model.length(start)
+    tail = predict(model, start, 0)
+    bound = flow(model, tail, np.abs(changes), ahead)
+    assert bound.rate < 1
+    near, pairs = _one_neuron(problem, model, [0, 1, 1, 0], 0, -0.999 * moved, -1.0)
+    for counted, marked in ((0.0, False), (ahead, True)):  # it does switch
+        assert _may_switch(pairs, near, model, tail, bound, 0, ahead=counted) is marked
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_local_paths_beside_the_hull_are_within_their_spread(seed):
     rng = np.random.default_rng(seed)

@@ -97,7 +97,8 @@ def _runs_and_norms(context: Context) -> Iterator[Job]:
     for problem in context.deep_problems():
         for training in tracked(context, problem):
             yield from (training, ClientNorms(training))
-        yield from (across_kink(context, problem), *growing_targets(context, problem))
+        yield across_kink(context, problem)
+        yield from growing_targets(context, problem)
 
 
 def pairs(run: xr.Dataset) -> Pairs:
