@@ -22,7 +22,7 @@ def _exact(array):
 
 def _exact_gram(net, x):
     """Σ_l (h hᵀ) ∘ (b bᵀ) in rationals, with the patterns of the computed pre-activations."""
-    low = Fraction(float(np.asarray(net.activation.negative_slope, net.dtype)))
+    low = Fraction(net.activation.negative_slope)  # as it is given; that float32 rounds it is part of the error
     slopes = [np.where(np.asarray(p), Fraction(1), low) for p in PATTERNS(net, x)]
     weights, last = [_exact(w) for w in net.hidden_weights], _exact(net.output_weights).reshape(1, M)
     z = _exact(x) @ _exact(net.input_weights).T
@@ -70,7 +70,7 @@ def _ratio(net, x):
 def test_no_adversarial_deep_network_exceeds_its_bound(dtype, residual, slope):
     rng = np.random.default_rng(0)
     ratios = []
-    for _ in range(25):
+    for _ in range(12):
         x = _cancelling(rng, (N, D), 2.0 ** rng.integers(-3, 3)) + 2.0**-20 * rng.standard_normal((N, D))
         ratios.append(_ratio(_network(rng, residual, slope, dtype), x))
     assert 0 < max(ratios) <= 1, max(ratios)
