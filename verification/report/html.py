@@ -19,7 +19,8 @@ _LETTERS = {
     "S": "stated in an abstract",
     "P": "published and confirmed",
     "R": "recalled, not confirmed",
-    "D": "derived in this project",
+    "D": "derived in this project, with proof",
+    "D, heuristic": "a scaling argument of this project, without a proof",
 }
 _MARKS = dict(zip(Verdict, "✔✘○·?", strict=True))
 _FILTERS = ("paper", "verdict", "letter", "data", "preset", "device")

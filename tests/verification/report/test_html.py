@@ -1,5 +1,6 @@
 """report.html: one offline file; what it shows is counted in a real browser where there is one."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -23,8 +24,8 @@ def _discovered():
     registry.discover()
 
 
-def _page(*rows, **settings):
-    return html.render(pages.report([(QUICK, rows)], **settings))
+def _page(*rows, **header):
+    return html.render(pages.report([(dataclasses.replace(QUICK, **header), rows)]))
 
 
 def test_powers_and_indices_are_raised_and_lowered_and_markup_is_escaped():
@@ -42,7 +43,8 @@ def test_no_request_leaves_and_a_crash_or_an_unbroken_control_is_not_overlooked(
     text = _page(row(broke=False), crashed={"K9": "ValueError: <a>"})
     assert not re.search(r'(?:src|href)="(?!#|data:)', text)
     assert "UNBROKEN" in text
-    assert "K9 (ValueError: &lt;a&gt;)" in text
+    assert "K9 (quick) (ValueError: &lt;a&gt;)" in text
+    assert re.search(r"Without a row here: [^<]*\bS0\b", text)
 
 
 def test_the_first_table_says_what_holds_where_what_is_recalled_and_what_is_not_shown():
