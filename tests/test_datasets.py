@@ -295,7 +295,7 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_column_that_counts_the_rows_is_named(tmp_path, first):
-    rows = [f"{first + k},{age},{y}" for k, (age, y) in enumerate([(3, 1), (1, -1), (2, 1)])]
+    rows = [f"{first + k},{age},{y}" for k, (age, y) in enumerate([(3, 1), (1, -1), (5, 1)])]
     (tmp_path / "a.csv").write_text("\n".join(["id,age,target", *rows]))
     with pytest.warns(UserWarning, match="column 'id' counts the rows"):
         data, _ = datasets.load(tmp_path / "a.csv")

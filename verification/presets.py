@@ -198,7 +198,7 @@ _FULL = dataclasses.replace(
         kinds=("digits", "planted", "digits10", "pairs"),
     ),
     # Digits, 200 images, five clients by label, ten local steps.
-    prediction=PredictionSizes(200, 5, 10, 20, (10**3, 3 * 10**3, 10**4), 12, 32, (2**8, 2**10, 2**12, 2**14), 48),
+    prediction=PredictionSizes(200, 5, 10, 20, (3 * 10**3, 10**4, 3 * 10**4), 12, 32, (2**8, 2**10, 2**12, 2**14), 48),
     widths=WidthSizes(
         bounds=("C1", "C4", "C2", "C3"),
         kinds=("planted", "digits"),

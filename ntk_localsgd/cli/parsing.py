@@ -1,6 +1,7 @@
 """What the command lines share: dataclasses become commands, and every error is one sentence with exit code 2."""
 
 import contextlib
+import difflib
 import functools
 import io
 import re
@@ -82,12 +83,21 @@ def _parse(commands: Any, prog: str, description: str, argv: Sequence[str] | Non
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph of a boxed message, on one line."""
+    """The first paragraph of a boxed message, on one line, and the names that the message offers in its place."""
     lines = [re.sub(r"[\u2500-\u257f]", "", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in box.splitlines()]
-    paragraph: list[str] = []
+    paragraphs: list[list[str]] = [[]]
     for line in lines[1:]:
         if line.strip("-"):  # a terminal without box letters has dashes for them
-            paragraph.append(line)
-        elif paragraph:
-            break
-    return " ".join(paragraph).rstrip(".") + "; --help shows what is understood."
+            paragraphs[-1].append(line)
+        elif paragraphs[-1]:
+            paragraphs.append([])
+    said, offered = " ".join(paragraphs[0]), ""
+    for paragraph in paragraphs[1:]:
+        text = " ".join(paragraph)
+        if text.startswith("Perhaps you meant"):
+            offered = " or ".join(dict.fromkeys(name for name in re.findall(r"--[\w-]+", text) if name != "--help"))
+        elif text.startswith("Available subcommands"):
+            names = re.split(r"[:,]\s*", text)[1:]
+            offered = " or ".join(difflib.get_close_matches(re.split(r"[:,]\s*", said)[1], names) or names)
+    hint = f", did you mean {offered}?" if offered else ";"
+    return f"{said.rstrip('.')}{hint} --help shows what is understood."

@@ -75,8 +75,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/deng_kamani_mahdavi_2022.py",
-        "return sp.powsimp(sp.simplify(m * (trajectory / omega) ** 2))",
-        "return sp.powsimp(sp.simplify(m * (trajectory / omega)))",
+        "(trajectory / trajectory_radius(a=a, b=b).expression) ** 2",
+        "(trajectory / trajectory_radius(a=a, b=b).expression)",
         "C5: the balanced width without its square",
         (f"{_TESTS}::test_exponents_balance_to_the_widths_of_the_papers",),
     ),

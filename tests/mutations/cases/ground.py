@@ -8,6 +8,20 @@ _FROZEN, _STACK = "tests/networks/test_frozen.py", "tests/networks/test_stack.py
 
 MUTATIONS = (
     Mutation(
+        "ntk_localsgd/files.py",
+        "values[0] in (0, 1) and",
+        "values[0] == 0 and",
+        "an index that begins at 1 is an input without a word",
+        ("tests/test_datasets.py::test_a_column_that_counts_the_rows_is_named",),
+    ),
+    Mutation(
+        "ntk_localsgd/starting.py",
+        "except KeyboardInterrupt:",
+        "except SystemExit:",
+        "Ctrl-C while a program imports is a traceback",
+        ("tests/test_starting.py::test_an_interrupt_or_a_refusal_during_the_imports_is_one_line",),
+    ),
+    Mutation(
         "ntk_localsgd/datasets.py",
         "targets = np.where(labels == classes[1], 1.0, -1.0)",
         "targets = np.where(labels == classes[0], 1.0, -1.0)",
@@ -65,8 +79,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/files.py",
-        "names=names, index_col=False,",
-        "names=names,",
+        "                index_col=False,\n",
+        "",
         "columns of a table shift where rows are longer than the header",
         ("tests/test_datasets.py::test_bad_files_are_refused_in_one_sentence",),
     ),

@@ -9,6 +9,29 @@ _JUDGING, _JUDGING_TESTS = "verification/judging.py", "tests/verification/test_j
 MUTATIONS = (
     Mutation(
         _JUDGING,
+        "holds = _both(not failures, grows if known.size == ratios.size or grows is False else None)",
+        "holds = _both(not failures, grows)",
+        "a threshold that was not found is passed over",
+        (f"{_JUDGING_TESTS}::test_a_threshold_above_the_one_asked_for_or_growing_faster_fails",),
+    ),
+    Mutation(
+        _JUDGING,
+        "return 0 if holds else max(outside, int(holds is False))",
+        "return 0",
+        "seeds whose exponent lies outside are not counted",
+        (
+            f"{_JUDGING_TESTS}::test_seeds_whose_own_exponent_lies_outside_are_counted_where_the_mean_s_does_not_lie_inside",
+        ),
+    ),
+    Mutation(
+        "verification/registry.py",
+        'sorted(root.rglob("*.py"))',
+        'sorted(root.glob("*/*.py"))',
+        "claims right below the folder, or two folders deep, are passed over",
+        ("tests/verification/test_registry.py",),
+    ),
+    Mutation(
+        _JUDGING,
         "holds_with_probability(failures, len(values), delta)),",
         "holds_with_probability(failures, len(values), DELTA)),",
         "another failure probability judged than is stated",

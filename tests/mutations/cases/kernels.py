@@ -100,10 +100,17 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/kernels/empirical_error.py",
-        "relative = unit(net.dtype) * float(np.linalg.norm(norms[0])) * float(np.linalg.norm(norms[1]))",
-        "relative = unit(net.dtype) * float(np.sqrt(len(x) * len(y)))",
+        "relative = u / (1 - roundings * u) * float(np.linalg.norm(norms[0])) * float(np.linalg.norm(norms[1]))",
+        "relative = u / (1 - roundings * u) * float(np.sqrt(len(x) * len(y)))",
         "rounding of the two-layer Gram matrix as if rows were of unit norm",
         (f"{_STACKS}::test_the_bound_of_two_layers_grows_with_the_rows",),
+    ),
+    Mutation(
+        "ntk_localsgd/kernels/empirical_error.py",
+        "b_off = g_off * np.abs(slopes).astype(np.float64) + ",
+        "b_off = 0 * g_off + ",
+        "rounding of a deep Gram matrix: what has gone wrong in the layers above is forgotten",
+        ("tests/kernels/test_rounding_sweep.py::test_no_adversarial_deep_network_exceeds_its_bound",),
     ),
     Mutation(
         "ntk_localsgd/kernels/empirical_error.py",

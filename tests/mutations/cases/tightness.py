@@ -16,10 +16,26 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_JOBS}/certified_run.py",
-        "if seen <= named else math.inf",
-        "if len(seen) <= len(named) else math.inf",
+        "if switched <= named else math.inf",
+        "if len(switched) <= len(named) else math.inf",
         "patterns counted, not compared",
         (f"{_RUN}::test_one_that_does_not_has_a_share_above_one",),
+    ),
+    Mutation(
+        f"{_JOBS}/certified_run.py",
+        "ever |= np.asarray(before != after)",
+        "ever = np.asarray(before != after)",
+        "C8-run: the last round's patterns alone are compared",
+        (f"{_RUN}::test_a_pattern_that_differs_in_the_middle_of_a_run_only_is_seen",),
+    ),
+    Mutation(
+        f"{_CLAIMS}/tightness/sweeps.py",
+        "training = dataclasses.replace(job.training, step_size=0.0, batch_size=None)",
+        "training = dataclasses.replace(job.training, step_size=0.0, batch_size=None, local_steps=0)",
+        "C6: local steps may change along any sweep",
+        (
+            f"{_TESTS}/claims/tightness/test_sweeps.py::test_what_else_than_its_parameter_changes_along_a_sweep_breaks_its_premise",
+        ),
     ),
     Mutation(
         f"{_JOBS}/certificates.py",
@@ -86,15 +102,15 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_CLAIMS}/certificate/widths.py",
-        "together == job.number)",
-        "together > 0)",
+        "n > 3 and together == job.number,",
+        "n > 3 and together > 0,",
         "C8-widths: not every seed needs to be certified at the width needed",
         (f"{_TESTS}/claims/certificate/test_widths.py",),
     ),
     Mutation(
         f"{_JOBS}/certified_widths.py",
-        "self._certified(each, max(certified), by)",
-        "self._certified(each, min(certified), by)",
+        "widest = int(max(certified))",
+        "widest = int(min(certified))",
         "C8-widths: the premise evaluated at another width than is named",
         (f"{_TESTS}/jobs/test_certified_widths.py",),
     ),

@@ -14,7 +14,13 @@ LEVELS = {"none": (0.2, 0), "close pair": (0.2, 0), "antipode": (0.1, 0), "repea
 def _spectra(**changes):
     def numbers(job, place):
         lower, dependent = LEVELS.get(job.change, (0.0, 1))
-        values = {"lower": lower - 1e-15, "upper": lower + 1e-15, "num_samples": 6, "dependent": dependent}
+        values = {
+            "lower": lower - 1e-15,
+            "upper": lower + 1e-15,
+            "num_samples": 6,
+            "dependent": dependent,
+            "resolution": 1e-13,
+        }
         values |= {"apart": 0.0 if job.change == "repeated" else 0.5, "antipodes_apart": 0.5}
         return xr.Dataset(values | changes.get(job.change, {}))
 
