@@ -113,8 +113,8 @@ def test_list_names_every_claim_paper_by_paper(capsys, monkeypatch):
     ("argv", "named"),
     [
         (["run", "Z9"], "Z9"),
-        (["run", "C8-widhts"], "did you mean C8-widths?"),
-        (["run", "dueng2022"], "did you mean deng2022?"),
+        (["run", "C8-widhts"], "did you mean C8-widths"),
+        (["run", "dueng2022"], "did you mean deng2022"),
         (["rum", "K2"], "did you mean run?"),
         (["run", "K2", "--preste", "smoke"], "did you mean --preset?"),
         (["run", "--preset", "huge"], "huge"),

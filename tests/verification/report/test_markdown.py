@@ -40,7 +40,7 @@ def test_a_claim_has_one_line_and_only_rows_that_fail_or_are_undecided_stand_in_
     assert '| <a id="k2"></a>K2 | P |' in text
     assert "2 ✔ verified | 0.7 (≤) | 2 of 2 |" in text
     assert "quick · CPU" not in text
-    assert "`python -m verification run K2`" in _text(row("K2", holds=None))
+    assert "`python -m verification run K2 --fresh`" in _text(row("K2", holds=None))
 
 
 def test_an_unbroken_control_and_a_crash_are_not_overlooked():
