@@ -247,7 +247,7 @@ def test_what_is_left_to_predict_counts_twice_in_the_tail():
     inner = np.diag([0.5] * 4)
     inner[0, 1:], inner[1, 2], inner[2, 3] = own[0] / 2, own[0, 1] / 0.9, 0.2
     split, eta = Clients((np.array([0]), np.arange(1, 4))), 0.9999
-    problem = Problem.of(np.linalg.cholesky(inner + inner.T), split, LocalSGD(eta, 1, 0))
+    problem = Problem.from_inputs(np.linalg.cholesky(inner + inner.T), split, LocalSGD(eta, 1, 0))
     model, start = RoundModel(theta, problem), np.array([0.0, 1, 0, 0])
     changes = np.zeros((4, 4))
     changes[2, 3], changes[3, 2] = turned, -turned

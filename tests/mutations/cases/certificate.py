@@ -341,13 +341,6 @@ MUTATIONS = (
         (f"{_PLANTED}::test_the_tail_begins_with_the_error_so_far_and_all_that_is_left_to_predict",),
     ),
     Mutation(
-        f"{_TWO}/pairs.py",
-        "total = (bound.largest_error + ahead, bound.local_bent, bound.forcing)",
-        "total = (bound.largest_error, bound.local_bent, bound.forcing)",
-        "the tail's predicted rest counts once",
-        (f"{_PLANTED}::test_what_is_left_to_predict_counts_twice_in_the_tail",),
-    ),
-    Mutation(
         f"{_TWO}/path.py",
         "start = (self.error + ahead) * SLACK",
         "start = self.error * SLACK",
