@@ -88,10 +88,12 @@ def code_fingerprint(*sources: pathlib.Path) -> str:
 
 def imported_files(*sources: pathlib.Path) -> frozenset[pathlib.Path]:
     """The closure of source files under imports, within the project and the folder of each source."""
-    wanted = [path for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source])]
+    wanted = [
+        path.resolve() for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source])
+    ]
     closure: set[pathlib.Path] = set()
     while wanted:
-        path = wanted.pop().resolve()
+        path = wanted.pop()
         if path not in closure:
             closure.add(path)
             status = path.stat()
@@ -101,7 +103,7 @@ def imported_files(*sources: pathlib.Path) -> frozenset[pathlib.Path]:
 
 @functools.lru_cache(maxsize=4096)
 def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path, ...]:  # noqa: ARG001 (cache keys)
-    """Files that a file imports; ``modified`` and ``size`` tell versions of the file apart."""
+    """Files that a file imports, resolved; ``modified`` and ``size`` tell versions of the file apart."""
     text = path.read_text(encoding="utf-8")
     package = _package(path)
     files: list[pathlib.Path] = []
@@ -124,7 +126,7 @@ def _imports(path: pathlib.Path, modified: int, size: int) -> tuple[pathlib.Path
             files += _files(name, path)
     if path.name == "__init__.py" and any(word in text for word in _WALKERS):
         files += path.parent.rglob("*.py")
-    return tuple(files)
+    return tuple({file.resolve() for file in files})
 
 
 def _package(path: pathlib.Path) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ def slope(parameter: Sequence[float] | ndarray, values: Float[ndarray, "seeds po
         raise InputError(f"values has shape {values.shape}, needs at least 2 seeds × the {parameter.size} parameters.")
     if not (np.isfinite(values).all() and (values > 0).all() and (parameter > 0).all()):
         raise InputError(f"values between {values.min()} and {values.max()} have no logarithm, need to be positive.")
-    return mean_interval([scipy.stats.linregress(np.log(parameter), np.log(row)).slope for row in values])
+    lever = np.log(parameter) - np.log(parameter).mean()
+    return mean_interval(np.log(values) @ lever / (lever @ lever))
 
 
 def mean_interval(values: Sequence[float] | ndarray, *, level: float = LEVEL) -> Interval:

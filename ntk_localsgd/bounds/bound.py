@@ -183,11 +183,11 @@ class Bound:
         """The right-hand side in LaTeX."""
         return sp.latex(self.expression, symbol_names={symbols(s.name): s.latex for s in SYMBOLS.values()})
 
-    @property
+    @functools.cached_property
     def needs(self) -> tuple[str, ...]:
         """Names of all symbols that occur."""
         parts = [part for part in (self.expression, self.width, self.step) if part is not None]
-        return tuple(name for name in SYMBOLS if any(part.has(symbols(name)) for part in parts))
+        return tuple(name for name in SYMBOLS if any(name in _arguments(part) for part in parts))
 
     def _width_of_premise(self, numbers: Mapping[str, float]) -> int:
         """The smallest m from which on m ≥ f(m), f the premise's right-hand side.
@@ -197,13 +197,13 @@ class Bound:
         smallest.
         """
         m = _FALLS
-        while not self._wide_enough({**numbers, "m": m}) or self._ceiling({**numbers, "m": 2 * m}) > 2 * max(
-            1, self._ceiling({**numbers, "m": m})
+        while (asked := self._ceiling({**numbers, "m": m})) > m or (
+            self._ceiling({**numbers, "m": 2 * m}) > 2 * max(1, asked)
         ):
             m = m**2
         while m > 1:
-            lower = max(1, min(m - 1, self._ceiling({**numbers, "m": m})))
-            if not self._wide_enough({**numbers, "m": lower}):
+            lower = max(1, min(m - 1, asked))
+            if (asked := self._ceiling({**numbers, "m": lower})) > lower:
                 break
             m = lower
         return m
@@ -242,11 +242,11 @@ class Bound:
 
     def _number(self, expression: sp.Expr, numbers: Mapping[str, float], digits: int = _GUARD) -> mpmath.mpf:
         """The expression in floating point of so many digits and any exponent."""
-        known = self._substitution(numbers)
-        if missing := {symbol.name for symbol in expression.free_symbols - known.keys()}:
+        known, names = _checked(numbers), _arguments(expression)
+        if missing := {name for name in names if name not in known}:
             raise MissingNumber(self.claim, missing)
         with mpmath.workdps(digits):
-            arguments = [mpmath.mpf(known[symbol]) for symbol in _arguments(expression)]
+            arguments = [mpmath.mpf(known[name]) for name in names]
             try:
                 value = mpmath.mpmathify(_compiled(expression)(*arguments))
             except ZeroDivisionError as error:
@@ -258,23 +258,6 @@ class Bound:
     def _given(self, name: str, numbers: Mapping[str, float]) -> None:
         if name not in numbers:
             raise MissingNumber(self.claim, {name})
-
-    @staticmethod
-    def _substitution(numbers: Mapping[str, float]) -> dict[sp.Symbol, float]:
-        known: dict[sp.Symbol, float] = {}
-        for name, given in numbers.items():
-            if name not in SYMBOLS:
-                raise InputError(f"{name} is no symbol of the bounds, which are {', '.join(SYMBOLS)}.")
-            try:
-                value = given if isinstance(given, int) else float(given)  # a width may be beyond what floats hold
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{name} is {given!r}, needs to be a number.") from error
-            if not (0 < value < math.inf or (SYMBOLS[name].may_be_zero and value == 0)):
-                raise InputError(f"{name} is {value}, needs to be positive and finite.")
-            if name == "delta" and not value < 1:
-                raise InputError(f"delta is {value}, needs to be below 1: it is a probability of failure.")
-            known[symbols(name)] = value
-        return known
 
 
 def readable(expression: sp.Expr) -> str:
@@ -304,14 +287,34 @@ def theorem(statement: Callable[[], Bound]) -> Callable[[], Bound]:
     return statement
 
 
-def _arguments(expression: sp.Expr) -> list[sp.Symbol]:
-    return sorted(expression.free_symbols, key=str)
+def _checked(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Numbers by name, as Python's own; refused where one is none that its symbol may be."""
+    known: dict[str, float] = {}
+    for name, given in numbers.items():
+        if name not in SYMBOLS:
+            raise InputError(f"{name} is no symbol of the bounds, which are {', '.join(SYMBOLS)}.")
+        try:
+            value = given if isinstance(given, int) else float(given)  # a width may be beyond what floats hold
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} is {given!r}, needs to be a number.") from error
+        if not (0 < value < math.inf or (SYMBOLS[name].may_be_zero and value == 0)):
+            raise InputError(f"{name} is {value}, needs to be positive and finite.")
+        if name == "delta" and not value < 1:
+            raise InputError(f"delta is {value}, needs to be below 1: it is a probability of failure.")
+        known[name] = value
+    return known
+
+
+@functools.cache
+def _arguments(expression: sp.Expr) -> tuple[str, ...]:
+    """Names of its symbols, in the order in which `_compiled` takes them."""
+    return tuple(sorted(symbol.name for symbol in expression.free_symbols))
 
 
 @functools.cache
 def _compiled(expression: sp.Expr) -> Callable[..., mpmath.mpf]:
     """The expression as a function of its symbols, in mpmath's numbers of any exponent and precision."""
-    return sp.lambdify(_arguments(expression), expression, "mpmath")
+    return sp.lambdify([symbols(name) for name in _arguments(expression)], expression, "mpmath")
 
 
 def _as_float(value: mpmath.mpf) -> float:

@@ -1,9 +1,10 @@
 """Local (S)GD: rounds of local steps on every client, then the plain average over clients."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +42,6 @@ class Run:
 
     Attributes
     ----------
-    network
-        The averaged network after the last recorded round.
     trajectory
         Labelled observables. Dimensions: ``round`` t = 0 … R, ``client``, ``local_step`` k = 0 … τ, ``step_taken``
         k = 0 … τ − 1 and ``gram_round``. Local steps at round t ≥ 1 are those that lead from W(t−1) to W(t); at t = 0
@@ -54,10 +53,15 @@ class Run:
         Round at which ``stop`` ended the run.
     """
 
-    network: Network
     trajectory: xr.Dataset
     diverged_at: int | None = None
     stopped_at: int | None = None
+    _last: Callable[[], Network] = dataclasses.field(kw_only=True, repr=False)
+
+    @functools.cached_property
+    def network(self) -> Network:
+        """The averaged network after the last recorded round; of a diverged run, trained once more up to there."""
+        return self._last()
 
 
 def run(
@@ -213,12 +217,14 @@ def run_seeds(
                 course.follow(together.network(k, after), first + rounds, seen)
                 continue
             course.diverged_at = first + int(diverged[0]) + 1
-            if diverged[0]:  # the same rounds again, up to the last good one, so that network and trajectory agree
-                last, seen = together.go_on_alone(k, states, first, int(diverged[0]))
-                course.keep(nets[k].with_trained(last.trained), course.diverged_at - 1, seen)
+            course.record.append({name: values[: diverged[0]] for name, values in seen.items()})
         states = after
     about = _attributes(nets[0], dataset, clients, config)
-    return [course.finished(about) for course in courses]
+    options = {"observe": [*at_rounds, *at_taken, *at_steps], "mesh": None if together.many else mesh}
+    return [
+        course.finished(about, functools.partial(_again, net, dataset, clients, config, key=key, **options))
+        for course, net, key in zip(courses, nets, keys or [None] * len(nets), strict=True)
+    ]
 
 
 @dataclasses.dataclass
@@ -242,20 +248,19 @@ class _Course:
     def ended(self) -> bool:
         return self.diverged_at is not None or self.stopped_at is not None
 
-    def keep(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
-        """Go on to the network of this round, with what was observed on the way."""
+    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
+        """Go on to the network of this round, with what was observed on the way, and ask whether to stop."""
         self.at = dataclasses.replace(self.at, network=network, round=number)
         self.record.append(seen)
-
-    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
-        """Keep it, take its Gram matrix and ask whether to stop."""
-        self.keep(network, number, seen)
         self.record.grams.take(network, number)
         self._ask()
 
-    def finished(self, about: dict[str, object]) -> Run:
-        """What the user gets."""
-        return Run(self.at.network, self.record.labelled(about), self.diverged_at, self.stopped_at)
+    def finished(self, about: dict[str, object], again: Callable[[int], Network]) -> Run:
+        """What the user gets; ``again`` finds the network of a round between chunks, where divergence ended the run."""
+        recorded = self.at.round if self.diverged_at is None else max(self.diverged_at - 1, 0)
+        known = functools.partial(getattr, self.at, "network")
+        last = known if recorded == self.at.round else functools.partial(again, recorded)
+        return Run(self.record.labelled(about), self.diverged_at, self.stopped_at, _last=last)
 
     def _ask(self) -> None:
         if self.stop is not None and self.at.round % self.every == 0 and self.stop(self.at):
@@ -269,7 +274,7 @@ class _Together:
         self, nets: tuple[Network, ...], keys: Sequence[Array] | None, data: ClientData, config: LocalSGD, plan: Plan,
         mesh: Mesh | None,
     ) -> None:  # fmt: skip
-        self.nets, self.keys, self.mesh, self.many = nets, keys, mesh, len(nets) > 1
+        self.nets, self.many = nets, len(nets) > 1
         self.sizes = Sizes(config.step_size, config.server_step_size)
         self.plan, self.way = plan, choose(nets[0], data, plan)
         self.key = None if keys is None else keys[0]
@@ -290,14 +295,8 @@ class _Together:
         return begin(self.net, trained, self.data, way=self.way, plan=self.plan, many=self.many)
 
     def go_on(self, states: State, first: int, rounds: int) -> tuple[State, Seen]:
-        return self._go_on(self.net, self.key, states, first, rounds, self.many)
-
-    def go_on_alone(self, k: int, states: State, first: int, rounds: int) -> tuple[State, dict[str, np.ndarray]]:
-        """The rounds of the k-th network only, on the same devices."""
-        own_key = None if self.keys is None else self.keys[k]
-        net, key, state = everywhere((self.nets[k], own_key, self._of(states, k)), self.mesh)
-        last, seen = self._go_on(net, key, state, first, rounds, False)
-        return last, jax.tree.map(np.asarray, seen)
+        sizes, way, plan, many = self.sizes, self.way, self.plan, self.many
+        return go_on(self.net, self.key, states, self.data, first, sizes, way=way, plan=plan, many=many, rounds=rounds)
 
     def network(self, k: int, states: State) -> Network:
         """The k-th network at a state."""
@@ -307,12 +306,6 @@ class _Together:
         """Observations network by network, on the host."""
         held = jax.tree.map(np.asarray, seen)
         return [self._of(held, k) for k in range(len(self.nets))]
-
-    def _go_on(
-        self, nets: Network, keys: Array | None, states: State, first: int, rounds: int, many: bool
-    ) -> tuple[State, Seen]:
-        data, sizes, way, plan = self.data, self.sizes, self.way, self.plan
-        return go_on(nets, keys, states, data, first, sizes, way=way, plan=plan, many=many, rounds=rounds)
 
     def _of(self, tree: _T, k: int) -> _T:
         return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
@@ -330,6 +323,11 @@ def _beginning(
     if first > config.num_rounds:
         raise InputError(f"resume is at round {first}, beyond the {config.num_rounds} rounds of config.")
     return first, tuple(net.with_trained(point.network.trained) for net, point in zip(nets, resume, strict=True))
+
+
+def _again(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD, rounds: int, **options: Any) -> Network:
+    """The network after so many rounds, trained once more, alone."""
+    return run(net, dataset, clients, dataclasses.replace(config, num_rounds=rounds), **options).network
 
 
 def _before_steps(

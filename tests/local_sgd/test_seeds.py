@@ -58,6 +58,7 @@ def test_a_network_that_diverges_does_so_alone():
     assert [run.diverged_at for run in runs] == [None, 4]
     for run, other in zip(runs, alone, strict=True):
         np.testing.assert_allclose(run.trajectory.loss, other.trajectory.loss, rtol=CLOSE)
+        np.testing.assert_allclose(run.network.weights, other.network.weights, rtol=CLOSE)
 
 
 def test_each_network_stops_on_its_own_and_keeps_what_it_had():
