@@ -88,9 +88,7 @@ def code_fingerprint(*sources: pathlib.Path) -> str:
 
 def imported_files(*sources: pathlib.Path) -> frozenset[pathlib.Path]:
     """The closure of source files under imports, within the project and the folder of each source."""
-    wanted = [
-        path.resolve() for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source])
-    ]
+    wanted = [path.resolve() for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source])]
     closure: set[pathlib.Path] = set()
     while wanted:
         path = wanted.pop()

@@ -90,7 +90,7 @@ class Problem:
         """G = X Xᵀ."""
         return self.inputs @ self.inputs.T
 
-    @property
+    @functools.cached_property
     def spectral_norm(self) -> float:
         """‖X‖₂."""
         return float(np.linalg.norm(self.inputs, 2))

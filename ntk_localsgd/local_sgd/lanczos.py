@@ -20,6 +20,8 @@ def layer_spectral_norms(weights: tuple[Array, ...]) -> Float[Array, " L"]:
     ----------
     Kuczynski and Wozniakowski, Estimating the largest eigenvalue by the power and Lanczos algorithms (1992).
     """
+    if len({w.shape for w in weights}) == 1:  # one loop for all layers compiles in a fraction of the time of L
+        return jax.lax.map(_spectral_norm_from_below, jnp.stack(weights))
     return jnp.stack([_spectral_norm_from_below(w) for w in weights])
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -220,11 +220,11 @@ def run_seeds(
             course.record.append({name: values[: diverged[0]] for name, values in seen.items()})
         states = after
     about = _attributes(nets[0], dataset, clients, config)
-    options = {"observe": [*at_rounds, *at_taken, *at_steps], "mesh": None if together.many else mesh}
-    return [
-        course.finished(about, functools.partial(_again, net, dataset, clients, config, key=key, **options))
-        for course, net, key in zip(courses, nets, keys or [None] * len(nets), strict=True)
+    watched, where = (*at_rounds, *at_taken, *at_steps), None if together.many else mesh
+    again = [
+        functools.partial(_again, net, None if keys is None else keys[k], watched, where) for k, net in enumerate(nets)
     ]
+    return [course.finished(about, once_more) for course, once_more in zip(courses, again, strict=True)]
 
 
 @dataclasses.dataclass
@@ -255,11 +255,11 @@ class _Course:
         self.record.grams.take(network, number)
         self._ask()
 
-    def finished(self, about: dict[str, object], again: Callable[[int], Network]) -> Run:
+    def finished(self, about: dict[str, object], again: Callable[[Checkpoint, int], Network]) -> Run:
         """What the user gets; ``again`` finds the network of a round between chunks, where divergence ended the run."""
-        recorded = self.at.round if self.diverged_at is None else max(self.diverged_at - 1, 0)
+        recorded = self.at.round if self.diverged_at is None else max(self.diverged_at - 1, self.at.round)
         known = functools.partial(getattr, self.at, "network")
-        last = known if recorded == self.at.round else functools.partial(again, recorded)
+        last = known if recorded == self.at.round else functools.partial(again, self.at, recorded)
         return Run(self.record.labelled(about), self.diverged_at, self.stopped_at, _last=last)
 
     def _ask(self) -> None:
@@ -274,13 +274,15 @@ class _Together:
         self, nets: tuple[Network, ...], keys: Sequence[Array] | None, data: ClientData, config: LocalSGD, plan: Plan,
         mesh: Mesh | None,
     ) -> None:  # fmt: skip
-        self.nets, self.many = nets, len(nets) > 1
+        self.nets, self.mesh, self.many = nets, mesh, len(nets) > 1
         self.sizes = Sizes(config.step_size, config.server_step_size)
         self.plan, self.way = plan, choose(nets[0], data, plan)
         self.key = None if keys is None else keys[0]
         if self.many:
             self.data = everywhere(data, mesh)
-            self.net = spread(jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets), mesh, "networks")
+            # On the device this is a program of its own for every shape and number of networks.
+            stack = np.stack if jax.default_backend() == "cpu" else jnp.stack
+            self.net = spread(jax.tree.map(lambda *leaves: stack(leaves), *nets), mesh, "networks")
             self.key = None if keys is None else spread(jnp.stack(list(keys)), mesh, "networks")
         else:
             self.data, self.net = spread(data, mesh, "clients"), everywhere(nets[0], mesh)
@@ -325,9 +327,12 @@ def _beginning(
     return first, tuple(net.with_trained(point.network.trained) for net, point in zip(nets, resume, strict=True))
 
 
-def _again(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD, rounds: int, **options: Any) -> Network:
-    """The network after so many rounds, trained once more, alone."""
-    return run(net, dataset, clients, dataclasses.replace(config, num_rounds=rounds), **options).network
+def _again(
+    net: Network, key: Array | None, observe: Sequence[Observable], mesh: Mesh | None, at: Checkpoint, rounds: int
+) -> Network:
+    """The network of a later round than one is kept of, trained once more, alone."""
+    config = dataclasses.replace(at.config, num_rounds=rounds)
+    return run(net, at.dataset, at.clients, config, key=key, observe=observe, mesh=mesh, resume=at).network
 
 
 def _before_steps(

@@ -99,8 +99,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "max(self.diverged_at - 1, 0)",
-        "max(self.diverged_at - 2, 0)",
+        "max(self.diverged_at - 1, self",
+        "max(self.diverged_at - 2, self",
         "the network of a diverged run is that of the round before its last",
         (f"{_LOCAL}::test_a_diverging_run_is_recorded_with_its_round_and_ends_finite",),
     ),
