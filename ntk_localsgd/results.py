@@ -59,7 +59,7 @@ def load_or_compute(
     Returns
     -------
     xarray.Dataset
-        As read back from the file, with configuration, device and versions among its attributes.
+        As it is read from the file, with configuration, device and versions among its attributes.
 
     Raises
     ------
@@ -71,10 +71,9 @@ def load_or_compute(
         return stored
     require_writable(path.parent)
     result = compute().assign_attrs(configuration=_canonical(config), device=device_name(), versions=versions())
-    _write(path, result)
-    stored = load(path)
-    assert stored is not None
-    return stored
+    storable = _storable(result.as_numpy())
+    _write(path, storable)
+    return _restored(storable)
 
 
 def path_for(config: Any, folder: str | pathlib.Path, *, code: str | None = None) -> pathlib.Path:
@@ -121,12 +120,12 @@ def require_writable(folder: pathlib.Path) -> None:
         ) from error
 
 
-def _write(path: pathlib.Path, result: xr.Dataset) -> None:
+def _write(path: pathlib.Path, storable: xr.Dataset) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     temporary = pathlib.Path(name)
     try:
         os.close(handle)
-        _storable(result).to_netcdf(temporary, engine="h5netcdf")
+        storable.to_netcdf(temporary, engine="h5netcdf")
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -48,13 +49,19 @@ def test_what_is_read_back_has_the_types_and_shapes_that_were_stored(tmp_path):
         "nested": {"a": [1, "b"]}, "text": "τ",
     }  # fmt: skip
     stored = xr.Dataset(
-        {"signs": ("n", np.array([True, False])), "counts": ("n", np.array([1, 2], np.int32))},
+        {
+            "signs": ("n", np.array([True, False])),
+            "counts": ("n", np.array([1, 2], np.int32)),
+            "names": ("n", np.array(["a", "bc"], object)),
+            "traced": ("n", jnp.ones(2)),
+        },
         {"bound": ["lower", "upper"], "seed": np.array([2**62])},
         attributes,
     )
     stored.signs.attrs["units"] = [1]
     first, second = (results.load_or_compute({"a": 1}, lambda: stored, tmp_path) for _ in range(2))
     xr.testing.assert_identical(first, second)
+    assert all(type(v.data) is np.ndarray and v.dtype == second[name].dtype for name, v in first.variables.items())
     for name, value in attributes.items():
         assert type(second.attrs[name]) is type(value), name
         assert np.shape(second.attrs[name]) == np.shape(value)
