@@ -8,7 +8,7 @@ import dataclasses
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
 from ntk_localsgd.arrays import real_array
@@ -211,8 +211,8 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
     return Clients(tuple(np.sort(np.array(hand, np.int64)) for hand in hands))
 
 
-def from_assignment(client: Int[ndarray, " n"]) -> Clients:
-    """Clients from the client of each sample, as a data file lists it; any distinct integers name the clients."""
+def from_assignment(client: Shaped[ndarray, " n"]) -> Clients:
+    """Clients from the client of each sample, as a data file lists it: in the order of their numbers or texts."""
     client = np.asarray(client)
     return Clients(tuple(np.flatnonzero(client == name) for name in np.unique(client)))
 

@@ -6,26 +6,24 @@ decides how hard they are to fit is how close the closest two are: the separatio
 
 import dataclasses
 import pathlib
-import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.files import counting, read_csv, read_idx, read_npz
+from ntk_localsgd.files import read_idx
 from ntk_localsgd.randomness import generator
 from ntk_localsgd.scalars import whole_number
 from ntk_localsgd.separation import ClosestPair, closest_pair, repeated_pair
+from ntk_localsgd.tables import merged, read_parts, standardised
 
 __all__ = ["Dataset", "digits", "from_arrays", "load", "mnist", "sphere"]
-
-# Columns of a .csv file that are no inputs, and what they hold.
-_CSV_COLUMNS = {"target": "targets", "client": "client", "label": "labels"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +45,8 @@ class Dataset:
         Class of each row, whole numbers, for splits by label and for plots.
     norms
         Norms that the rows had before they were scaled to 1; None: they came as they are.
+    notes
+        What reading a file has changed, in words.
 
     Raises
     ------
@@ -59,6 +59,7 @@ class Dataset:
     name: str
     labels: Int[ndarray, " n"] | None = None
     norms: Float[ndarray, " n"] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         inputs, targets = real_array("inputs", self.inputs, ndim=2), real_array("targets", self.targets, ndim=(1, 2))
@@ -148,7 +149,7 @@ def from_arrays(
 
 
 def _scaled(
-    inputs: Any, targets: Any, labels: Any, name: str, *, allow_duplicates: bool = False, first_row: int
+    inputs: Any, targets: Any, labels: Any, name: str, *, allow_duplicates: bool = False, first_row: int, hint: str = ""
 ) -> Dataset:
     """`from_arrays`, with sentences that count rows from ``first_row``, as the reader of a file does from 1."""
     rows, counted = real_array("inputs", inputs, ndim=2), f"(counted from {first_row})"
@@ -162,7 +163,9 @@ def _scaled(
     unit = rows / norms
     if not allow_duplicates and (pair := repeated_pair(unit)) is not None:
         i, j = (row + first_row for row in pair)
-        raise InputError(f"inputs rows {i} and {j} {counted} coincide after normalisation: rows must be distinct.")
+        raise InputError(
+            f"inputs rows {i} and {j} {counted} coincide after normalisation: rows must be distinct{hint}."
+        )
     with np.errstate(over="ignore", under="ignore"):
         return Dataset(unit, targets, name, labels, (norms * largest)[:, 0])
 
@@ -274,21 +277,40 @@ def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
     )
 
 
-def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
+def load(
+    path: str | pathlib.Path,
+    *,
+    target: str = "target",
+    client: str = "client",
+    drop: Sequence[str] = (),
+    standardise: bool = False,
+    merge_duplicates: bool = False,
+) -> tuple[Dataset, Shaped[ndarray, " n"] | None]:
     """The user's own .npz or .csv file: inputs, targets and, if there, the client and the label of each row.
 
     A .npz holds arrays ``inputs`` [n d], ``targets`` [n] and optionally ``client`` [n] and ``labels`` [n]. A .csv has a
-    header line with a column ``target``, optionally columns ``client`` and ``label``; all other columns are inputs. Its
-    separator is a comma, a semicolon or a tab, whichever the header has.
+    header line with a column for the target, optionally columns for the client and ``label``; all other columns are
+    inputs. Its separator is a comma, a semicolon or a tab, whichever the header has.
 
     Parameters
     ----------
     path
         The file.
+    target
+        Column of the targets. Two texts become −1 and +1; ``"species=setosa"`` makes that one +1 and all others −1.
+        Texts are the classes of the rows too, where there is no column ``label``.
+    client
+        Column of the clients, numbers or texts.
+    drop
+        Columns to leave out.
+    standardise
+        Give every column of the inputs mean 0 and standard deviation 1, before rows are scaled to norm 1.
+    merge_duplicates
+        Make one row of those that coincide once scaled, with the mean of their targets.
 
     Returns
     -------
-    Dataset, client of each row or None
+    Dataset, client of each row or None. What was done to the file stands in the data set's ``notes``.
 
     Raises
     ------
@@ -304,33 +326,24 @@ def load(path: str | pathlib.Path) -> tuple[Dataset, Int[ndarray, " n"] | None]:
     path = pathlib.Path(path)
     if path.suffix not in (".npz", ".csv"):
         raise InputError(f"{path} ends in {path.suffix!r}, needs to end in .npz or .csv.")
-    if path.suffix == ".csv":
-        columns = read_csv(path)
-        parts = {key: columns.pop(name) for name, key in _CSV_COLUMNS.items() if name in columns}
-        if index := counting(columns):
-            text = (
-                f"{path}: column {index[0]!r} counts the rows and is an input like the others; drop it if it is none."
-            )
-            warnings.warn(text, stacklevel=2)
-        parts["inputs"] = np.column_stack(list(columns.values())) if columns else np.zeros((1, 0))
-    else:
-        parts = read_npz(path, ("inputs", "targets", "client", "labels"))
-    if missing := {"inputs", "targets"} - parts.keys():
-        wanted = "a column 'target'" if path.suffix == ".csv" else f"an array {sorted(missing)[0]!r}"
+    parts = read_parts(path, target=target, client=client, drop=drop)
+    if parts.targets is None:
+        wanted = "a column 'target', or another to be named as the target" if path.suffix == ".csv" else (
+            "an array 'targets'"
+        )  # fmt: skip
         raise InputError(f"{path} lacks {wanted}.")
-    for name, values in parts.items():
-        _check_numbers(path, name, values)
-    dataset = _scaled(parts["inputs"], parts["targets"], parts.get("labels"), path.stem, first_row=1)
-    client = parts.get("client")
-    return dataset, None if client is None else _whole_numbers(f"client of {path}", client, dataset.num_samples)
-
-
-def _check_numbers(path: pathlib.Path, name: str, values: ndarray) -> None:
-    """Refuse text and what is not finite, by row and column as a reader counts them."""
-    if values.dtype.kind in "fc" and (bad := np.argwhere(~np.isfinite(values))).size:
-        where = ", ".join(f"{axis} {k + 1}" for axis, k in zip(("row", "column", "layer"), bad[0], strict=False))
-        raise InputError(f"{path}: {name}, {where} is {values[tuple(bad[0])]}, needs to be finite.")
-    real_array(f"{name} of {path}", values, ndim=(1, 2))
+    if standardise:
+        notes = (*parts.notes, "columns of the inputs standardised")
+        parts = parts._replace(inputs=standardised(parts.inputs), notes=notes)
+    if merge_duplicates:
+        parts = merged(parts)
+    hint = "" if merge_duplicates else "; merge_duplicates makes one of them"
+    dataset = _scaled(parts.inputs, parts.targets, parts.labels, path.stem, first_row=1, hint=hint)
+    dataset = dataclasses.replace(dataset, notes=parts.notes)
+    held = parts.client
+    if held is not None and held.dtype.kind == "U" and held.shape == (dataset.num_samples,):
+        return dataset, held
+    return dataset, None if held is None else _whole_numbers(f"client of {path}", held, dataset.num_samples)
 
 
 def _whole_numbers(name: str, values: Any, rows: int) -> Int[ndarray, " n"]:

@@ -1,15 +1,16 @@
 """Files of data as arrays, checked as far as the format goes: .npz, .csv, and MNIST's IDX."""
 
 import csv
+import difflib
 import gzip
 import math
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Shaped
 from numpy import ndarray
 
 from ntk_localsgd.errors import InputError
@@ -29,10 +30,13 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
     raise InputError(f"{path} holds one array without a name, needs {names[0]} and {names[1]} (numpy.savez).")
 
 
-def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
-    """The columns of a .csv file by the names in its header, every entry a number.
+def read_csv(
+    path: pathlib.Path, *, drop: Sequence[str] = (), texts: Sequence[str] = (), needed: Sequence[str] = ()
+) -> dict[str, Shaped[ndarray, " n"]]:
+    """The columns of a .csv file but those to ``drop``, by the names in its header, every entry a number.
 
-    The separator is a comma, a semicolon or a tab, whichever the header has.
+    Columns among ``texts`` may hold texts instead, in every row; ``needed`` ones must be there. The separator is a
+    comma, a semicolon or a tab, whichever the header has.
 
     Raises
     ------
@@ -71,10 +75,20 @@ def read_csv(path: pathlib.Path) -> dict[str, Float[ndarray, " n"]]:
             raise InputError(f"{path} has rows of more than {len(names)} fields, needs one a name.") from error
         except Exception as error:  # whatever a parser raises means that the file is none of its kind
             raise _unreadable(path, error, "a .csv file") from error
+    if unknown := [name for name in (*needed, *drop) if name not in names]:
+        near = difflib.get_close_matches(unknown[0], names, n=1, cutoff=0)
+        raise InputError(f"{path} has no column {unknown[0]!r}, the nearest is {near[0] if near else ''!r}.")
     columns = {}
     for name in names:
+        if name in drop:
+            continue
         numbers = pd.to_numeric(table[name], errors="coerce")
         if (bad := np.flatnonzero(numbers.isna())).size:
+            if name in texts and numbers.isna().all() and not table[name].isna().any():
+                words = np.array([str(value).strip() for value in table[name]])
+                if words.all():  # none is empty
+                    columns[name] = words
+                    continue
             value = table[name].iloc[bad[0]]
             said = "empty" if isinstance(value, float) or not value.strip() else repr(value)
             raise InputError(f"{path}: row {bad[0] + 1}, column {name!r} is {said}, needs to be a number.")

@@ -1,37 +1,39 @@
 """``ntk-localsgd certify``: prove that Local GD converges on one's own data, or say what stands in the way."""
 
 import dataclasses
+import functools
 import math
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
-from ntk_localsgd.cli.inputs import (
-    ProblemOptions,
-    checked_gram,
-    checked_step_size,
-    described,
-    read_network,
-    read_problem,
-)
-from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, title_of, write_results
+from ntk_localsgd.cli.inputs import ProblemOptions
+from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
 from ntk_localsgd.cli.parsing import command
+from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
+from ntk_localsgd.cli.start import Start, read_start
+from ntk_localsgd.cli.timing import TimeUp, limited, watched
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import Checkpoint
-from ntk_localsgd.networks import TwoLayerReLU
+from ntk_localsgd.networks import Stack, save_network
+from ntk_localsgd.scalars import positive_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Certify"]
+
+# Largest scale and width that are looked for.
+_MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
 
 
 @command
@@ -45,6 +47,10 @@ class Certify(ProblemOptions):
     """Train up to this many rounds and certify as soon as it is possible."""
     every: int = 10
     """With rounds: try to certify every this many of them."""
+    find: Literal["scale", "width"] | None = None
+    """Look for the smallest lazy scale, or width, at which convergence is proved, by bisection to 25%."""
+    time_limit: float = 120.0
+    """Seconds after which the search for a proof ends with what there is."""
     save: pathlib.Path | None = None
     """Write the network that the certificate speaks of (.npz)."""
     out: pathlib.Path = pathlib.Path("results")
@@ -57,71 +63,214 @@ class Certify(ProblemOptions):
             check_folder("folder of save", self.save.absolute().parent)
             if self.save.suffix != ".npz" or self.save.is_dir():
                 raise InputError(f"save is {self.save}, needs to name a file that ends in .npz.")
-        dataset, split, scales, notes = read_problem(self)
-        if scales is not None:
-            raise InputError(
-                f"inputs have rows of norm {scales.min():.4g} … {scales.max():.4g}, but the proof is for "
-                "norm 1: --rows scaled certifies on rows scaled to it."
+        seconds = positive_number("time_limit", self.time_limit)
+        if self.find is not None:
+            return self._find(self.find, seconds)
+        start = self._start()
+        _forecast(start)
+        ended = self._proved(start, seconds)
+        content = self._content(start, ended.losses)
+        kept = [] if self.save is None else [_saved(ended.net, self.save)]
+        if ended.refusal is not None:
+            if len(ended.losses) == 1:
+                raise InputError(ended.refusal)
+            kept = kept or [_saved(ended.net, self._reached)]
+            paths = write_results(self.out, "certify", self.data, content | {"certificate": None}, None)
+            where = " and ".join(str(path) for path in (*kept, *paths))
+            rounds = len(ended.losses) - 1
+            raise InputError(f"{ended.refusal.rstrip('.')}; the {rounds} rounds are kept in {where}.")
+        proof = ended.proof
+        enough = None if self.rounds or (proof is not None and proof.certified) else self._enough(start, seconds)
+        content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
+        figure = None
+        if proof is not None:
+            figure = plot_run(
+                proof, ended.net, start.dataset, start.clients, start.config(self, 0), ended.losses, factor=start.factor
             )
-        net = read_network(self, dataset)
-        step_size, largest = checked_step_size(checked_gram(net, dataset).matrix, split, self.step_size)
-        # 1/λ_max itself is refused: it cannot be told from a larger number.
-        step_size = min(step_size, largest * (1 - 1e-7))
-        config = local_sgd.LocalSGD(step_size, self.local_steps, self.rounds)
-        net, losses, proof = self._train(net, dataset, split, config)
-        content = {
-            **described(self, dataset, split, net),
-            "step_size": step_size,
-            "local_steps": self.local_steps,
-            "trained_rounds": len(losses) - 1,
-            "loss": losses.tolist(),
-            "notes": notes,
-        }
-        kept = [] if self.save is None else [_saved(net, self.save)]
-        if proof is None:
-            try:
-                proof = certificate.certify(net, dataset, split, config, method=self.method)
-            except InputError as error:
-                if len(losses) == 1:
-                    raise
-                kept = kept or [_saved(net, self._reached)]
-                paths = write_results(self.out, "certify", self.data, content | {"certificate": None}, None)
-                where = " and ".join(str(path) for path in (*kept, *paths))
-                raise InputError(
-                    f"{str(error).rstrip('.')}; the {len(losses) - 1} rounds are kept in {where}."
-                ) from error
-        content["certificate"] = _plain(proof)
-        figure = plot_run(proof, net, dataset, split, config, losses)
+        elif len(ended.losses) > 1:
+            kept = kept or [_saved(ended.net, self._reached)]
         paths = write_results(self.out, "certify", self.data, content, figure)
-        show(_summary(title_of(dataset, net), proof, split, step_size, largest, losses), notes, (*paths, *kept))
-        return 0 if proof.certified else 1
+        table = _summary(start, self.scale, proof, ended.losses, seconds)
+        if enough is not None:
+            table.add_row("lazy scale κ at which the ball method proves it", f"{enough:.4g}")
+        show(table, start.notes, (*paths, *kept))
+        return 0 if proof is not None and proof.certified else 1
 
     @property
     def _reached(self) -> pathlib.Path:
         """Where a network goes that was trained, and whose command did not come to its end."""
         return self.save or self.out / f"certify-{self.data.stem}-network.npz"
 
-    def _train(
-        self, net: TwoLayerReLU, dataset: Dataset, split: Clients, config: local_sgd.LocalSGD
-    ) -> tuple[TwoLayerReLU, Float[ndarray, " rounds"], Certificate | None]:
-        """The network after the rounds, the losses on the way there, and the certificate that ended them, if any."""
-        if not self.rounds:
-            losses = local_sgd.run(net, dataset, split, config).trajectory.loss.values
-            return net, np.asarray(losses, np.float64), None
+    def _start(self) -> Start:
+        """What there is to prove, with a step size that can be told from 1/λ_max, which is refused itself."""
+        start = read_start(self)
+        if start.norms is not None:
+            raise InputError(
+                f"inputs have rows of norm {start.norms.min():.4g} … {start.norms.max():.4g}, but the proof is for "
+                "norm 1: --rows scaled certifies on rows scaled to it."
+            )
+        value = min(start.step_size.value, start.step_size.allowed * (1 - 1e-7))
+        return dataclasses.replace(start, step_size=start.step_size._replace(value=value))
+
+    def _content(self, start: Start, losses: Float[ndarray, " rounds"]) -> dict[str, object]:
+        return {
+            **start.described(self),
+            "step_size": start.step_size.value,
+            "local_steps": self.local_steps,
+            "trained_rounds": len(losses) - 1,
+            "loss": (start.factor * losses).tolist(),
+            "notes": start.notes,
+        }
+
+    def _proved(self, start: Start, seconds: float) -> "_Ended":
+        """Train, if asked to, and certify, for at most so many seconds."""
+        config, data = start.config(self, self.rounds), (start.dataset, start.clients)
+        first = np.array([start.residual @ start.residual / 2])
+        ended = _Ended(start.net, first)
+        if self.rounds:
+            ended = self._trained(start, config, seconds)
+            if ended.over:
+                return ended
+        try:
+            with watched(f"looking for a proof, {self.method} method", seconds):
+                return ended._replace(proof=certificate.certify(ended.net, *data, config, method=self.method))
+        except TimeUp:
+            return ended
+        except InputError as error:
+            return ended._replace(refusal=str(error))
+
+    def _trained(self, start: Start, config: local_sgd.LocalSGD, seconds: float) -> "_Ended":
+        """The network after the rounds, or when a proof or the end of the time came."""
+        net, data = start.net, (start.dataset, start.clients)
         stop = _Remembering(certificate.until_certified(self.every, method=self.method))
         try:
-            run = local_sgd.run(net, dataset, split, config, stop=stop, progress=True)
+            with limited(seconds):
+                run = local_sgd.run(net, *data, config, stop=stop, progress=True)
         except KeyboardInterrupt as interrupt:
             if stop.last is None:
                 raise
             path = _saved(net.with_trained(stop.last.network.trained), self._reached)
             raise KeyboardInterrupt(f"the network after {stop.last.round} rounds is in {path}") from interrupt
+        except TimeUp:
+            reached = 0 if stop.last is None else stop.last.round
+            run = local_sgd.run(net, *data, dataclasses.replace(config, num_rounds=reached))
+            return _Ended(net.with_trained(run.network.trained), np.asarray(run.trajectory.loss.values), over=True)
         proof = stop.stop.certificate
-        return (
-            net.with_trained(run.network.trained),
-            np.asarray(run.trajectory.loss.values, np.float64),
-            proof if proof is not None and proof.certified else None,
+        proof = proof if proof is not None and proof.certified else None
+        losses = np.asarray(run.trajectory.loss.values, np.float64)
+        return _Ended(net.with_trained(run.network.trained), losses, proof, over=proof is not None)
+
+    def _enough(self, start: Start, seconds: float) -> float | None:
+        """The smallest lazy scale, to a factor of 2, at which the ball method proves convergence of this network."""
+        if start.residual @ start.residual == 0:
+            return None
+        options = dataclasses.replace(self, scale=None)
+        begin = 2.0 * (self.scale or 0.5)
+        tried: list[Tried] = []
+        try:
+            with watched("looking for a lazy scale that would do", seconds):
+                plain = options._start()
+                works = functools.partial(_ball_proves, plain, options)
+                tried.extend(tries(works, begin, most=_MOST_SCALE, growth=10.0, ratio=2.0))
+        except (TimeUp, InputError):
+            pass
+        return smallest(tried)
+
+    def _find(self, what: Literal["scale", "width"], seconds: float) -> int:
+        """The smallest scale or width that was proved to converge; 1 if none was."""
+        if what == "width" and self.weights is not None:
+            raise InputError(f"find is width, but weights {self.weights} have one: --find scale is for them.")
+        tried: list[Tried] = []
+        proofs: dict[float, tuple[Start, Certificate]] = {}
+        console = Console(stderr=True)
+        works = functools.partial(self._attempt, what, proofs)
+        if what == "scale":
+            numbers = tries(works, self.scale or 1.0, most=_MOST_SCALE, growth=10.0, ratio=1.25)
+        else:
+            numbers = tries(works, self.width or 64, most=_MOST_WIDTH, growth=4, ratio=1.25, step=2)
+        ended = ""
+        try:
+            with limited(seconds):
+                for each in numbers:
+                    tried.append(each)
+                    console.print(f"{what} {each.value:.4g}: {'proved' if each.works else 'not proved'}")
+        except TimeUp:
+            ended = f"ended after {seconds:g} s"
+        except KeyboardInterrupt as interrupt:
+            found = smallest(tried)
+            best = "none was proved" if found is None else f"the smallest {what} proved so far is {found:.4g}"
+            raise KeyboardInterrupt(best) from interrupt
+        found, rows = smallest(tried), [each._asdict() for each in tried]
+        if found is None:
+            last = f", the largest being {max(each.value for each in tried):.4g}" if tried else ""
+            print(f"no {what} was proved{last}{', ' + ended if ended else ''}.")
+            return 1
+        start, proof = proofs[found]
+        start.notes.extend([ended] if ended else [])
+        start.notes.append(
+            f"of the numbers tried, all above {found:.4g} are proved; nothing is said about those between"
+            if is_monotone(tried)
+            else f"not monotone: of the numbers tried, some above {found:.4g} are not proved"
         )
+        first = np.array([start.residual @ start.residual / 2])
+        content = self._content(start, first) | {"scale": proof and self._named(what, found).scale}
+        content |= {"certificate": _plain(proof), "find": what, "found": found, "tried": rows}
+        paths = write_results(self.out, "certify", self.data, content, None)
+        table = _summary(start, self._named(what, found).scale, proof, first, seconds)
+        table.add_row(f"smallest {what} found", f"{found:.4g}")
+        show(table, start.notes, paths)
+        return 0
+
+    def _named(self, what: Literal["scale", "width"], value: float) -> "Certify":
+        """The same command at this scale or width."""
+        return (
+            dataclasses.replace(self, scale=value) if what == "scale" else dataclasses.replace(self, width=int(value))
+        )
+
+    def _attempt(
+        self, what: Literal["scale", "width"], proofs: dict[float, tuple[Start, Certificate]], value: float
+    ) -> bool:
+        """Whether this scale or width is proved; what the theorem cannot speak of is not."""
+        options = self._named(what, value)
+        try:
+            start = options._start()
+            config = start.config(options, 0)
+            proof = certificate.certify(
+                start.net, start.dataset, start.clients, config, method=self.method, estimate=False
+            )
+        except InputError:
+            if what == "scale":  # at another scale the network is the same, and so is what is wrong
+                raise
+            return False
+        if proof.certified:
+            proofs[value] = start, proof
+        return proof.certified
+
+
+class _Ended(NamedTuple):
+    """Where training and the search for a proof have come to; ``over``: there is nothing left to try."""
+
+    net: Stack
+    losses: Float[ndarray, " rounds"]
+    proof: Certificate | None = None
+    refusal: str | None = None
+    over: bool = False
+
+
+def _ball_proves(start: Start, options: Certify, scale: float) -> bool:
+    data = local_sgd.lazy_targets(start.net, start.dataset, scale=scale)
+    config = start.config(options, 0)
+    return certificate.certify(start.net, data, start.clients, config, method="ball", estimate=False).certified
+
+
+def _forecast(start: Start) -> None:
+    """What decides whether there can be a proof, before it is looked for."""
+    smallest_value, largest = start.gram.smallest.lower, float(np.linalg.norm(start.gram.matrix, 2))
+    Console(stderr=True).print(
+        f"λ_min(Θ) ≥ {start.factor * smallest_value:.4g}, condition {largest / smallest_value:.4g}, "
+        f"residual norm {math.sqrt(start.factor) * float(np.linalg.norm(start.residual)):.4g}, m = {start.net.width}",
+        highlight=False,
+    )
 
 
 @dataclasses.dataclass
@@ -140,11 +289,11 @@ class _Remembering:
         return self.stop(checkpoint)
 
 
-def _saved(net: TwoLayerReLU, path: pathlib.Path) -> pathlib.Path:
+def _saved(net: Stack, path: pathlib.Path) -> pathlib.Path:
     """Write the network, into a folder that is made if missing."""
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        net.save(path)
+        save_network(net, path)
     except OSError as error:
         raise InputError(f"network {path} cannot be written ({error.strerror}).") from error
     return path
@@ -157,14 +306,17 @@ def _plain(proof: Certificate) -> dict[str, Any]:
 
 
 def _summary(
-    title: str, proof: Certificate, split: Clients, step_size: float, largest: float, losses: Float[ndarray, " rounds"]
+    start: Start, scale: float | None, proof: Certificate | None, losses: Float[ndarray, " rounds"], seconds: float
 ) -> Table:
-    table = Table("quantity", "value", title=title)
-    table.add_row("clients K", f"{split.num_clients}")
-    table.add_row("step size η, largest with proof", f"{step_size:.6g}, {largest:.6g}")
+    table, factor = Table("quantity", "value", title=start.title), math.sqrt(start.factor)
+    table.add_row("clients K", f"{start.clients.num_clients}")
+    table.add_row("step size η, largest with proof", f"{start.step_size.value:.6g}, {start.step_size.allowed:.6g}")
     if len(losses) > 1:
         table.add_row("trained rounds, loss ratio", f"{len(losses) - 1}, {losses[-1] / losses[0]:.3g}")
-    table.add_row("residual norm ‖r(0)‖ here", f"{proof.residual_norm:.6g}")
+    if proof is None:
+        table.add_row("converges to zero loss", f"not decided within {seconds:g} s")
+        return table
+    table.add_row("residual norm ‖r(0)‖ here", f"{factor * proof.residual_norm:.6g}")
     table.add_row(
         "converges to zero loss", f"proved, by the {proof.method} method" if proof.certified else "not proved"
     )
@@ -176,30 +328,39 @@ def _summary(
         return table
     table.add_row("obstacle", proof.explanation)
     if proof.residual_estimate > 0:
-        table.add_row("roughly the residual norm that would do", f"{proof.residual_estimate:.2g}")
+        share = proof.residual_estimate / proof.residual_norm
+        table.add_row("roughly the residual norm that would do", f"{factor * proof.residual_estimate:.2g}")
         table.add_row("or the width", f"{proof.width_estimate:.1g}")
+        table.add_row("or the lazy scale κ", f"{(scale or 1) / share:.1g}")
     return table
 
 
 def plot_run(
-    proof: Certificate, net: TwoLayerReLU, dataset: Dataset, split: Clients, config: local_sgd.LocalSGD, losses: ndarray
+    proof: Certificate,
+    net: Stack,
+    dataset: Dataset,
+    split: Clients,
+    config: local_sgd.LocalSGD,
+    losses: ndarray,
+    *,
+    factor: float = 1.0,
 ) -> "Figure":
-    """The loss so far and ahead, and the certified bound beside it."""
+    """The loss so far and ahead, and the certified bound beside it, all times ``factor``."""
     from matplotlib.ticker import MaxNLocator
 
     ahead = 40
     if proof.certified and proof.rate > 0:  # far enough to fall a thousandfold
         ahead = int(np.clip(math.log(1e-3) / (2 * math.log(proof.rate)), 10, 400))
     run = local_sgd.run(net, dataset, split, dataclasses.replace(config, num_rounds=ahead))
-    coming, here = np.asarray(run.trajectory.loss.values), len(losses) - 1
+    coming, here = factor * np.asarray(run.trajectory.loss.values), len(losses) - 1
     figure = new_plot()
     axes = figure.subplots()
     if here:
-        axes.plot(np.arange(here + 1), losses, "-", label="trained")
+        axes.plot(np.arange(here + 1), factor * losses, "-", label="trained")
     axes.plot(here + np.arange(len(coming)), coming, "--" if here else "-", label="run from here")
     if proof.certified:
         t = np.arange(ahead + 1)
-        bound = (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2
+        bound = factor * (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2
         axes.plot(here + t, bound, ":", color="black", label="certified bound")
     axes.set(yscale="log", xlabel="round", ylabel="loss", title=dataset.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

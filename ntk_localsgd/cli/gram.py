@@ -4,11 +4,10 @@ import dataclasses
 import pathlib
 
 import numpy as np
-import tyro
 from rich.table import Table
 
-from ntk_localsgd import datasets, kernels
-from ntk_localsgd.cli.inputs import require_memory, scaling_note
+from ntk_localsgd import kernels
+from ntk_localsgd.cli.inputs import DataOptions, read_data, require_memory, scaling_note
 from ntk_localsgd.cli.output import show
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.errors import InputError
@@ -18,18 +17,16 @@ __all__ = ["Gram"]
 
 
 @command
-@dataclasses.dataclass(frozen=True)
-class Gram:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gram(DataOptions):
     """Separation, smallest eigenvalue and condition of the Gram matrix of your own data."""
 
-    data: tyro.conf.Positional[pathlib.Path]
-    """A .npz (inputs, targets) or .csv file (a column target, the others are inputs)."""
     weights: pathlib.Path | None = None
     """A network (.npz with weights [m d] and signs [m]): also its empirical Gram matrix H(W)."""
 
     def __call__(self) -> int:
         """Print the table."""
-        data, _ = datasets.load(self.data)
+        data, _, notes = read_data(self)
         n, d = data.inputs.shape
         require_memory(f"the Gram matrix of {n} rows", 6.0 * n**2)
         table = Table("quantity", "value", title=f"{data.name}: n = {n}, d = {d}")
@@ -47,7 +44,7 @@ class Gram:
             empirical = np.asarray(kernels.empirical_gram(net, data.inputs), np.float64)
             _add_spectrum(table, f"H(W), m = {net.width}", empirical, kernels.empirical_gram_error(net, data.inputs))
             table.add_row("‖H(W) − H^∞‖₂", f"{kernels.spectral_norm(empirical - gram).upper:.6g}")
-        show(table, scaling_note(data), ())
+        show(table, notes + scaling_note(data), ())
         return 0
 
 

@@ -1,4 +1,4 @@
-"""What commands on the user's own data read and refuse: data, clients, a network, its Gram matrix, a step size."""
+"""What commands on the user's own data read and refuse: data, and who holds them."""
 
 import dataclasses
 import os
@@ -7,46 +7,67 @@ from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-import scipy.linalg
 import tyro
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_localsgd import clients, datasets, kernels
+from ntk_localsgd import clients, datasets
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.errors import InputError, rounded_down
-from ntk_localsgd.networks import TwoLayerReLU
-from ntk_localsgd.scalars import positive_number, whole_number
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.scalars import whole_number
 
 __all__ = [
-    "Gram",
+    "ActivationName",
+    "DataOptions",
     "Problem",
     "ProblemOptions",
-    "StepSize",
-    "checked_gram",
-    "checked_step_size",
-    "described",
-    "read_network",
+    "purpose_key",
+    "read_data",
     "read_problem",
     "require_memory",
     "scaling_note",
 ]
 
-# Neurons of a network that nothing else decides.
-_WIDTH = 4096
-
-# An eigenvalue that equals 1/η but for rounding does not exceed it: n roundings of 1e-16 each, n up to thousands.
-_ROUNDING = 1e-12
+ActivationName = Literal["relu", "leaky_relu", "tanh", "softplus", "gelu"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProblemOptions:
-    """Options that commands on the user's own data share; a command is a subclass."""
+class DataOptions:
+    """How a file of the user's own is read."""
 
     data: tyro.conf.Positional[pathlib.Path]
     """A .npz (inputs, targets, optionally client) or .csv file (columns target and optionally client, the others are
     inputs)."""
+    target: str = "target"
+    """Column of the targets in a .csv: numbers, or two texts; species=setosa makes that one +1 and the others -1."""
+    client: str = "client"
+    """Column of the clients in a .csv, numbers or names."""
+    drop: tuple[str, ...] = ()
+    """Columns of a .csv to leave out."""
+    standardise: bool = False
+    """Give every input column mean 0 and deviation 1, before rows are scaled to norm 1."""
+    merge_duplicates: bool = False
+    """Make one row of those that repeat each other, with the mean of their targets."""
+
+
+def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]:
+    """The data set, the client of each row if the file has one, and what the user should know of the reading."""
+    dataset, column = datasets.load(
+        options.data,
+        target=options.target,
+        client=options.client,
+        drop=options.drop,
+        standardise=options.standardise,
+        merge_duplicates=options.merge_duplicates,
+    )
+    return dataset, column, list(dataset.notes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProblemOptions(DataOptions):
+    """Options that commands on the user's own data share; a command is a subclass."""
+
     local_steps: int
     """Local steps τ of every client in a round."""
     step_size: float | None = None
@@ -59,28 +80,24 @@ class ProblemOptions:
     """Classes that a client sees (by_label); left out: 2."""
     concentration: float | None = None
     """Small: clients of few classes and unequal sizes (dirichlet); left out: 1."""
+    assignment: pathlib.Path | None = None
+    """File with the client of each row, one a line, numbers or names."""
     weights: pathlib.Path | None = None
-    """A network of your own to start from (.npz with weights [m d] and signs [m])."""
+    """A network of your own to start from (.npz with weights [m d] and signs [m], or as track and certify save it)."""
     width: int | None = None
-    """Neurons m of a random network to start from; left out: 4096."""
+    """Neurons m of a random network, in every layer; left out: 4096, with depth 256."""
+    depth: int | None = None
+    """Trained layers L of a random deep network; left out: two layers of which the first is trained."""
+    activation: ActivationName | None = None
+    """Of a random network; left out: relu."""
+    coupled: bool = False
+    """Neurons of a random two-layer network in pairs of equal weights and opposite signs: it starts at 0."""
+    scale: float | None = None
+    """Lazy scale κ: train κ(g(W) − g(W(0))), g the network; movement is like 1/κ. Step sizes are for this function."""
     rows: Literal["scaled", "given"] | None = None
     """Train on rows scaled to norm 1, or as the file has them; left out: as given if weights are, scaled otherwise."""
     seed: int = 0
     """Decides the split and the random network."""
-
-
-class Gram(NamedTuple):
-    """Θ(W) in float64, and a rigorous enclosure of its smallest eigenvalue."""
-
-    matrix: Float[ndarray, "n n"]
-    smallest: kernels.Enclosure
-
-
-class StepSize(NamedTuple):
-    """η, and the largest one for which the theory proves convergence, 1/max_c λ_max(Θ_cc)."""
-
-    value: float
-    allowed: float
 
 
 class Problem(NamedTuple):
@@ -101,25 +118,15 @@ def read_problem(options: ProblemOptions) -> Problem:
         If the file cannot be read, has several targets a row, names no clients where none are asked for, the number of
         clients does not fit, or an option has no use.
     """
-    dataset, column = datasets.load(options.data)
+    dataset, column, read = read_data(options)
     if dataset.targets.ndim != 1:
         raise InputError(f"targets of {options.data} have shape {dataset.targets.shape}, need one number a row.")
     _refuse_unused(options)
     split, notes = _split(options, dataset, column)
     given = options.rows == "given" or (options.rows is None and options.weights is not None)
     changed = scaling_note(dataset)
-    return Problem(dataset, split, dataset.norms if given and changed else None, notes + changed * (not given))
-
-
-def described(options: ProblemOptions, dataset: Dataset, split: Clients, net: TwoLayerReLU) -> dict[str, object]:
-    """What files of results say of data, clients and network."""
-    return {
-        "data": {"name": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim},
-        "client_sizes": list(split.sizes),
-        "width": net.width,
-        "weights": None if options.weights is None else options.weights.name,
-        "seed": options.seed,
-    }
+    notes = [*read, *notes, *changed * (not given)]
+    return Problem(dataset, split, dataset.norms if given and changed else None, notes)
 
 
 def scaling_note(dataset: Dataset) -> list[str]:
@@ -140,6 +147,8 @@ def require_memory(what: str, numbers: float) -> None:
 def _refuse_unused(options: ProblemOptions) -> None:
     """Options of a split that does not take place, or of another scheme."""
     owners = {"classes_per_client": "by_label", "concentration": "dirichlet"}
+    if options.assignment is not None and options.clients is not None:
+        raise InputError(f"assignment is {options.assignment}, but --clients splits anew: leave one of them out.")
     for name in ("scheme", *owners):
         value = getattr(options, name)
         if value is not None and options.clients is None:
@@ -150,12 +159,16 @@ def _refuse_unused(options: ProblemOptions) -> None:
 
 def _split(options: ProblemOptions, dataset: Dataset, column: ndarray | None) -> tuple[Clients, list[str]]:
     """Who holds which row, and what is to be said about it."""
+    if options.assignment is not None:
+        return clients.from_assignment(_assigned(options.assignment, dataset.num_samples)), []
     if options.clients is None:
         if column is None:
-            raise InputError(f"{options.data} does not say which client holds a row: --clients is needed.")
+            raise InputError(
+                f"{options.data} does not say which client holds a row: --clients or --assignment is needed."
+            )
         return clients.from_assignment(column), []
     notes = [f"split anew into {options.clients} clients, the file's own are not used"] * (column is not None)
-    key, number = jax.random.fold_in(_key(options.seed), 0), options.clients
+    key, number = purpose_key(options.seed, 0), options.clients
     if options.scheme in (None, "iid"):
         return clients.iid(key, dataset, number), notes
     if dataset.labels is None:
@@ -168,88 +181,17 @@ def _split(options: ProblemOptions, dataset: Dataset, column: ndarray | None) ->
     return clients.dirichlet(key, dataset, number, concentration=concentration), notes
 
 
-def read_network(options: ProblemOptions, dataset: Dataset) -> TwoLayerReLU:
-    """The network to start from, in float64: the user's own weights, or random ones of the width and seed.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, its inputs are not the data's, or both weights and a width are given.
-    """
-    if options.weights is None:
-        width = _WIDTH if options.width is None else options.width
-        # The weights once more while their blocks are joined, and once in the Gram matrix's factor.
-        require_memory(f"a network of {width} neurons and {dataset.input_dim} inputs", 3.0 * width * dataset.input_dim)
-        key = jax.random.fold_in(_key(options.seed), 1)
-        return TwoLayerReLU.init(key, width=width, input_dim=dataset.input_dim, dtype=np.float64)
-    if options.width is not None:
-        raise InputError(f"width is {options.width}, but weights {options.weights} have one: leave one of them out.")
-    net = TwoLayerReLU.load(options.weights)
-    if net.input_dim != dataset.input_dim:
-        raise InputError(f"weights take {net.input_dim} inputs, but {options.data} has {dataset.input_dim}.")
-    return TwoLayerReLU.from_arrays(np.asarray(net.weights, np.float64), np.asarray(net.signs))
+def _assigned(path: pathlib.Path, rows: int) -> ndarray:
+    """The name of each row's client, from a file of one a line."""
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): a text file with one client a line is needed.") from error
+    if len(names) != rows:
+        raise InputError(f"{path} names {len(names)} clients, needs one for each of the {rows} rows.")
+    return np.array(names)
 
 
-def checked_gram(net: TwoLayerReLU, dataset: Dataset, scales: Float[ndarray, " n"] | None = None) -> Gram:
-    """Θ(W), of rows of norms ``scales`` if given, refused where it cannot be told from a singular matrix.
-
-    σ is positively homogeneous, so that Θ of the rows s_i x_i is s_i s_j Θ_ij.
-
-    Raises
-    ------
-    InputError
-        Names the two rows that are nearly parallel, if a pair alone explains it; otherwise asks for a wider network.
-    """
-    n, s = dataset.num_samples, np.ones(dataset.num_samples) if scales is None else scales
-    require_memory(f"the Gram matrix of {n} rows", 6.0 * n**2)
-    unit = np.asarray(kernels.empirical_gram(net, dataset.inputs), np.float64)
-    matrix, error = unit * np.outer(s, s), kernels.empirical_gram_error(net, dataset.inputs)
-    if scales is not None:
-        # Norms of d numbers are off by (d + 8)u each, and two products by u each.
-        rounding = (2 * dataset.input_dim + 24) * np.finfo(np.float64).eps * float(np.linalg.norm(unit))
-        error = float(s.max() ** 2 * (error + rounding))
-    smallest = kernels.smallest_eigenvalue(matrix, error=error)
-    if smallest.lower > 0:
-        return Gram(matrix, smallest)
-    about = f"Gram matrix at m = {net.width} is singular as far as float64 can tell"
-    if n == 1:
-        raise InputError(f"{about}: no neuron is active on the one row.")
-    pair = min(dataset.closest_pair, dataset.most_opposite_pair)
-    i, j = pair.rows
-    sign = 1 if pair is dataset.closest_pair else -1
-    # λ_min is at most the quotient vᵀΘv/vᵀv of v = e_i/s_i − sign·e_j/s_j; the pair explains what no enclosure can
-    # exclude, unless no neuron is active on one of the two.
-    quotient = (unit[i, i] + unit[j, j] - 2 * sign * unit[i, j]) / (s[i] ** -2 + s[j] ** -2)
-    if min(unit[i, i], unit[j, j]) > 0 and quotient <= 2 * (smallest.upper - smallest.lower):
-        raise InputError(
-            f"{about}: inputs rows {i + 1} and {j + 1} (counted from 1) are nearly parallel (distance "
-            f"{pair.distance:.3g}), one of them must go."
-        )
-    raise InputError(f"{about}, although no two rows are nearly parallel: a wider network is needed.")
-
-
-def checked_step_size(gram: Float[ndarray, "n n"], split: Clients, step_size: float | None) -> StepSize:
-    """η, refused above 1/max_c λ_max(Θ_cc); None gives 0.9 of that.
-
-    Raises
-    ------
-    InputError
-        Says which client it is that limits the step size, what happens there, and the largest η allowed.
-    """
-    largest = [float(scipy.linalg.eigvalsh(gram[np.ix_(s, s)])[-1]) for s in split.indices]
-    client = int(np.argmax(largest))
-    allowed = 1 / largest[client]
-    if step_size is None:
-        return StepSize(0.9 * allowed, allowed)
-    step_size = positive_number("step_size", step_size)
-    if step_size > allowed * (1 + _ROUNDING):
-        trouble = "its local steps diverge" if step_size >= 2 * allowed else "no convergence is proved"
-        raise InputError(
-            f"step_size is {step_size:g}, above 1/λ_max of client {client} (counted from 0), where {trouble}: needs "
-            f"to be at most {rounded_down(allowed)}."
-        )
-    return StepSize(step_size, allowed)
-
-
-def _key(seed: int) -> jax.Array:
-    return jax.random.key(whole_number("seed", seed, least=0, most=2**63 - 1))
+def purpose_key(seed: int, purpose: int) -> jax.Array:
+    """Key of the split (0), the random network (1) or the batches (2)."""
+    return jax.random.fold_in(jax.random.key(whole_number("seed", seed, least=0, most=2**63 - 1)), purpose)

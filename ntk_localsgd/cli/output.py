@@ -11,14 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import results
-from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import TwoLayerReLU
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_folder", "finite", "new_plot", "show", "title_of", "write_results"]
+__all__ = ["check_folder", "finite", "new_plot", "show", "write_results"]
 
 
 def check_folder(name: str, folder: pathlib.Path) -> None:
@@ -41,11 +39,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def title_of(dataset: Dataset, net: TwoLayerReLU) -> str:
-    """Name and sizes, as the title of a table."""
-    return f"{dataset.name}: n = {dataset.num_samples}, d = {dataset.input_dim}, m = {net.width}"
 
 
 def show(table: Table, notes: Iterable[str], paths: Iterable[pathlib.Path]) -> None:

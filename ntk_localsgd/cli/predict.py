@@ -11,17 +11,10 @@ from numpy import ndarray
 from rich.table import Table
 
 from ntk_localsgd import prediction
-from ntk_localsgd.cli.inputs import (
-    Gram,
-    ProblemOptions,
-    checked_gram,
-    checked_step_size,
-    described,
-    read_network,
-    read_problem,
-)
-from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, title_of, write_results
+from ntk_localsgd.cli.inputs import ProblemOptions
+from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
 from ntk_localsgd.cli.parsing import command
+from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
 
@@ -49,69 +42,66 @@ class Predict(ProblemOptions):
     def __call__(self) -> int:
         """Print a summary, write curve and plot."""
         check_folder("out folder", self.out)
-        dataset, split, scales, notes = read_problem(self)
-        net = read_network(self, dataset)
-        gram = checked_gram(net, dataset, scales)
-        step_size, largest = checked_step_size(gram.matrix, split, self.step_size)
-        config = LocalSGD(step_size, self.local_steps, self.rounds, self.batch_size)
-        outputs = np.asarray(net(dataset.inputs), np.float64)
-        residual = (outputs if scales is None else scales * outputs) - dataset.targets
-        full_batch = dataclasses.replace(config, batch_size=None)
-        contraction = prediction.contraction(gram.matrix, split, full_batch)
-        lazy = prediction.laziness(gram.matrix, split, residual, config, width=net.width)
-        if lazy.flips > _PLAUSIBLE_FLIPS:
+        start = read_start(self)
+        config, step_size = start.config(self, self.rounds, self.batch_size), start.step_size
+        gram, split, residual, notes = start.gram.matrix, start.clients, start.residual, start.notes
+        contraction = prediction.contraction(gram, split, dataclasses.replace(config, batch_size=None))
+        lazy = prediction.laziness(gram, split, residual, config, width=start.net.width)
+        two_layers = start.net.input_weights is None
+        if two_layers and lazy.flips > _PLAUSIBLE_FLIPS:
             notes.append(
                 f"the kernel regime is not plausible here: {lazy.flips:.0%} of the patterns would flip, and "
-                "the trained loss will differ; smaller targets or more neurons help"
+                "the trained loss will differ; smaller targets, more neurons or a --scale help"
             )
-        curves = _curves(gram, split, residual, config)
+        curves = {name: start.factor * values for name, values in _curves(gram, split, residual, config).items()}
         content = {
-            **described(self, dataset, split, net),
-            "config": dataclasses.asdict(config),
-            "largest_step_size": largest,
-            "smallest_eigenvalue": list(gram.smallest),
+            **start.described(self),
+            "config": dataclasses.asdict(dataclasses.replace(config, step_size=step_size.value)),
+            "largest_step_size": step_size.allowed,
+            "smallest_eigenvalue": [start.factor * bound for bound in start.gram.smallest],
             "contraction": finite(contraction._asdict()),
             "laziness": finite(lazy._asdict()),
             "loss": finite({name: values.tolist() for name, values in curves.items()}),
             "notes": notes,
         }
-        figure = _plot(curves, dataset.name)
+        figure = _plot(curves, start.dataset.name)
         paths = write_results(self.out, "predict", self.data, content, figure)
-        table = Table("quantity", "value", title=title_of(dataset, net))
-        _fill(table, gram, split, config, largest, contraction, curves)
-        start = float(np.linalg.norm(net.weights))
-        table.add_row("weights move by, of their norm", f"{lazy.movement:.4g}, {start:.4g}")
-        table.add_row("share of patterns that flip", f"{lazy.flips:.2%}")
+        table = Table("quantity", "value", title=start.title)
+        _fill(table, start, config, contraction, curves)
+        norm = math.hypot(*(float(np.linalg.norm(weights)) for weights in start.net.trained))
+        table.add_row("weights move by, of their norm", f"{lazy.movement:.4g}, {norm:.4g}")
+        if two_layers:
+            table.add_row("share of patterns that flip", f"{lazy.flips:.2%}")
         show(table, notes, paths)
         return 0
 
 
 def _curves(
-    gram: Gram, split: Clients, residual: Float[ndarray, " n"], config: LocalSGD
+    gram: Float[ndarray, "n n"], split: Clients, residual: Float[ndarray, " n"], config: LocalSGD
 ) -> dict[str, Float[ndarray, "rounds+1"]]:
     """Predicted losses by round: of full batches; and for minibatches their mean and what noise does not add to it."""
-    path = prediction.local_gd(gram.matrix, split, residual, dataclasses.replace(config, batch_size=None))
+    path = prediction.local_gd(gram, split, residual, dataclasses.replace(config, batch_size=None))
     curves = {"full_batch": (path**2).sum(axis=1) / 2}
     if config.batch_size is not None:
-        curves["minibatch"] = prediction.local_sgd_second_moment(gram.matrix, split, residual, config) / 2
-        mean = prediction.local_sgd_mean(gram.matrix, split, residual, config)
+        curves["minibatch"] = prediction.local_sgd_second_moment(gram, split, residual, config) / 2
+        mean = prediction.local_sgd_mean(gram, split, residual, config)
         curves["minibatch_without_noise"] = (mean**2).sum(axis=1) / 2
     return curves
 
 
 def _fill(
     table: Table,
-    gram: Gram,
-    split: Clients,
+    start: Start,
     config: LocalSGD,
-    largest: float,
     contraction: prediction.Contraction,
     curves: dict[str, Float[ndarray, "rounds+1"]],
 ) -> None:
+    split, gram = start.clients, start.gram
     sizes = f"{min(split.sizes)} … {max(split.sizes)}" if len(set(split.sizes)) > 1 else f"{split.sizes[0]}"
     table.add_row("clients K, samples each", f"{split.num_clients}, {sizes}")
-    table.add_row("step size η, largest with proof", f"{config.step_size:.6g}, {largest:.6g}")
-    table.add_row("λ_min(Θ(W))", f"[{gram.smallest.lower:.6g}, {gram.smallest.upper:.6g}]")
+    table.add_row("step size η, largest with proof", f"{start.step_size.value:.6g}, {start.step_size.allowed:.6g}")
+    lower, upper = (start.factor * bound for bound in gram.smallest)
+    table.add_row("λ_min(Θ(W))", f"[{lower:.6g}, {upper:.6g}]")
     table.add_row("contraction of a round, ‖B‖ in the M-norm", f"{contraction.norm:.6g}")
     table.add_row("‖B‖₂ (above 1: the loss may rise for a while)", f"{contraction.operator_norm:.6g}")
     table.add_row("rounds for a tenth of the loss, in the end", _rounds_per_tenth(contraction.asymptotic_rate))

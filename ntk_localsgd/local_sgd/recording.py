@@ -146,7 +146,7 @@ def join(earlier: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
     later = later.isel(round=slice(1, None))
     if "gram_round" in earlier.dims:
         earlier = earlier.sel(gram_round=slice(None, first))
-        later = later.sel(gram_round=later.gram_round > earlier.gram_round[-1])
+        later = later.sel(gram_round=later.gram_round > first)
     summed = [name for name, entry in OBSERVABLES.items() if entry.cumulative and name in earlier]
     with xr.set_options(keep_attrs=True):
         later = later.assign({name: later[name] + earlier[name].isel(round=-1) for name in summed})

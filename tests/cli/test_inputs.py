@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import cli, kernels
-from ntk_localsgd.cli.inputs import ProblemOptions, checked_gram, read_network, read_problem
+from ntk_localsgd.cli.inputs import ProblemOptions, read_problem
 from ntk_localsgd.cli.output import finite
+from ntk_localsgd.cli.start import checked_gram, read_network
 from ntk_localsgd.networks import TwoLayerReLU
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)) * np.arange(1, 7)[:, None]

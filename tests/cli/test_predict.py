@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import cli, clients, datasets, kernels, prediction
-from ntk_localsgd.cli.inputs import ProblemOptions, checked_step_size
+from ntk_localsgd.cli.inputs import ProblemOptions
 from ntk_localsgd.cli.output import new_plot, write_results
 from ntk_localsgd.cli.predict import _rounds_per_tenth
+from ntk_localsgd.cli.start import checked_step_size
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
@@ -106,12 +107,11 @@ def test_left_out_step_size_is_nine_tenths_of_what_is_allowed(folder):
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
-        (["plain.npz", *FEW], "--clients is needed"),
+        (["plain.npz", *FEW], "--clients or --assignment is needed"),
         (["absent.npz", *FEW], "absent.npz cannot be read"),
         (["vectors.npz", "--clients", "3", *FEW], "(24, 2)"),
         (["short.npz", *FEW], "has 5 entries"),
         (["halves.npz", *FEW], "holds 0.5"),
-        (["named.npz", *FEW], "client of named.npz holds str"),
         (["plain.npz", "--clients", "25", *FEW], "num_clients is 25"),
         (["near.npz", "--clients", "3", *FEW], "rows 5 and 21 (counted from 1) are nearly parallel"),
         (["plain.npz", "--clients", "3", "--width", "1", *FEW], "a wider network is needed"),

@@ -4,7 +4,53 @@ from tests.mutations.mutation import Mutation
 
 _CLI, _PREDICT, _CERTIFY = "tests/cli/test_main.py", "tests/cli/test_predict.py", "tests/cli/test_certify.py"
 
+_TRACK = "tests/cli/test_track.py"
+
+_DIAGNOSE = "tests/cli/test_diagnose.py"
+
 MUTATIONS = (
+    Mutation(
+        "ntk_localsgd/cli/diagnose.py",
+        "diagnosis.largest_stable_step(gram, split, config) / start.factor",
+        "diagnosis.largest_stable_step(gram, split, config)",
+        "the network's stable step shown for the scaled function's",
+        (f"{_DIAGNOSE}::test_the_scale_leaves_rates_and_divides_steps",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/diagnose.py",
+        "parts = tuple(np.searchsorted(kept, part[part != row]) for part in split.indices)",
+        "parts = tuple(part[part != row] for part in split.indices)",
+        "clients of rows that have moved up",
+        (f"{_DIAGNOSE}::test_every_change_is_what_the_changed_setting_gives",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/track.py",
+        "return start.factor / 2 * np.square(path).sum(axis=1)",
+        "return start.factor * np.square(path).sum(axis=1)",
+        "predicted loss without the half",
+        (f"{_TRACK}::test_what_is_written_is_the_run_of_the_given_network",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/track.py",
+        'if entry.units.startswith("target²") or entry.when == "gram":',
+        'if entry.units.startswith("target²"):',
+        "eigenvalues of the network shown for those of the scaled one",
+        (f"{_TRACK}::test_the_scale_changes_units_and_not_what_moves",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/start.py",
+        "return local_sgd.LocalSGD(self.factor * self.step_size.value,",
+        "return local_sgd.LocalSGD(self.step_size.value,",
+        "the scaled function's step size given to the network",
+        (f"{_TRACK}::test_the_scale_changes_units_and_not_what_moves",),
+    ),
+    Mutation(
+        "figures/trajectory.py",
+        "variable = variable.isel({step: -1}) if step in",
+        "variable = variable.isel({step: 0}) if step in",
+        "drift before any step",
+        ("tests/figures/test_trajectory.py::test_everything_recorded_is_drawn_where_it_belongs",),
+    ),
     Mutation(
         "ntk_localsgd/cli/gram.py",
         "largest = kernels.spectral_norm(gram).upper + error",
@@ -35,8 +81,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/certify.py",
-        "bound = (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2",
-        "bound = proof.constant * proof.rate**t * proof.residual_norm / 2",
+        "bound = factor * (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2",
+        "bound = factor * proof.constant * proof.rate**t * proof.residual_norm / 2",
         "the bound drawn beside losses is one of residuals",
         (f"{_CERTIFY}::test_the_bound_is_drawn_in_losses_above_the_run_s",),
     ),
@@ -76,7 +122,7 @@ MUTATIONS = (
         (f"{_PREDICT}::test_rounds_for_a_tenth_of_the_loss",),
     ),
     Mutation(
-        "ntk_localsgd/cli/inputs.py",
+        "ntk_localsgd/cli/start.py",
         "client = int(np.argmax(largest))",
         "client = int(np.argmin(largest))",
         "largest step size by the tamest client",
@@ -90,14 +136,14 @@ MUTATIONS = (
         (f"{_PREDICT}::test_the_largest_allowed_step_size_is_accepted_as_printed",),
     ),
     Mutation(
-        "ntk_localsgd/cli/predict.py",
-        "(outputs if scales is None else scales * outputs)",
+        "ntk_localsgd/cli/start.py",
+        "(outputs if self.norms is None else self.norms * outputs)",
         "outputs",
         "a network asked about scaled rows that was trained on the user's",
         ("tests/cli/test_inputs.py::test_the_loss_at_the_start_is_the_user_s",),
     ),
     Mutation(
-        "ntk_localsgd/cli/inputs.py",
+        "ntk_localsgd/cli/start.py",
         "matrix, error = unit * np.outer(s, s)",
         "matrix, error = unit * s[:, None]",
         "Θ of rows as given: one norm for two",

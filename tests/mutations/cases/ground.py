@@ -6,6 +6,8 @@ _DATA, _CLIENTS = "tests/test_datasets.py", "tests/test_clients.py"
 _TWO, _DEEP = "tests/networks/test_two_layer.py", "tests/networks/test_deep.py"
 _FROZEN, _STACK = "tests/networks/test_frozen.py", "tests/networks/test_stack.py"
 
+_DIAGNOSIS = "tests/test_diagnosis.py"
+
 MUTATIONS = (
     Mutation(
         "ntk_localsgd/files.py",
@@ -20,6 +22,41 @@ MUTATIONS = (
         "except SystemExit:",
         "Ctrl-C while a program imports is a traceback",
         ("tests/test_starting.py::test_an_interrupt_or_a_refusal_during_the_imports_is_one_line",),
+    ),
+    Mutation(
+        "ntk_localsgd/tables.py",
+        "means = (sums.T / sizes).T[group[first]]",
+        "means = targets[first]",
+        "repeated rows lose all targets but the first",
+        ("tests/test_tables.py::test_repeated_rows_become_one_with_the_mean_of_their_targets",),
+    ),
+    Mutation(
+        "ntk_localsgd/tables.py",
+        "np.where(values == (one or known[1]), 1.0, -1.0)",
+        "np.where(values == known[1], 1.0, -1.0)",
+        "another class than the one that was asked for",
+        ("tests/test_tables.py::test_texts_are_targets_clients_and_classes",),
+    ),
+    Mutation(
+        "ntk_localsgd/diagnosis.py",
+        "step_size = config.step_size * config.server_step_size / clients.num_clients",
+        "step_size = config.step_size * config.server_step_size",
+        "gradient descent with K times the step",
+        (f"{_DIAGNOSIS}::test_gradient_descent_beside_it_has_as_many_steps_and_the_gap_closes_with_the_step",),
+    ),
+    Mutation(
+        "ntk_localsgd/diagnosis.py",
+        "eta / (factor * weights), alike or",
+        "eta / factor, alike or",
+        "weights of FedAvg without their factor",
+        (f"{_DIAGNOSIS}::test_conventions_move_the_weights_alike",),
+    ),
+    Mutation(
+        "ntk_localsgd/diagnosis.py",
+        "clients.num_clients * np.square(gradients).sum()",
+        "np.square(gradients).sum()",
+        "dissimilarity without the number of clients",
+        (f"{_DIAGNOSIS}::test_heterogeneity_is_that_of_the_clients_gradients",),
     ),
     Mutation(
         "ntk_localsgd/datasets.py",

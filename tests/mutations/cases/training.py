@@ -18,6 +18,27 @@ _CONTRACTION = f"{_PREDICTED}::test_contraction_is_the_norm_of_the_operator_and_
 
 MUTATIONS = (
     Mutation(
+        "ntk_localsgd/local_sgd/recording.py",
+        "later[name] + earlier[name].isel(round=-1)",
+        "later[name]",
+        "sums over rounds begin anew where a run goes on",
+        ("tests/local_sgd/test_resuming.py::test_both_parts_together_are_the_whole",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/rounds.py",
+        "patterns = way.patterns(net, data) if",
+        "patterns = way.patterns(here, data) if",
+        "flips counted from where a run goes on",
+        ("tests/local_sgd/test_resuming.py::test_both_parts_together_are_the_whole",),
+    ),
+    Mutation(
+        "ntk_localsgd/networks/files.py",
+        'residual, divided = (bool(arrays.get(name, False)) for name in ("residual", "divided"))',
+        "residual = divided = False",
+        "a network read without what its file says of it",
+        ("tests/networks/test_files.py::test_what_is_written_is_read",),
+    ),
+    Mutation(
         "ntk_localsgd/local_sgd/lazy.py",
         "targets=start + dataset.targets / scale",
         "targets=start + dataset.targets * scale",

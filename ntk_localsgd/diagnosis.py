@@ -1,0 +1,228 @@
+"""What the kernel regime says about one's own setting: stable steps, what local steps gain, clients, decisive samples.
+
+Every function takes the Gram matrix Θ of a network at its weights, or the infinite one, as those of `prediction` do.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from ntk_localsgd import prediction
+from ntk_localsgd.arrays import real_array
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd.config import LocalSGD
+
+__all__ = [
+    "Convention",
+    "DecisiveSamples",
+    "Heterogeneity",
+    "centralized",
+    "conventions",
+    "decisive_samples",
+    "gain_per_local_step",
+    "heterogeneity",
+    "largest_stable_step",
+    "rounds_per_tenth",
+]
+
+# Steps of the search for the first step size that does not contract, and relative accuracy of where it is.
+_STEP, _ACCURACY = 1.05, 1e-6
+
+
+class Heterogeneity(NamedTuple):
+    """How different clients are, to the kernel.
+
+    ``overlap`` is λ_max(Θ)/max_c λ_max(Θ_cc), from 1 (clients that do not move each other's outputs) to K (clients that
+    are alike); ``dissimilarity`` is K Σ_c ‖∇L_c‖²/‖Σ_c ∇L_c‖² at the start, 1 for equal gradients and infinite for
+    gradients that cancel; by client: ``largest`` λ_max(Θ_cc), ``gradients`` ‖∇L_c‖ and ``alignment``, the cosine of
+    ∇L_c with the sum of all.
+    """
+
+    overlap: float
+    dissimilarity: float
+    largest: Float[ndarray, " K"]
+    gradients: Float[ndarray, " K"]
+    alignment: Float[ndarray, " K"]
+
+
+class DecisiveSamples(NamedTuple):
+    """Rows in the order of their shares v_i² in the eigenvector v of λ_min(Θ); shares add up to 1."""
+
+    rows: Int[ndarray, " n"]
+    shares: Float[ndarray, " n"]
+
+
+class Convention(NamedTuple):
+    """A library's convention and the step size there that moves weights as η does here, by client.
+
+    ``exact``: for every number of local steps; otherwise for τ = 1 alone.
+    """
+
+    loss: str
+    average: str
+    step_sizes: Float[ndarray, " K"]
+    exact: bool
+
+
+def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
+    """sup of the step sizes up to which every smaller one has rounds that contract, ρ(B) < 1.
+
+    For η_g = 1 it is at least 2/max_c λ_max(Θ_cc), by the contraction theorem, and for τ = 1 it is 2K/λ_max(Θ).
+
+    Parameters
+    ----------
+    gram, clients
+        As in `prediction.local_gd`.
+    config
+        τ, η_g and a batch size, with which the mean over batches is meant; its step size has no meaning here.
+
+    Returns
+    -------
+    η, to a relative 10⁻⁶; a window of step sizes narrower than 5% may be missed.
+
+    Raises
+    ------
+    InputError
+        As `prediction.contraction`; if no small step contracts, as for a singular Θ.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, [D].
+    """
+    theta = real_array("gram", gram, ndim=2)
+    parts = clients.indices
+    largest = [float(scipy.linalg.eigvalsh(theta[np.ix_(part, part)])[-1]) for part in parts]
+    # In the mean over batches, client c behaves as with the step η·b/n_c.
+    shares = [1.0 if config.batch_size is None else config.batch_size / len(part) for part in parts]
+    stable = 1 / max(share * value for share, value in zip(shares, largest, strict=True))
+    if not _contracts(theta, clients, config, stable):
+        raise InputError(f"gram has rounds that do not contract at step size {stable:.3g}, needs to be positive "
+                         "definite and the server step size at most 1.")  # fmt: skip
+    beyond = stable
+    while _contracts(theta, clients, config, beyond):
+        stable, beyond = beyond, beyond * _STEP
+    while beyond > stable * (1 + _ACCURACY):
+        middle = (stable + beyond) / 2
+        stable, beyond = (middle, beyond) if _contracts(theta, clients, config, middle) else (stable, middle)
+    return stable
+
+
+def _contracts(theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD, step_size: float) -> bool:
+    return prediction.contraction(theta, clients, dataclasses.replace(config, step_size=step_size)).asymptotic_rate < 1
+
+
+def gain_per_local_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
+    """log ρ(B_τ)/(τ log ρ(B_1)): what a local step is worth, in rounds of one step each; at the end of the run.
+
+    1 means that τ local steps do the work of τ rounds, 1/τ that all but the first are for nothing. Arguments as in
+    `prediction.contraction`; not a number where a single step does not contract.
+    """
+    own = _steps(config)
+    rates = [
+        prediction.contraction(gram, clients, dataclasses.replace(config, local_steps=steps)).asymptotic_rate
+        for steps in (own, 1)
+    ]
+    if not 0 < rates[1] < 1 or not rates[0] > 0:
+        return math.nan
+    return math.log(rates[0]) / (own * math.log(rates[1]))
+
+
+def _steps(config: LocalSGD) -> int:
+    if not isinstance(config.local_steps, int):
+        raise InputError(f"local_steps are {config.local_steps}, need to be one number for all clients here.")
+    return config.local_steps
+
+
+def rounds_per_tenth(rate: float) -> float:
+    """Rounds in which a loss that falls by rate² a round falls to a tenth; infinite for rates from 1 on."""
+    if rate <= 0:
+        return 1.0
+    return math.log(10) / (-2 * math.log(rate)) if rate < 1 else math.inf
+
+
+def centralized(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1 n"]:
+    """Residuals of gradient descent on all samples by rounds of as many steps, (I − (η η_g/K) Θ)^{τt} r(0).
+
+    The step is the one with which a round of τ = 1 is the same as of Local GD, so that the quotient of both losses is
+    what local steps change; it tends to 1 as ητ max_c λ_max(Θ_cc) → 0. Arguments as in `prediction.local_gd`.
+
+    References
+    ----------
+    ``docs/theory.md`` §4, C10, [D].
+    """
+    _steps(config)
+    everyone = Clients((np.arange(clients.num_samples),))
+    step_size = config.step_size * config.server_step_size / clients.num_clients
+    return prediction.local_gd(
+        gram, everyone, residual, dataclasses.replace(config, step_size=step_size, server_step_size=1.0)
+    )
+
+
+def heterogeneity(gram: Any, clients: Clients, residual: Any) -> Heterogeneity:
+    """Overlap of clients and their gradients at the start, from Θ's blocks: ⟨∇L_c, ∇L_c'⟩ = r_cᵀ Θ_cc' r_c'.
+
+    Parameters
+    ----------
+    gram, clients, residual
+        As in `prediction.local_gd`.
+    """
+    theta, r = real_array("gram", gram, ndim=2), real_array("residual", residual, ndim=(1, 2)).ravel()
+    if theta.shape != (clients.num_samples,) * 2 or r.shape != theta.shape[:1]:
+        raise InputError(f"gram {theta.shape} and residual {r.shape} do not fit {clients.num_samples} samples.")
+    largest = np.array([scipy.linalg.eigvalsh(theta[np.ix_(part, part)])[-1] for part in clients.indices])
+    own = [float(r[part] @ theta[np.ix_(part, part)] @ r[part]) for part in clients.indices]
+    gradients = np.sqrt(np.maximum(own, 0))
+    with_all = np.array([float(r[part] @ theta[part] @ r) for part in clients.indices])
+    total = math.sqrt(max(float(with_all.sum()), 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dissimilarity = np.float64(clients.num_clients * np.square(gradients).sum()) / total**2
+        alignment = np.clip(with_all / (gradients * total), -1, 1)
+    overlap = float(scipy.linalg.eigvalsh(theta)[-1] / largest.max())
+    return Heterogeneity(overlap, float(dissimilarity), largest, gradients, alignment)
+
+
+def decisive_samples(gram: Any) -> DecisiveSamples:
+    """The samples that λ_min is due to: a change δ of Θ_ii changes it by v_i²δ to first order, v its eigenvector."""
+    theta = real_array("gram", gram, ndim=2)
+    _, vectors = scipy.linalg.eigh(theta, subset_by_index=[0, 0])
+    shares = np.square(vectors[:, 0])
+    order = np.argsort(-shares, kind="stable")
+    return DecisiveSamples(order, shares[order])
+
+
+def conventions(clients: Clients, config: LocalSGD) -> list[Convention]:
+    """Step sizes of other conventions that move weights as ``config`` does: L_c = ½ Σ (f − y)², plain average.
+
+    A loss that is q times this one on client c asks for η/q; a weighted average with weights n_c/n moves by K n_c/n
+    times what the plain one does. Where a factor differs from client to client, one step size for all clients does
+    not do; where it is an average that differs, equality holds for one local step.
+
+    Parameters
+    ----------
+    clients
+        Their sizes n_c.
+    config
+        η and the batch size b; a mean is over b samples then, and not over n_c.
+    """
+    sizes = np.array(clients.sizes, np.float64)
+    counted = sizes if config.batch_size is None else np.full(len(sizes), float(config.batch_size))
+    eta, weights = config.step_size, sizes * clients.num_clients / sizes.sum()
+    plain, weighted = "plain average", "weights n_c/n (FedAvg)"
+    alike = len(set(clients.sizes)) == 1
+    losses = {
+        "½ Σ (f − y)², as here": np.ones_like(sizes),
+        "Σ (f − y)²: PyTorch MSELoss('sum')": np.full_like(sizes, 2.0),
+        "½ mean (f − y)²: Optax l2_loss.mean()": 1 / counted,
+        "mean (f − y)²: PyTorch MSELoss, Keras MSE": 2 / counted,
+    }
+    return [Convention(name, plain, eta / factor, True) for name, factor in losses.items()] + [
+        Convention(name, weighted, eta / (factor * weights), alike or _steps(config) == 1)
+        for name, factor in losses.items()
+        if name.startswith(("½ m", "m"))
+    ]

@@ -1,0 +1,155 @@
+"""Diagnosis against closed forms, simulations and the definition of a gradient."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntk_localsgd import diagnosis, prediction
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels import empirical_gram
+from ntk_localsgd.local_sgd import LocalSGD, run
+from ntk_localsgd.networks import FrozenPatterns
+from tests.helpers import gradient, problem
+
+NET, DATA, SPLIT = problem(sizes=(3, 4, 1), width=400)
+GRAM = np.asarray(empirical_gram(NET, DATA.inputs))
+RESIDUAL = np.asarray(NET(DATA.inputs)) - DATA.targets
+LARGEST = [np.linalg.eigvalsh(GRAM[np.ix_(part, part)])[-1] for part in SPLIT.indices]
+
+
+def test_the_largest_stable_step_of_one_step_a_round_is_that_of_gradient_descent():
+    stable = diagnosis.largest_stable_step(GRAM, SPLIT, LocalSGD(1.0, 1, 0))
+    assert stable == pytest.approx(2 * 3 / np.linalg.eigvalsh(GRAM)[-1], rel=2e-6)
+
+
+@pytest.mark.parametrize("local_steps", [2, 3, 8])
+def test_runs_converge_up_to_the_largest_stable_step_and_not_beyond(local_steps):
+    config = LocalSGD(1.0, local_steps, 600)
+    stable = diagnosis.largest_stable_step(GRAM, SPLIT, config)
+    assert stable >= 2 / max(LARGEST) * (1 - 1e-6)
+    frozen = FrozenPatterns.at(NET)  # follows the recursion exactly
+    below, beyond = (
+        run(frozen, DATA, SPLIT, dataclasses.replace(config, step_size=share * stable)) for share in (0.97, 1.03)
+    )
+    assert below.trajectory.loss[-1] < below.trajectory.loss[0]
+    assert beyond.diverged_at is not None or beyond.trajectory.loss[-1] > beyond.trajectory.loss[0]
+
+
+def test_a_singular_kernel_has_no_stable_step():
+    with pytest.raises(InputError, match="needs to be positive definite"):
+        diagnosis.largest_stable_step(np.ones((8, 8)), SPLIT, LocalSGD(1.0, 2, 0))
+
+
+def test_heterogeneity_is_that_of_the_clients_gradients():
+    found = diagnosis.heterogeneity(GRAM, SPLIT, RESIDUAL)
+    weights, signs = np.asarray(NET.weights), np.asarray(NET.signs)
+    each = [gradient(weights, signs, DATA.inputs[part], DATA.targets[part]).ravel() for part in SPLIT.indices]
+    total = np.sum(each, axis=0)
+    norms = np.linalg.norm(each, axis=1)
+    np.testing.assert_allclose(found.gradients, norms, rtol=1e-10)
+    np.testing.assert_allclose(found.alignment, each @ total / (norms * np.linalg.norm(total)), rtol=1e-9)
+    assert found.dissimilarity == pytest.approx(3 * (norms**2).sum() / (total @ total), rel=1e-10)
+    np.testing.assert_allclose(found.largest, LARGEST, rtol=1e-12)
+    assert 1 <= found.overlap <= 3
+
+
+def test_heterogeneity_at_its_ends():
+    pair = Clients((np.array([0]), np.array([1])))
+    apart = diagnosis.heterogeneity(np.eye(2), pair, np.ones(2))
+    assert (apart.overlap, apart.dissimilarity) == pytest.approx((1, 2))
+    alike = diagnosis.heterogeneity(np.ones((2, 2)), pair, np.ones(2))
+    assert (alike.overlap, alike.dissimilarity) == pytest.approx((2, 1))
+    assert diagnosis.heterogeneity(np.ones((2, 2)), pair, np.array([1.0, -1])).dissimilarity == math.inf
+
+
+def test_decisive_samples_are_the_close_pair_and_its_change_is_first_order():
+    rows = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+    rows[5] = (rows[2] + 0.01 * rows[4]) / np.linalg.norm(rows[2] + 0.01 * rows[4])
+    gram = rows @ rows.T
+    found = diagnosis.decisive_samples(gram)
+    assert set(found.rows[:2].tolist()) == {2, 5}
+    assert found.shares.sum() == pytest.approx(1)
+    i, step = found.rows[0], 1e-8
+    moved = np.linalg.eigvalsh(gram + step * np.outer(np.eye(6)[i], np.eye(6)[i]))[0] - np.linalg.eigvalsh(gram)[0]
+    assert moved / step == pytest.approx(found.shares[0], rel=1e-3)
+
+
+def test_gradient_descent_beside_it_has_as_many_steps_and_the_gap_closes_with_the_step():
+    config = LocalSGD(0.9 / max(LARGEST), 4, 30)
+    central = diagnosis.centralized(GRAM, SPLIT, RESIDUAL, config)
+    power = np.linalg.matrix_power(np.eye(8) - config.step_size / 3 * GRAM, 4 * 30)
+    np.testing.assert_allclose(central[-1], power @ RESIDUAL, atol=1e-12)
+    gaps = []
+    for share in (1.0, 0.1, 0.01):
+        small = dataclasses.replace(config, step_size=share * config.step_size)
+        local, beside = (
+            np.square(follow(GRAM, SPLIT, RESIDUAL, small)[-1]).sum()
+            for follow in (prediction.local_gd, diagnosis.centralized)
+        )
+        gaps.append(local / beside - 1)
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+    assert gaps[2] < 0.01
+    one = dataclasses.replace(config, local_steps=1)
+    same = prediction.local_gd(GRAM, SPLIT, RESIDUAL, one), diagnosis.centralized(GRAM, SPLIT, RESIDUAL, one)
+    np.testing.assert_allclose(*same, rtol=1e-10, atol=1e-13)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20))
+def test_a_local_step_is_worth_at_most_a_round(seed, local_steps):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((6, 9))
+    gram, split = rows @ rows.T, Clients((np.array([0, 3]), np.array([1, 2, 4, 5])))
+    eta = 0.9 / max(np.linalg.eigvalsh(gram[np.ix_(part, part)])[-1] for part in split.indices)
+    gain = diagnosis.gain_per_local_step(gram, split, LocalSGD(eta, local_steps, 0))
+    assert 0 < gain <= 1 + 1e-9
+    if local_steps == 1:
+        assert gain == pytest.approx(1)
+
+
+def test_rounds_per_tenth():
+    assert diagnosis.rounds_per_tenth(0.1**0.5) == pytest.approx(1)
+    assert diagnosis.rounds_per_tenth(1.0) == math.inf
+    assert diagnosis.rounds_per_tenth(0.0) == 1
+
+
+@pytest.mark.parametrize("local_steps", [1, 3])
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_conventions_move_the_weights_alike(local_steps, batch_size):
+    config = LocalSGD(0.3, local_steps, 1, batch_size)
+    weights, signs = np.asarray(NET.weights), np.asarray(NET.signs)
+    sizes = np.array(SPLIT.sizes)
+    ours = _movement(weights, signs, np.full(3, 0.3), (1, 0), np.full(3, 1 / 3), config)
+    # Factor of ½ Σ, and whether it is divided by the number of samples used.
+    quotients = {"½ Σ": (1, 0), "Σ": (2, 0), "½ m": (1, 1), "mea": (2, 1)}
+    found = diagnosis.conventions(SPLIT, config)
+    assert len(found) == 6
+    for entry in found:
+        quotient = next(value for start, value in quotients.items() if entry.loss.startswith(start))
+        average = sizes / sizes.sum() if "n_c/n" in entry.average else np.full(3, 1 / 3)
+        theirs = _movement(weights, signs, entry.step_sizes, quotient, average, config)
+        assert np.allclose(theirs, ours, atol=1e-12) == entry.exact
+
+
+def _movement(weights, signs, step_sizes, quotient, average, config):
+    """One round of clients that descend with their own step on a quotient of ½ Σ over the batch, by the definition."""
+    total = np.zeros_like(weights)
+    for c, part in enumerate(SPLIT.indices):
+        own = weights
+        for k in range(config.local_steps):
+            used = part if config.batch_size is None else part[[k % len(part)]]
+            step = step_sizes[c] * quotient[0] / len(used) ** quotient[1]
+            own = own - step * gradient(own, signs, DATA.inputs[used], DATA.targets[used])
+        total += average[c] * (own - weights)
+    return total
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="do not fit 8 samples"):
+        diagnosis.heterogeneity(GRAM, SPLIT, np.ones(3))
+    with pytest.raises(InputError, match="need to be one number for all clients"):
+        diagnosis.gain_per_local_step(GRAM, SPLIT, LocalSGD(0.1, (1, 2, 3), 0))
