@@ -47,9 +47,18 @@ def begin(
 
 @partial(jax.jit, static_argnames=("way", "plan", "many", "rounds"))
 def go_on(
-    nets: Network, keys: Array | None, states: State, data: ClientData, first_round: Array | int, sizes: Sizes, *,
-    way: Way, plan: Plan, many: bool, rounds: int,
-) -> tuple[State, Seen]:  # fmt: skip
+    nets: Network,
+    keys: Array | None,
+    states: State,
+    data: ClientData,
+    first_round: Array | int,
+    sizes: Sizes,
+    *,
+    way: Way,
+    plan: Plan,
+    many: bool,
+    rounds: int,
+) -> tuple[State, Seen]:
     """``rounds`` rounds from a state on, and their observables; ``nets`` are the initial networks, as in `begin`."""
     alone = partial(_go_on, data, first_round, sizes, way, plan, rounds)
     return for_each(alone, nets, keys, states) if many else alone(nets, keys, states)
@@ -66,9 +75,16 @@ def _begin(data: ClientData, way: Way, plan: Plan, net: Network, trained: Weight
 
 
 def _go_on(
-    data: ClientData, first_round: Array | int, sizes: Sizes, way: Way, plan: Plan, rounds: int,
-    net: Network, key: Array | None, state: State,
-) -> tuple[State, Seen]:  # fmt: skip
+    data: ClientData,
+    first_round: Array | int,
+    sizes: Sizes,
+    way: Way,
+    plan: Plan,
+    rounds: int,
+    net: Network,
+    key: Array | None,
+    state: State,
+) -> tuple[State, Seen]:
     dtype = state.trained[0].dtype
     etas = jnp.asarray(sizes.step_size, dtype), jnp.asarray(sizes.server_step_size, dtype)
     if not way.KEEPS:
@@ -79,9 +95,16 @@ def _go_on(
 
 
 def _one_round(
-    net: Network, data: ClientData, key: Array | None, eta: Array, server_eta: Array, way: Way, plan: Plan,
-    state: State, number: Array,
-) -> tuple[State, Seen]:  # fmt: skip
+    net: Network,
+    data: ClientData,
+    key: Array | None,
+    eta: Array,
+    server_eta: Array,
+    way: Way,
+    plan: Plan,
+    state: State,
+    number: Array,
+) -> tuple[State, Seen]:
     before = net.with_trained(state.trained)
     start = _start(Start(before, data, state.known, number, key, eta, jnp.arange(len(data.mask))), plan)
     moved, seen = way.mean_movement(start, plan)

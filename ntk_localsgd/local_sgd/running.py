@@ -271,9 +271,14 @@ class _Together:
     """The compiled rounds of one network, or of several as one program, and where their arrays are."""
 
     def __init__(
-        self, nets: tuple[Network, ...], keys: Sequence[Array] | None, data: ClientData, config: LocalSGD, plan: Plan,
+        self,
+        nets: tuple[Network, ...],
+        keys: Sequence[Array] | None,
+        data: ClientData,
+        config: LocalSGD,
+        plan: Plan,
         mesh: Mesh | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.nets, self.mesh, self.many = nets, mesh, len(nets) > 1
         self.sizes = Sizes(config.step_size, config.server_step_size)
         self.plan, self.way = plan, choose(nets[0], data, plan)

@@ -187,9 +187,16 @@ def _stack(net: Network) -> Stack:
 
 
 def _through(
-    stack: Stack, given: Float[Array, "K n p"], entering: Float[Array, "K n m"], targets: Array, mask: Array, *,
-    eta: Array | float = 0.0, past: list[Pass] | None = None, back: bool = True,
-) -> Pass:  # fmt: skip
+    stack: Stack,
+    given: Float[Array, "K n p"],
+    entering: Float[Array, "K n m"],
+    targets: Array,
+    mask: Array,
+    *,
+    eta: Array | float = 0.0,
+    past: list[Pass] | None = None,
+    back: bool = True,
+) -> Pass:
     """From the first trained layer's pre-activations on, through layers that ``past`` steps have moved, and back."""
     output_weights, sigma = _output_weights(stack), stack.activation
     slopes_before, inputs_before = _sides(past or [])
