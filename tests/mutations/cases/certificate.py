@@ -5,7 +5,7 @@ from tests.mutations.mutation import Mutation
 _DIR, _TESTS = "ntk_localsgd/certificate", "tests/certificate"
 _TWO, _TWO_TESTS = f"{_DIR}/two_layer", f"{_TESTS}/two_layer"
 _CERTIFY, _MODEL = f"{_TESTS}/test_certify.py", f"{_TESTS}/test_model.py"
-_NEURONS, _ROUNDING = f"{_TWO_TESTS}/test_neurons.py", f"{_TESTS}/test_rounding.py"
+_ROUNDING = f"{_TESTS}/test_rounding.py"
 _PLANTED = f"{_TWO_TESTS}/test_planted.py"
 _RANDOM = f"{_CERTIFY}::test_random_certificates_are_kept"
 _TAIL = f"{_MODEL}::test_the_tail_bounds_everything_for_ever"
@@ -164,34 +164,6 @@ MUTATIONS = (
         "error = 0.0",
         "inner products without rounding",
         (f"{_MODEL}::test_inner_products_are_off_by_less_than_they_say",),
-    ),
-    Mutation(
-        f"{_TWO}/neurons.py",
-        "np.maximum(pattern_products(b | u) - reference, reference - pattern_products(b & ~u))",
-        "pattern_products(b | u) - reference",
-        "uncertain pairs can only turn on",
-        (f"{_NEURONS}::test_pattern_changes_bound_every_choice_of_slopes",),
-    ),
-    Mutation(
-        f"{_TWO}/neurons.py",
-        "near = np.abs(z) <= threshold[:, None] + norms[:, None] * error",
-        "near = np.abs(z) < threshold[:, None]",
-        "near a kink: rounding not counted against a neuron",
-        (f"{_NEURONS}::test_a_sign_within_rounding_of_the_kink_is_never_certain",),
-    ),
-    Mutation(
-        f"{_TWO}/neurons.py",
-        "(gamma(d + 2) * norms * weight_norms + gamma(largest_tile + tiles) * size)",
-        "(gamma(d + 2) * norms + gamma(largest_tile + tiles))",
-        "residual's error: magnitudes of the summands left out",
-        (f"{_NEURONS}::test_the_error_covers_large_terms_that_cancel",),
-    ),
-    Mutation(
-        f"{_TWO}/neurons.py",
-        "return ((np.abs(inner) + inner_error) * changes + rounding) * SLACK",
-        "return (np.abs(inner) + inner_error) * changes * SLACK",
-        "changes of Θ: the rounding of Θ itself dropped",
-        (f"{_NEURONS}::test_changes_of_the_gram_matrix_cover_its_own_rounding",),
     ),
     Mutation(
         f"{_DIR}/outcome.py",
