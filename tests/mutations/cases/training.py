@@ -133,9 +133,9 @@ MUTATIONS = (
         (f"{_LOCAL}::test_stop_and_gram_keep_their_own_cadence",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/running.py",
-        "config.batch_size > min(clients.sizes)",
-        "config.batch_size > max(clients.sizes)",
+        "ntk_localsgd/local_sgd/config.py",
+        "smallest = min(clients.sizes)",
+        "smallest = max(clients.sizes)",
         "batches larger than the smallest client",
         (f"{_LOCAL}::test_bad_settings_get_one_sentence",),
     ),
