@@ -1,14 +1,29 @@
 """Where programs begin: they import for seconds, and Ctrl-C meanwhile is one line as it is later."""
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
-from ntk_localsgd.errors import InputError
-
-__all__ = ["main", "start"]
+__all__ = ["interruptible", "main", "start"]
 
 _REFUSED, _INTERRUPTED = 2, 130
+
+
+class _Quit:
+    """What Ctrl-C does while modules are imported: say so and end.
+
+    An exception in the middle of an extension module's initialization becomes an `ImportError`, or aborts.
+    """
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def __call__(self, *signal_and_frame: object) -> None:  # noqa: ARG002 (a handler)
+        sys.stderr.write(f"{self.program}: interrupted.\n")
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)
 
 
 def start(program: str, module: str, argv: Sequence[str] | None = None) -> int:
@@ -28,13 +43,27 @@ def start(program: str, module: str, argv: Sequence[str] | None = None) -> int:
     What ``main`` returns; 2 for what an import refuses, and 130 after Ctrl-C, with one line on standard error.
     """
     try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _Quit(program))
         return int(importlib.import_module(module).main(argv))
-    except InputError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        return _REFUSED
     except KeyboardInterrupt:
         print(f"{program}: interrupted.", file=sys.stderr)
         return _INTERRUPTED
+    except ValueError as error:
+        from ntk_localsgd.errors import InputError  # as late as all else
+
+        if not isinstance(error, InputError):
+            raise
+        print(f"{program}: {error}", file=sys.stderr)
+        return _REFUSED
+    finally:
+        interruptible()
+
+
+def interruptible() -> None:
+    """All is imported: from here on Ctrl-C raises `KeyboardInterrupt`, so that what is finished can be kept."""
+    if isinstance(signal.getsignal(signal.SIGINT), _Quit):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,6 +22,16 @@ def test_an_interrupt_or_a_refusal_during_the_imports_is_one_line(tmp_path, monk
     assert starting.start("a program", "sound_import", ["a", "b"]) == 2
 
 
+def test_an_extension_cannot_make_an_import_error_of_an_interrupt(tmp_path):
+    code = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / "extension.py").write_text(
+        code + "except KeyboardInterrupt as error:\n    raise ImportError from error\n"
+    )
+    code = "import sys; from ntk_localsgd.starting import start; sys.path.append(sys.argv[1]); start('it', 'extension')"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "it: interrupted.\n")
+
+
 def test_nothing_that_takes_long_is_imported_before_it_may_be_interrupted():
     script = re.search(r'^ntk-localsgd = "(.+):main"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
     code = (

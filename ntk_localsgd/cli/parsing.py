@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import tyro
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.starting import interruptible
 
 __all__ = ["COMMANDS", "command", "execute"]
 
@@ -47,6 +48,7 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
     -------
     The command's exit code; 2 after bad input and 130 after Ctrl-C, whose one sentence goes to standard error.
     """
+    interruptible()
     warnings.showwarning = functools.partial(_one_line, prog)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no λ shows a question mark in its place
