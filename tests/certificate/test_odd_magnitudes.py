@@ -80,7 +80,7 @@ def _false(case, proof, rounds=25):
 
 @pytest.mark.parametrize("method", ["ball", "path"])
 def test_no_certificate_of_odd_magnitudes_is_false(method):
-    rng, certified, count = np.random.default_rng(0), 0, 45
+    rng, certified, count = np.random.default_rng(0), 0, 25
     for _ in range(count):
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             case = odd_case(rng)
