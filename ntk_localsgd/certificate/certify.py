@@ -10,14 +10,16 @@ from numpy import ndarray
 from rich.console import Console
 from rich.progress import track
 
+from ntk_localsgd.certificate.deep.certifier import DeepCertifier, is_deep
 from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle, no_proof
+from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.certifier import Certifier, first_layer
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
-from ntk_localsgd.networks import NEURONS_PER_BLOCK, Network, TwoLayerReLU
+from ntk_localsgd.networks import NEURONS_PER_BLOCK, DeepReLU, Network, TwoLayerReLU
 from ntk_localsgd.networks.stack import structure
 from ntk_localsgd.scalars import positive_number, whole_number
 
@@ -44,14 +46,14 @@ def certify(
     more than ``radius``. Arguments for every run: "dominance", for samples that push themselves more than each other,
     whatever batches, participants and numbers of local steps come in which order. For full batches of all clients:
     "ball", one radius for all neurons, and "path", which follows the predicted path and asks pair by pair which
-    patterns may switch. "auto" tries them in this order.
+    patterns may switch. "auto" tries them in this order. Deep networks have a path argument of their own, and no other.
 
     Parameters
     ----------
     net
-        A `TwoLayerReLU` at any iterate; its weights and signs are all that matters, whatever trained it.
+        A `TwoLayerReLU` or `DeepReLU` at any iterate; its weights are all that matters, whatever trained it.
     dataset, clients
-        The data (one target a row) and who holds it.
+        The data (for two layers one target a row) and who holds it.
     config
         The run to come. The certificate speaks of all rounds from here on, whatever ``num_rounds`` is.
     method
@@ -61,7 +63,7 @@ def certify(
     delta
         Where batches or participants are drawn, the rate is proved with probability ≥ 1 − delta.
     steps
-        The lemmas of the path method; a test may leave one out.
+        The lemmas of the path method for two layers; a test may leave one out.
 
     Returns
     -------
@@ -76,21 +78,29 @@ def certify(
 
     References
     ----------
-    ``docs/theory.md`` §5, [D].
+    ``docs/theory.md`` §5 and, for deep networks, §5.5, [D].
     """
     _check(dataset, clients, config, method, delta)
     stack = structure(net)
-    two_layers = None if stack is None else first_layer(stack)
-    if two_layers is None:
-        raise InputError(
-            f"net is a {type(net).__name__}, but the certificate is for two layers as TwoLayerReLU has them: ReLU, one "
-            f"output, signs of ±1 and the factor m^(-1/2)."
-        )
-    weights, signs = two_layers
-    if weights.shape[1] != dataset.input_dim:
-        raise InputError(f"net takes {weights.shape[1]} inputs, but the dataset has {dataset.input_dim}.")
-    certifier = Certifier(lambda: iter([(weights, signs)]), dataset, clients, config, steps)
-    return certifier.run(method, estimate=estimate, delta=delta)
+    if stack is not None and stack.input_dim != dataset.input_dim:
+        raise InputError(f"net takes {stack.input_dim} inputs, but the dataset has {dataset.input_dim}.")
+    if stack is not None and (two_layers := first_layer(stack)) is not None:
+        certifier = Certifier(lambda: iter([two_layers]), dataset, clients, config, steps)
+        return certifier.run(method, estimate=estimate, delta=delta)
+    if stack is not None and is_deep(stack):
+        if method not in ("auto", "path"):
+            raise InputError(f"method is {method!r}, but deep networks are certified along the path: use auto or path.")
+        if not Schedule.of(clients, config).plain:
+            raise InputError(
+                "net is deep, and its certificate needs full batches, all clients, as many local steps each and a "
+                "server step size of 1."
+            )
+        return DeepCertifier(stack, dataset, clients, config).run(estimate=estimate)
+    raise InputError(
+        f"net is a {type(net).__name__}, but the certificate is for two layers as TwoLayerReLU has them (ReLU, one "
+        f"output, signs of ±1 and the factor m^(-1/2)), and for deep ones as DeepReLU has them (ReLU, no residual "
+        f"connections, no factor)."
+    )
 
 
 def certify_at_init(
@@ -100,6 +110,7 @@ def certify_at_init(
     config: LocalSGD,
     *,
     width: int,
+    depth: int | None = None,
     method: Method = "auto",
     dtype: Any = None,
     estimate: bool = True,
@@ -110,12 +121,13 @@ def certify_at_init(
 
     Neurons are drawn block by block, twice: for the Gram matrix and the residual, then for the neurons near a kink,
     which alone are kept. A third pass is needed only where errors outgrow the prediction by half. Memory: the kept
-    neurons, a share of all that falls as m^{-1/2}.
+    neurons, a share of all that falls as m^{-1/2}. With a ``depth`` it is ``DeepReLU.init(key, width=width,
+    depth=depth, …)``, which is held.
 
     Parameters
     ----------
-    key, width, dtype
-        As for `TwoLayerReLU.init`.
+    key, width, depth, dtype
+        As for `TwoLayerReLU.init` or, with a depth, `DeepReLU.init`.
     progress
         Show a progress bar for each pass.
     dataset, clients, config, method, estimate, delta
@@ -132,6 +144,11 @@ def certify_at_init(
     """
     _check(dataset, clients, config, method, delta)
     width = whole_number("width", width)
+    if depth is not None:
+        outputs = 1 if dataset.targets.ndim == 1 else dataset.targets.shape[1]
+        sizes = {"width": width, "depth": depth, "input_dim": dataset.input_dim, "output_dim": outputs}
+        deep_net = DeepReLU.init(key, dtype=dtype, **sizes)
+        return certify(deep_net, dataset, clients, config, method=method, estimate=estimate, delta=delta)
     dtype = TwoLayerReLU.init(key, width=1, input_dim=dataset.input_dim, dtype=dtype).weights.dtype
     num_blocks, names = -(-width // NEURONS_PER_BLOCK), iter(("Gram matrix", "neurons near a kink"))
 
@@ -197,10 +214,6 @@ def until_certified(every: int = 10, *, method: Method = "auto", delta: float = 
 
 
 def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str, delta: float) -> None:
-    if dataset.targets.ndim != 1:
-        raise InputError(
-            f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate is for one output."
-        )
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
     if not _STEPS[0] <= config.step_size <= _STEPS[1]:

@@ -9,7 +9,10 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-__all__ = ["Certificate", "Conclusion", "Method", "Obstacle", "no_proof"]
+__all__ = ["SHARES", "Certificate", "Conclusion", "Method", "Obstacle", "no_proof"]
+
+#: Smaller residuals that are tried to say roughly how far a run is from its certificate.
+SHARES = tuple(4.0**-k for k in range(1, 7))
 
 #: "auto" tries one after the other, the cheap ones first.
 Method = Literal["auto", "dominance", "ball", "path"]
@@ -43,7 +46,7 @@ class Conclusion(NamedTuple):
     constant: float = math.inf
     radius: float = math.inf
     allowed_radius: float = math.inf
-    switching: Int[ndarray, "p 2"] = np.zeros((0, 2), np.int64)
+    switching: Int[ndarray, "p k"] = np.zeros((0, 2), np.int64)
     obstacle: Obstacle = Obstacle.NONE
     explanation: str = ""
     residual_share: float = 1.0
@@ -76,7 +79,7 @@ class Certificate:
     rate, constant
         Per round; rate < 1 if certified, otherwise what was reached.
     radius
-        Bound on every neuron's movement from here.
+        Bound on every neuron's movement from here; deep networks: on ‖W' − W‖_F of all layers together.
     allowed_radius
         Ball method: the largest movement at which the argument still holds. Path method: the distance to the kink of
         the nearest neuron whose pattern is proved never to change is accounted for pair by pair, and this is infinite.
@@ -94,7 +97,7 @@ class Certificate:
         holds with probability ≥ 1 − delta over batches and participants; by energy everything does.
     switching
         (sample, neuron) of all pairs that are not proved to keep their sign at averaged models and on the local models
-        of the sample's own client.
+        of the sample's own client; deep networks: (sample, layer, neuron), layers counted from 0.
     rounding_floor
         Residual norm below which a float64 run is rounding noise, and the rate cannot be observed.
     """
@@ -112,7 +115,7 @@ class Certificate:
     method: str
     rounding_floor: float
     delta: float
-    switching: Int[ndarray, "p 2"] = dataclasses.field(repr=False)
+    switching: Int[ndarray, "p k"] = dataclasses.field(repr=False)
 
     @classmethod
     def of(cls, end: Conclusion, *, residual_norm: float, width: float, rounding_floor: float) -> "Certificate":

@@ -10,7 +10,7 @@ from ntk_localsgd.certificate.rounding import LARGEST, SMALLEST, largest_eigenva
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
 
-__all__ = ["check_range", "refusal"]
+__all__ = ["check_range", "check_weights", "refusal"]
 
 
 def check_range(norm: float) -> None:
@@ -19,6 +19,16 @@ def check_range(norm: float) -> None:
         raise InputError(
             f"residual has the norm {norm:.3g}, the certificate needs it between {SMALLEST:g} and {LARGEST:g}: "
             f"multiply weights and targets by one number, by which all movement is multiplied then."
+        )
+
+
+def check_weights(*arrays: ndarray) -> None:
+    """Refuse weights that are so large."""
+    largest = max(float(np.abs(weights).max()) for weights in arrays)
+    if not largest <= LARGEST:
+        raise InputError(
+            f"weights hold {largest:.3g}, the certificate needs them to be at most {LARGEST:g}: divide weights and "
+            f"targets by one number, by which all movement is divided then."
         )
 
 

@@ -256,7 +256,7 @@ def test_networks_that_the_proof_does_not_speak_of_are_refused():
         Doubled(weights, signs),
         TwoLayerReLU(weights, 0.5 * signs),
         networks.two_layer(jax.random.key(0), width=300, input_dim=16, activation=networks.LeakyReLU(0.1)),
-        networks.DeepReLU.init(jax.random.key(0), width=30, input_dim=16, depth=1),
+        networks.deep(jax.random.key(0), width=30, input_dim=16, depth=1, residual=True),
     ):
         with pytest.raises(InputError, match="the certificate is for two layers as TwoLayerReLU has them"):
             certificate.certify(other, data, split, config)

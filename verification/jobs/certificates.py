@@ -3,9 +3,13 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float
+from numpy import ndarray
 
 from ntk_localsgd import certificate, datasets, seeds
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
@@ -25,6 +29,17 @@ _ROUNDS = 25
 ROUNDING = 1e-9
 
 
+class Followed(Protocol):
+    """What a run that is held against its certificate shows; the last index of ``switched`` is the sample."""
+
+    @property
+    def residual_norms(self) -> Float[ndarray, "R+1"]: ...
+    @property
+    def movement(self) -> float: ...
+    @property
+    def switched(self) -> Bool[ndarray, "..."]: ...
+
+
 @dataclasses.dataclass
 class Tally:
     """What certified runs did, each number relative to what was certified: at most 1, and no pair astray."""
@@ -36,12 +51,12 @@ class Tally:
     movement: float = 0.0
     astray: int = 0
 
-    def add(self, case: Case, proof: certificate.Certificate) -> None:
+    def add(self, case: Any, proof: certificate.Certificate, run: Callable[[Any, int], "Followed"] = follow) -> None:
         """Follow a run and compare: residual norms above the rounding floor, movement, and every pattern's sign."""
         self.runs += 1
         if not proof.certified:
             return
-        seen = follow(case, _ROUNDS)
+        seen = run(case, _ROUNDS)
         norms, rounds = seen.residual_norms, np.arange(_ROUNDS + 1)
         bound = np.maximum(proof.constant * proof.rate**rounds * norms[0], np.finfo(float).tiny)
         above = norms > max(proof.rounding_floor, ROUNDING * norms[0])
@@ -53,7 +68,7 @@ class Tally:
         rate = float(((norms / bound)[later] ** (1 / rounds[later])).max(initial=0.0))
         movement = seen.movement / max(proof.radius, np.finfo(float).tiny)
         may = np.zeros_like(seen.switched)
-        may[proof.switching[:, 1], proof.switching[:, 0]] = True
+        may[tuple(proof.switching.T[::-1])] = True
         astray = int((seen.switched & ~may).sum())
         self.certified += 1
         self.failed += bool(broken.any() or movement > 1 + ROUNDING or astray)

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.certificate.model import Problem, RoundModel, Unsuitable
-from ntk_localsgd.certificate.outcome import Certificate, Conclusion, Method, Obstacle, no_proof
+from ntk_localsgd.certificate.outcome import SHARES, Certificate, Conclusion, Method, Obstacle, no_proof
 from ntk_localsgd.certificate.refusal import check_range, refusal
 from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
@@ -37,9 +37,6 @@ _BALL_REACH = 4
 # Wider networks are not tried by the ball method unless asked: its radius keeps several times as many neurons.
 _WIDE = 2**18
 
-# Smaller residuals that are tried to say roughly how far a run is from its certificate.
-_SHARES = tuple(4.0**-k for k in range(1, 7))
-
 
 class Certifier:
     """The passes over the neurons and the order of the methods."""
@@ -47,6 +44,11 @@ class Certifier:
     def __init__(
         self, neurons: Neurons, dataset: Dataset, clients: Clients, config: LocalSGD, steps: Steps = PROVED
     ) -> None:
+        if dataset.targets.ndim != 1:
+            raise InputError(
+                f"dataset has {dataset.targets.shape[1]} targets a row, but the certificate of two layers is for one "
+                f"output."
+            )
         self.neurons, self.dataset, self.steps = neurons, dataset, steps
         self.inputs = np.asarray(dataset.inputs, np.float64)
         self.problem, self.schedule = Problem.from_inputs(self.inputs, clients, config), Schedule.of(clients, config)
@@ -142,7 +144,7 @@ class Certifier:
 
     def _largest_share(self, certified: Callable[[Survey], bool]) -> float:
         """The largest power of ¼ of the residual with which these weights would be certified; 0 if none was."""
-        for share in _SHARES:
+        for share in SHARES:
             smaller = self.survey._replace(
                 residual=self.survey.residual * share, residual_error=self.survey.residual_error * share
             )

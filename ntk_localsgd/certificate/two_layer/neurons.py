@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from ntk_localsgd.certificate.rounding import LARGEST, euclidean_norm
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.certificate.refusal import check_weights
+from ntk_localsgd.certificate.rounding import euclidean_norm
 from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
 __all__ = [
@@ -85,12 +85,7 @@ def survey(neurons: Neurons, inputs: Float[ndarray, "n d"], targets: Float[ndarr
     counts, total, size = np.zeros((n, n), np.int64), np.zeros(n), np.zeros(n)
     weight_norms, width, tiles, largest_tile = 0.0, 0, 0, 0
     for weights, signs in _tiles(neurons, n):
-        largest = float(np.abs(weights).max())
-        if not largest <= LARGEST:
-            raise InputError(
-                f"weights hold {largest:.3g}, the certificate needs them to be at most {LARGEST:g}: divide weights and "
-                f"targets by one number, by which all movement is divided then."
-            )
+        check_weights(weights)
         z = inputs @ weights.T
         counts += pattern_products((z >= 0).T)
         active = np.maximum(z, 0)
