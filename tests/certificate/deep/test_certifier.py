@@ -70,8 +70,8 @@ def test_larger_residuals_are_not_certified_and_hear_what_would_do():
 
 def test_training_stops_when_a_deep_network_is_certified():
     net, data, split, config = _setting(lazy=20.0, width=96)
-    stop = certificate.until_certified(300)
-    run = local_sgd.run(net, data, split, dataclasses.replace(config, num_rounds=2000), stop=stop)
+    stop = certificate.until_certified(40)
+    run = local_sgd.run(net, data, split, dataclasses.replace(config, num_rounds=400), stop=stop)
     assert stop.certificate.certified
     here = certificate.certify(run.network, data, split, config)
     assert here.rate == pytest.approx(stop.certificate.rate, rel=1e-9)

@@ -83,10 +83,10 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/certify.py",
-        "if config.batch_size is not None:",
-        "if config.batch_size == 0:",
-        "minibatches certified as if batches were full",
-        (f"{_CERTIFY}::test_bad_input_is_one_sentence",),
+        "if not Schedule.of(clients, config).plain:",
+        "if False:",
+        "certify: minibatches of deep networks certified as if batches were full",
+        (f"{_TESTS}/deep/test_certifier.py::test_what_the_theorem_does_not_speak_of_is_one_sentence",),
     ),
     Mutation(
         f"{_DIR}/outcome.py",
