@@ -51,29 +51,24 @@ def test_this_project_s_own_routes_to_every_work_run_and_agree(name, monkeypatch
             assert (work.agreement or distance)(result, results[OURS]) <= work.tolerance
 
 
-def test_what_does_not_agree_or_fails_is_not_timed():
-    work = WORKS["prediction"]
-    case = work.cases[0]
-    other = dataclasses.replace(case.routes[1], name="other step size", settings={"step_size": 0.5})
-    broken = dataclasses.replace(case.routes[1], name="broken", function="no such work")
-    rows = {row["route"]: row for row in measure(work, dataclasses.replace(case, routes=(Route(OURS), other, broken)))}
-    assert "seconds" in rows[OURS]
-    assert "seconds" not in rows["other step size"]
-    assert "off by" in rows["other step size"]["note"]
-    assert "failed: KeyError" in rows["broken"]["note"]
-
-
-def test_a_peer_that_cannot_be_installed_is_a_row_that_says_so(monkeypatch):
+def test_what_does_not_agree_fails_or_cannot_be_installed_is_a_row_that_says_so(monkeypatch):
     def refuse(*command):
         raise environments.NotInstalledError("no such release")
 
     monkeypatch.setattr(environments, "_run", refuse)
     monkeypatch.setitem(environments.REQUIREMENTS, "nowhere", ("nothing==0",))
-    case = WORKS["prediction"].cases[0]
-    routes = (Route(OURS), Route("absent", "with_numpy", "nowhere"))
-    ours, absent = measure(WORKS["prediction"], dataclasses.replace(case, routes=routes, most_repeats=1))
-    assert "seconds" in ours, ours
-    assert absent["note"] == "could not be installed here: no such release"
+    work = WORKS["prediction"]
+    case = work.cases[0]
+    other = dataclasses.replace(case.routes[1], name="other step size", settings={"step_size": 0.5})
+    broken = dataclasses.replace(case.routes[1], name="broken", function="no such work")
+    routes = (Route(OURS), other, broken, Route("absent", "with_numpy", "nowhere"))
+    measured = measure(work, dataclasses.replace(case, routes=routes, most_repeats=1))
+    rows = {row["route"]: row for row in measured}
+    assert "seconds" in rows[OURS], rows[OURS]
+    assert "seconds" not in rows["other step size"]
+    assert "off by" in rows["other step size"]["note"]
+    assert "failed: KeyError" in rows["broken"]["note"]
+    assert rows["absent"]["note"] == "could not be installed here: no such release"
 
 
 ROWS = [

@@ -1,8 +1,6 @@
 """``ntk-localsgd predict``: what it writes is the library's prediction, bad input ends in one sentence."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -151,11 +149,6 @@ def test_rounds_for_a_tenth_of_the_loss():
     assert float(_rounds_per_tenth(10**-0.25)) == pytest.approx(2)
     assert _rounds_per_tenth(0.0) == "1"
     assert _rounds_per_tenth(1.0) == "never"
-
-
-def test_the_command_line_loads_no_plotting_before_it_draws():
-    code = "import sys, ntk_localsgd.cli; assert not {'matplotlib', 'seaborn'} & sys.modules.keys()"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unequal_clients_are_limited_by_the_one_with_the_largest_eigenvalue():

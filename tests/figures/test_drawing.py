@@ -221,27 +221,22 @@ def test_missing_results_get_one_sentence_that_names_the_commands(tmp_path, caps
     assert "nothing" in capsys.readouterr().err
 
 
-def test_a_figure_computes_only_what_it_needs_and_the_index_keeps_earlier_ones(tmp_path):
+def test_a_figure_computes_only_what_it_needs_and_what_is_damaged_and_the_index_keeps_earlier_ones(tmp_path):
+    (job,) = FIGURES["hard_samples"].needs(CONTEXT)
+    path = Store(tmp_path / "runs").path(job)
+    path.parent.mkdir()
+    path.write_bytes(b"\x89HDF\r\n\x1a\n cut short")
     earlier = tmp_path / "figures" / "depth.md"
     earlier.parent.mkdir()
     earlier.write_text("Drawn before.\n")
     argv = ["hard_samples", "--results", str(tmp_path), "--preset", "smoke", "--missing", "run", "--formats", "png"]
     assert command.main(argv) == 0
-    assert len(list((tmp_path / "runs").glob("*.nc"))) == 1
+    assert path.with_name(f"{path.name}.damaged").exists()
+    assert list((tmp_path / "runs").glob("*.nc")) == [path]
     assert not (tmp_path / "evidence.json").exists()
     assert set(json.loads((earlier.parent / "index.json").read_text())) == {"depth", "hard_samples"}
     written = {path.name for path in earlier.parent.iterdir()} - {earlier.name}
     assert written == {"hard_samples.png", "hard_samples.md", "hard_samples.tex", "index.json"}
-
-
-def test_a_damaged_result_is_missing(tmp_path, capsys):
-    (job,) = FIGURES["hard_samples"].needs(CONTEXT)
-    path = Store(tmp_path / "runs").path(job)
-    path.parent.mkdir()
-    path.write_bytes(b"\x89HDF\r\n\x1a\n cut short")
-    argv = ["hard_samples", "--results", str(tmp_path), "--preset", "smoke", "--missing", "run", "--formats", "png"]
-    assert command.main(argv) == 0
-    assert path.with_name(f"{path.name}.damaged").exists()
 
 
 def test_the_committed_gallery_has_every_figure_and_its_paper():

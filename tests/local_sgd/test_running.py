@@ -1,8 +1,5 @@
 """Local SGD against the reference: full batch, minibatches, reductions, chunks, divergence, refusals."""
 
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -97,15 +94,17 @@ def test_tracking_every_local_step_changes_nothing():
     np.testing.assert_allclose(tracked.network.weights, plain.network.weights, rtol=0, atol=CLOSE)
 
 
+class _Together(TwoLayerReLU):
+    """The same network by another name, under which nothing has been traced yet."""
+
+
 def test_both_ways_of_looping_over_clients_agree(monkeypatch):
     net, data, split = helpers.problem(seed=8)
-    config = LocalSGD(0.3, 3, 5)
+    config, asked = LocalSGD(0.3, 3, 6), []
     one_by_one = local_sgd.run(net, data, split, config, observe=EVERYTHING)
-    jax.clear_caches()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    together = local_sgd.run(net, data, split, config, observe=EVERYTHING)
-    monkeypatch.undo()
-    jax.clear_caches()
+    monkeypatch.setattr(jax, "default_backend", lambda: asked.append(True) or "gpu")
+    together = local_sgd.run(_Together(net.weights, net.signs), data, split, config, observe=EVERYTHING)
+    assert asked  # while it was traced
     for name in EVERYTHING:
         # Norms of differences that are 0 in exact arithmetic come out at rounding level on either side.
         np.testing.assert_allclose(together.trajectory[name], one_by_one.trajectory[name], rtol=1e-9, atol=1e-12)
@@ -119,14 +118,6 @@ def test_the_start_is_not_changed_and_no_rounds_give_it_back():
     run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 0), observe=EVERYTHING)
     np.testing.assert_array_equal(run.network.weights, before)
     assert run.trajectory.sizes["round"] == 1
-
-
-def test_training_runs_in_the_dtype_of_the_weights():
-    _, data, split = helpers.problem()
-    net = TwoLayerReLU.init(jax.random.key(0), width=20, input_dim=6, dtype=np.float32)
-    run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 3), observe=EVERYTHING)
-    assert run.network.weights.dtype == np.float32
-    assert run.trajectory.loss.dtype == np.float32
 
 
 def test_stop_sees_every_checkpoint_and_ends_the_run():
@@ -216,18 +207,3 @@ def test_bad_settings_get_one_sentence(call, named):
     with pytest.raises(InputError, match=named) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_everything_works_without_x64():
-    code = """
-import jax, numpy as np
-from ntk_localsgd import clients, datasets, local_sgd, networks
-key = jax.random.key(0)
-data = datasets.sphere(key, 9, 6)
-net = networks.TwoLayerReLU.init(key, width=20, input_dim=6)
-run = local_sgd.run(net, data, clients.iid(key, data, 3), local_sgd.LocalSGD(0.3, 2, 10),
-                    observe=tuple(local_sgd.OBSERVABLES))
-assert run.network.weights.dtype == np.float32 and run.trajectory.loss[-1] < run.trajectory.loss[0]
-"""
-    environment = {"PATH": "/usr/bin", "JAX_PLATFORMS": "cpu"}
-    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

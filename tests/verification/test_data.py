@@ -6,7 +6,9 @@ import pytest
 
 from ntk_localsgd import datasets, kernels
 from ntk_localsgd.errors import InputError
+from verification.context import Context
 from verification.data import Source, with_close_pair, with_close_pairs
+from verification.presets import PRESETS
 
 # A sine and a cosine of rounding error 1e-16 in norms near 1.
 CLOSE = 1e-12
@@ -64,3 +66,12 @@ def test_seeds_decide_the_data_and_an_unknown_kind_is_refused():
     assert not np.array_equal(Source("sphere", 4, 0).load().inputs, Source("sphere", 4, 1).load().inputs)
     with pytest.raises(InputError, match="kind of data is 'cube'"):
         Source("cube", 4, 0).load()
+
+
+def test_a_context_s_data_sets_differ_by_seed_and_distance():
+    context = Context(PRESETS["smoke"], 0)
+    own, other = context.problem("sphere", 4), context.problem("sphere", 4, seed=7)
+    assert own.source == Source("sphere", 4, 0)
+    assert other.source == Source("sphere", 4, 7)
+    assert context.problem("planted", 4).source.distance == context.preset.deep.separations[0]
+    assert context.problem("planted", 4, distance=0.3).source.distance == 0.3

@@ -1,9 +1,9 @@
 """Jobs: each computed once, stored under a name that changes with their code, errors kept apart."""
 
 import dataclasses
+import importlib.util
 import pickle
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +12,10 @@ import pytest
 
 from ntk_localsgd.errors import InputError
 from tests.verification.rows import COMPUTED, Doubled
+from verification.data import Source
 from verification.engine import compute
 from verification.jobs.training import Training
-from verification.store import Store
+from verification.store import Store, code_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,38 +58,41 @@ def test_any_executor_will_do(tmp_path):
 
 
 def test_jobs_are_plain_values_that_pickle():
-    from verification.data import Source
-
     job = Training(Source("digits", 8, 0), 2, 16, 0.1, 2, 3, seeds=(1, 2))
     assert pickle.loads(pickle.dumps(job)) == job
     assert hash(job) == hash(dataclasses.replace(job))
 
 
-_PATHS = (
-    "import pathlib; from verification.data import Source; from verification.jobs.thresholds import WidthThreshold;"
-    "from verification.jobs.training import Training; from verification.store import Store;"
-    "training = Training(Source('sphere', 4, 0), 2, 8, 0.1, 1, 1, (0,)); store = Store(pathlib.Path('runs'));"
-    "print(store.path(training), store.path(WidthThreshold(training, 8)))"
-)
+def _copied(name, folder, monkeypatch):
+    """A module of jobs as it stands in a copy of the sources, where it may be changed."""
+    spec = importlib.util.spec_from_file_location(f"copied_{name}", folder / "verification" / "jobs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.mark.slow
-def test_a_constant_changed_in_what_a_job_imports_renames_its_file_and_a_change_elsewhere_does_not(tmp_path):
-    for package in ("ntk_localsgd", "verification"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "evidence"))
+def test_a_constant_changed_in_what_a_job_imports_renames_its_file_and_a_change_elsewhere_does_not(
+    tmp_path, monkeypatch
+):
+    ignored = shutil.ignore_patterns("__pycache__", "evidence")
+    shutil.copytree(ROOT / "verification", tmp_path / "verification", ignore=ignored)
+    training, thresholds = (_copied(name, tmp_path, monkeypatch) for name in ("training", "thresholds"))
+    run = training.Training(Source("sphere", 4, 0), 2, 8, 0.1, 1, 1, (0,))
+    jobs = run, thresholds.WidthThreshold(run, 8)
 
     def paths_with(module, old, new):
         file = tmp_path / "verification" / module
         assert file.read_text().count(old) == 1
         file.write_text(file.read_text().replace(old, new))
-        command = [sys.executable, "-c", _PATHS]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+        code_of.cache_clear()  # a process reads every source once
+        return [Store(Path("runs")).path(job) for job in jobs]
 
-    training, threshold = paths_with("judging.py", "DELTA = 0.05", "DELTA = 0.01")
-    assert paths_with("judging.py", "DELTA = 0.01", "DELTA = 0.02") == [training, threshold]
+    first = paths_with("judging.py", "DELTA = 0.05", "DELTA = 0.01")
+    assert paths_with("judging.py", "DELTA = 0.01", "DELTA = 0.02") == first
     of_threshold = paths_with("jobs/thresholds.py", "DELTA, TRIALS = 0.1, 40", "DELTA, TRIALS = 0.2, 40")
-    assert of_threshold[0] == training
-    assert of_threshold[1] != threshold
+    assert of_threshold[0] == first[0]
+    assert of_threshold[1] != first[1]
     of_data = paths_with("data.py", "_PAIRS = 0.2", "_PAIRS = 0.3")
-    assert of_data[0] != training
-    assert of_data[1] not in (threshold, of_threshold[1])
+    assert of_data[0] != first[0]
+    assert of_data[1] not in (first[1], of_threshold[1])

@@ -12,7 +12,7 @@ MUTATIONS = (
         "                undo.callback(delattr, owner, name)\n",
         "",
         "names lent to JAX are kept",
-        (f"{_EMPIRICAL}::test_importing_neural_tangents_leaves_jax_as_it_was",),
+        ("tests/test_fresh_process.py::test_importing_neural_tangents_leaves_jax_as_it_was",),
     ),
     Mutation(
         "ntk_localsgd/kernels/infinite.py",
