@@ -89,6 +89,20 @@ MUTATIONS = (
         (f"{_TESTS}/deep/test_certifier.py::test_what_the_theorem_does_not_speak_of_is_one_sentence",),
     ),
     Mutation(
+        f"{_DIR}/certify.py",
+        "if config.server_step_size > 1:",
+        "if config.server_step_size > 2:",
+        "averages that overshoot are certified",
+        (f"{_CERTIFY}::test_bad_input_is_one_sentence",),
+    ),
+    Mutation(
+        f"{_DIR}/two_layer/certifier.py",
+        "if not self.schedule.plain:",
+        "if self.schedule is None:",
+        "minibatches certified as if batches were full",
+        (f"{_CERTIFY}::test_bad_input_is_one_sentence",),
+    ),
+    Mutation(
         f"{_DIR}/outcome.py",
         "width_estimate=width / share**2 if share",
         "width_estimate=width / share if share",

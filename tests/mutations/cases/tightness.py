@@ -53,8 +53,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_JOBS}/reference.py",
-        "weights = weights + total / case.clients.num_clients",
-        "weights = weights + total",
+        "case.server_step_size / taking_part * total",
+        "case.server_step_size * total",
         "the certificate's reference run: Σ_c for the mean",
         (f"{_TESTS}/jobs/test_reference.py",),
     ),
