@@ -15,7 +15,7 @@ __all__ = ["SHARES", "Certificate", "Conclusion", "Method", "Obstacle", "no_proo
 SHARES = tuple(4.0**-k for k in range(1, 7))
 
 #: "auto" tries one after the other, the cheap ones first.
-Method = Literal["auto", "dominance", "ball", "path"]
+Method = Literal["auto", "dominance", "energy", "ball", "path"]
 
 
 class Obstacle(enum.StrEnum):

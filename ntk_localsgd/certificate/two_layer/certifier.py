@@ -14,12 +14,14 @@ from ntk_localsgd.certificate.refusal import check_range, refusal
 from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.two_layer.dominance import certify_dominance, reach_of
+from ntk_localsgd.certificate.two_layer.energy import NotFalling
+from ntk_localsgd.certificate.two_layer.likely import certify_energy, energy_reach
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, Survey, near_kinks, survey
 from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.networks.activations import RELU
 from ntk_localsgd.networks.stack import Stack
@@ -77,22 +79,24 @@ class Certifier:
             if method in ("ball", "path"):
                 raise InputError(
                     f"method is {method!r}, which needs full batches, all clients, as many local steps each and a "
-                    f"server step size of 1: needs to be 'dominance' here, or 'auto'."
+                    f"server step size of 1: needs to be 'dominance' or 'energy' here, or 'auto'."
                 )
             return None
         gram = self.problem.inner * (self.survey.counts / self.survey.width)
         try:
             return RoundModel(gram, self.problem)
         except Unsuitable as error:
-            if method == "dominance":
+            if method in ("dominance", "energy"):
                 return None
             raise InputError(refusal(gram, self.problem, self.dataset, str(error))) from error
 
     def _conclude(self, method: Method, model: RoundModel | None, *, estimate: bool, delta: float) -> Conclusion:
         if method in ("auto", "dominance"):
-            end = self._dominance(model, delta, estimate=estimate and (method == "dominance" or model is None))
-            if end.certified or method == "dominance" or model is None:
+            end = self._for_any_order(model, delta, estimate=estimate and method == "dominance")
+            if end.certified or method == "dominance":
                 return end
+        if method == "energy" or model is None:
+            return self._with_probability(delta, estimate=estimate)
         assert model is not None  # `_round_model`
         if method == "ball" or (method == "auto" and self.survey.width <= _WIDE):
             least = least_radius(self.problem, self.survey, model)
@@ -113,23 +117,47 @@ class Certifier:
         prove = partial(certify_path, self.problem, near=near, model=model, steps=self.steps)
         return path._replace(residual_share=self._largest_share(lambda smaller: prove(smaller).certified))
 
-    def _dominance(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
-        """Theorem C, with as many neurons as it needs."""
+    def _for_any_order(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
+        """Theorem C, dominance."""
         reach = reach_of(self.problem, self.schedule, self.survey)
         if reach is None:
-            text = (
-                "samples push each other more than themselves even while no pattern changes: their rows are too alike"
-            )
+            text = "samples push each other more than themselves even while no pattern changes: rows are too alike"
             return no_proof("dominance", Obstacle.PATTERNS, text)
+        prove = partial(certify_dominance, self.problem, self.schedule, delta=delta, model=model)
+        return self._with_neurons(reach, prove, estimate=estimate)
+
+    def _with_probability(self, delta: float, *, estimate: bool) -> Conclusion:
+        """Theorem B, energy.
+
+        Raises
+        ------
+        InputError
+            For a step size that the theorem excludes whatever the width.
+        """
+        reach = energy_reach(self.problem, self.schedule, self.survey, delta)
+        if isinstance(reach, NotFalling):
+            if reach.allowed is not None:
+                raise InputError(
+                    f"step_size is {self.problem.step_size:.6g}, but the theorem asks for less than 2/λ_max of every "
+                    f"batch: below {rounded_down(reach.allowed)}."
+                )
+            return no_proof("energy", Obstacle.PATTERNS, reach.text)
+        return self._with_neurons(
+            reach, partial(certify_energy, self.problem, self.schedule, delta=delta), estimate=estimate
+        )
+
+    def _with_neurons(
+        self, reach: Float[ndarray, " n"], prove: Callable[[Survey, NearKinks], Conclusion], *, estimate: bool
+    ) -> Conclusion:
+        """With as many neurons as the argument needs; ``reach``: how far they may go while no pattern changes."""
         for margin in _MARGINS:
             near = self._near(margin * reach)
-            prove = partial(certify_dominance, self.problem, self.schedule, near=near, delta=delta, model=model)
-            end = prove(self.survey)
+            end = prove(self.survey, near)
             if end.obstacle is not Obstacle.BEYOND_KEPT:
                 break
         if end.certified or not estimate:
             return end
-        return end._replace(residual_share=self._largest_share(lambda smaller: prove(smaller).certified))
+        return end._replace(residual_share=self._largest_share(lambda smaller: prove(smaller, near).certified))
 
     def _near(self, threshold: Float[ndarray, " n"]) -> NearKinks:
         return near_kinks(self.neurons, self.inputs, threshold)

@@ -2,7 +2,7 @@
 
 Each sample's residual is pulled down by itself and pushed by the others. If the comparison matrix of these pulls and
 pushes is an M-matrix, one linear system bounds what every sample can ever add to the weights, whatever is drawn when.
-Proof: ``docs/theory.md`` §5.5.
+Proof: ``docs/theory.md`` §5.6.
 """
 
 import math

@@ -109,31 +109,61 @@ def test_a_round_obeys_the_row_inequality_of_the_comparison_matrix(seed, rule):
     """r(t+1)^± ≤ r(t)^± − M₂ κ Σ y^± for one round in any order, with every pair that changes in it in U."""
     rng = np.random.default_rng([seed, 8])
     case = _pushed_together(rng)
-    kappa = case.server_step_size / case.participants
+    _obeys(case, *_round(case, _drawn_batches(case, rng)), rule)
+
+
+@pytest.mark.parametrize("rule", ["smaller", "gap", "quotient"])
+def test_a_correction_that_switches_neurons_locally_and_not_in_the_average_is_counted(rule):
+    for seed in range(40):
+        case = _corrected(np.random.default_rng([seed, 9]))
+        _obeys(case, *_round(case, [(0, [0] if k == 0 else [1]) for k in range(case.local_steps)]), rule)
+
+
+def _drawn_batches(case, rng):
+    """(client, batch) of every step of a round."""
+    for c in rng.choice(case.clients.num_clients, case.participants, replace=False):
+        for _ in range(case.local_steps):
+            yield c, rng.choice(case.clients.indices[c], case.batch_size, replace=False)
+
+
+def _round(case, batches):
+    """Pairs that change in a round, κ Σ y^± [2 n], and the residuals before and after it."""
+    kappa = case.server_step_size / (case.participants or 1)
     x, scale, weights = case.inputs, case.signs / np.sqrt(len(case.signs)), case.weights
     low, high, gained = weights @ x.T, weights @ x.T, np.zeros((2, len(x)))
-    total = np.zeros_like(weights)
-    for c in rng.choice(case.clients.num_clients, case.participants, replace=False):
-        local, part = weights, case.clients.indices[c]
-        for _ in range(case.local_steps):
-            z = local @ x.T
-            low, high = np.minimum(low, z), np.maximum(high, z)
-            batch = rng.choice(part, case.batch_size, replace=False)
-            r = (np.maximum(z, 0).T @ scale - case.targets)[batch]
-            gained[:, batch] += case.step_size * np.stack([np.maximum(r, 0), np.maximum(-r, 0)])
-            local = local - case.step_size * scale[:, None] * (((z[:, batch] >= 0) * r) @ x[batch])
+    models = {}
+    for c, batch in batches:
+        local = models.get(c, weights)
         z = local @ x.T
-        low, high, total = np.minimum(low, z), np.maximum(high, z), total + local - weights
-    after = weights + kappa * total
+        r = (np.maximum(z, 0).T @ scale - case.targets)[batch]
+        gained[:, batch] += case.step_size * np.stack([np.maximum(r, 0), np.maximum(-r, 0)])
+        models[c] = local - case.step_size * scale[:, None] * (((z[:, batch] >= 0) * r) @ x[batch])
+        # Whatever is crossed on the way is between the extremes.
+        low, high = np.minimum(low, models[c] @ x.T), np.maximum(high, models[c] @ x.T)
+    after = weights + kappa * sum(local - weights for local in models.values())
     low, high = np.minimum(low, after @ x.T), np.maximum(high, after @ x.T)
-    # Between averaged models too: whatever is crossed on the way is between the extremes.
-    comparison, _ = _compared(case, rule, (low < 0) & (high >= 0))
-    before, then = (np.maximum(w @ x.T, 0).T @ scale - case.targets for w in (weights, after))
-    parts = [np.concatenate([np.maximum(r, 0), np.maximum(-r, 0)]) for r in (before, then)]
+    residuals = [np.maximum(w @ x.T, 0).T @ scale - case.targets for w in (weights, after)]
+    return (low < 0) & (high >= 0), kappa * gained, *residuals
+
+
+def _obeys(case, changed, gained, before, after, rule):
+    comparison, _ = _compared(case, rule, changed)
+    parts = [np.concatenate([np.maximum(r, 0), np.maximum(-r, 0)]) for r in (before, after)]
     assert case.step_size * comparison.largest.max() <= 1
-    assert (parts[1] <= parts[0] - comparison.signed @ (kappa * gained.ravel()) + 1e-12).all()
-    falls = np.abs(before) - comparison.unsigned @ (kappa * gained.sum(axis=0))
-    assert (np.abs(then) <= falls + 1e-12).all()
+    assert (parts[1] <= parts[0] - comparison.signed @ gained.ravel() + 1e-12).all()
+    assert (np.abs(after) <= np.abs(before) - comparison.unsigned @ gained.sum(axis=0) + 1e-12).all()
+
+
+def _corrected(rng):
+    """Sample 0 pushes sample 1, whose own steps then correct that; most neurons are near the latter's kink; κ = ¼."""
+    width, cosine = int(rng.integers(3, 30)), rng.uniform(-0.9, -0.2)
+    x = np.array([[1, 0, 0], [cosine, np.sqrt(1 - cosine**2), 0]])
+    weights, signs = rng.standard_normal((width, 3)), rng.choice([-1.0, 1.0], width)
+    near = rng.random(width) < 0.7
+    weights[near] += np.outer(rng.uniform(-0.2, 0.2, near.sum()) - weights[near] @ x[1], x[1])
+    one = clients.Clients((np.arange(2),))
+    case = Case(x, np.zeros(2), one, weights, signs, 0.9, int(rng.integers(2, 8)), 1, 0.25)
+    return off_by(case, np.array([rng.choice([-1, 1]) * 10 ** rng.uniform(-0.5, 1), 0.0]))
 
 
 def _pushed_together(rng):

@@ -5,6 +5,7 @@ from tests.mutations.mutation import Mutation
 _DOMINANCE, _SCHEDULE = "ntk_localsgd/certificate/two_layer/dominance.py", "ntk_localsgd/certificate/schedule.py"
 _TESTS = "tests/certificate/two_layer/test_dominance.py"
 _ROUND = f"{_TESTS}::test_a_round_obeys_the_row_inequality_of_the_comparison_matrix"
+_CORRECTED = f"{_TESTS}::test_a_correction_that_switches_neurons_locally_and_not_in_the_average_is_counted"
 _RATE = f"{_TESTS}::test_orthogonal_samples_have_the_rate_of_the_slowest_one_s_mean"
 _KEPT = f"{_TESTS}::test_random_certificates_are_kept_in_every_order"
 
@@ -42,14 +43,14 @@ MUTATIONS = (
         "gap = np.where(same & local[:, None] & (kappa < 1), gap, 0)",
         "gap = np.zeros_like(gap)",
         "the average is where the average of the outputs is",
-        (_ROUND,),
+        (_CORRECTED,),
     ),
     Mutation(
         _DOMINANCE,
         "crossing = np.maximum(crossing, 0) * SLACK",
         "crossing = np.zeros_like(crossing)",
         "what a client's own steps corrected counts in full in the average",
-        (_ROUND,),
+        (_CORRECTED,),
     ),
     Mutation(
         _DOMINANCE,
