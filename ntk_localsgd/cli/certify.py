@@ -6,6 +6,7 @@ import math
 import pathlib
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
-from ntk_localsgd.cli.inputs import ProblemOptions
+from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
 from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
@@ -39,10 +40,17 @@ _MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
 @command
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Certify(ProblemOptions):
-    """Prove that full-batch Local GD on your own data converges to zero loss, from your weights or random ones."""
+    """Prove that Local SGD on your own data converges to zero loss, from your weights or random ones."""
 
     method: certificate.Method = "auto"
-    """ball: one radius for all neurons, cheap; path: along the predicted path, sharper; auto: ball, then path."""
+    """dominance: whatever is drawn; energy: with probability; ball: one radius for all neurons, cheap; path: along the
+    predicted path, sharper; auto: dominance first, then energy where something is drawn, else ball and path."""
+    batch_size: int | None = None
+    """Minibatches of b samples, drawn anew at every step; left out: all samples of a client."""
+    participants: int | None = None
+    """Clients that are drawn to take part in a round; left out: all."""
+    delta: float = 0.05
+    """Where something is drawn, what depends on it is proved with probability 1 − δ."""
     rounds: int = 0
     """Train up to this many rounds and certify as soon as it is possible."""
     every: int = 10
@@ -84,9 +92,8 @@ class Certify(ProblemOptions):
         content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
         figure = None
         if proof is not None:
-            figure = plot_run(
-                proof, ended.net, start.dataset, start.clients, start.config(self, 0), ended.losses, factor=start.factor
-            )
+            settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
+            figure = plot_run(proof, ended.net, *settings, factor=start.factor, key=self._key)
         elif len(ended.losses) > 1:
             kept = kept or [_saved(ended.net, self._reached)]
         paths = write_results(self.out, "certify", self.data, content, figure)
@@ -100,6 +107,19 @@ class Certify(ProblemOptions):
     def _reached(self) -> pathlib.Path:
         """Where a network goes that was trained, and whose command did not come to its end."""
         return self.save or self.out / f"certify-{self.data.stem}-network.npz"
+
+    @property
+    def _random(self) -> bool:
+        """Whether a run draws batches or participants."""
+        return self.batch_size is not None or self.participants is not None
+
+    @property
+    def _key(self) -> jax.Array | None:
+        return purpose_key(self.seed, 2) if self._random else None
+
+    def _config(self, start: Start, rounds: int) -> local_sgd.LocalSGD:
+        config = start.config(self, rounds, self.batch_size)
+        return dataclasses.replace(config, participants=self.participants)
 
     def _start(self) -> Start:
         """What there is to prove, with a step size that can be told from 1/λ_max, which is refused itself."""
@@ -117,6 +137,8 @@ class Certify(ProblemOptions):
             **start.described(self),
             "step_size": start.step_size.value,
             "local_steps": self.local_steps,
+            "batch_size": self.batch_size,
+            "participants": self.participants,
             "trained_rounds": len(losses) - 1,
             "loss": (start.factor * losses).tolist(),
             "notes": start.notes,
@@ -124,7 +146,7 @@ class Certify(ProblemOptions):
 
     def _proved(self, start: Start, seconds: float) -> "_Ended":
         """Train, if asked to, and certify, for at most so many seconds."""
-        config, data = start.config(self, self.rounds), (start.dataset, start.clients)
+        config, data = self._config(start, self.rounds), (start.dataset, start.clients)
         first = np.array([start.residual @ start.residual / 2])
         ended = _Ended(start.net, first)
         if self.rounds:
@@ -133,7 +155,8 @@ class Certify(ProblemOptions):
                 return ended
         try:
             with watched(f"looking for a proof, {self.method} method", seconds):
-                return ended._replace(proof=certificate.certify(ended.net, *data, config, method=self.method))
+                proof = certificate.certify(ended.net, *data, config, method=self.method, delta=self.delta)
+                return ended._replace(proof=proof)
         except TimeUp:
             return ended
         except InputError as error:
@@ -142,10 +165,10 @@ class Certify(ProblemOptions):
     def _trained(self, start: Start, config: local_sgd.LocalSGD, seconds: float) -> "_Ended":
         """The network after the rounds, or when a proof or the end of the time came."""
         net, data = start.net, (start.dataset, start.clients)
-        stop = _Remembering(certificate.until_certified(self.every, method=self.method))
+        stop = _Remembering(certificate.until_certified(self.every, method=self.method, delta=self.delta))
         try:
             with limited(seconds):
-                run = local_sgd.run(net, *data, config, stop=stop, progress=True)
+                run = local_sgd.run(net, *data, config, key=self._key, stop=stop, progress=True)
         except KeyboardInterrupt as interrupt:
             if stop.last is None:
                 raise
@@ -153,7 +176,7 @@ class Certify(ProblemOptions):
             raise KeyboardInterrupt(f"the network after {stop.last.round} rounds is in {path}") from interrupt
         except TimeUp:
             reached = 0 if stop.last is None else stop.last.round
-            run = local_sgd.run(net, *data, dataclasses.replace(config, num_rounds=reached))
+            run = local_sgd.run(net, *data, dataclasses.replace(config, num_rounds=reached), key=self._key)
             return _Ended(net.with_trained(run.network.trained), np.asarray(run.trajectory.loss.values), over=True)
         proof = stop.stop.certificate
         proof = proof if proof is not None and proof.certified else None
@@ -162,7 +185,7 @@ class Certify(ProblemOptions):
 
     def _enough(self, start: Start, seconds: float) -> float | None:
         """The smallest lazy scale, to a factor of 2, at which the ball method proves convergence of this network."""
-        if start.residual @ start.residual == 0:
+        if self._random or start.residual @ start.residual == 0:
             return None
         options = dataclasses.replace(self, scale=None)
         begin = 2.0 * (self.scale or 0.5)
@@ -234,10 +257,8 @@ class Certify(ProblemOptions):
         options = self._named(what, value)
         try:
             start = options._start()
-            config = start.config(options, 0)
-            proof = certificate.certify(
-                start.net, start.dataset, start.clients, config, method=self.method, estimate=False
-            )
+            data = (start.dataset, start.clients, options._config(start, 0))
+            proof = certificate.certify(start.net, *data, method=self.method, estimate=False, delta=self.delta)
         except InputError:
             if what == "scale":  # at another scale the network is the same, and so is what is wrong
                 raise
@@ -321,6 +342,9 @@ def _summary(
         "converges to zero loss", f"proved, by the {proof.method} method" if proof.certified else "not proved"
     )
     if proof.certified:
+        if proof.delta:
+            whole = proof.method == "energy"
+            table.add_row("all of this" if whole else "rate", f"with probability ≥ {1 - proof.delta:g}")
         table.add_row("rate per round", f"{proof.rate:.8g}")
         table.add_row("constant", f"{proof.constant:.6g}")
         table.add_row("no neuron moves by more than", f"{proof.radius:.6g}")
@@ -344,6 +368,7 @@ def plot_run(
     losses: ndarray,
     *,
     factor: float = 1.0,
+    key: jax.Array | None = None,
 ) -> "Figure":
     """The loss so far and ahead, and the certified bound beside it, all times ``factor``."""
     from matplotlib.ticker import MaxNLocator
@@ -351,7 +376,7 @@ def plot_run(
     ahead = 40
     if proof.certified and proof.rate > 0:  # far enough to fall a thousandfold
         ahead = int(np.clip(math.log(1e-3) / (2 * math.log(proof.rate)), 10, 400))
-    run = local_sgd.run(net, dataset, split, dataclasses.replace(config, num_rounds=ahead))
+    run = local_sgd.run(net, dataset, split, dataclasses.replace(config, num_rounds=ahead), key=key)
     coming, here = factor * np.asarray(run.trajectory.loss.values), len(losses) - 1
     figure = new_plot()
     axes = figure.subplots()

@@ -79,6 +79,18 @@ def test_a_narrow_network_is_trained_until_it_is_certified(folder, capsys):
     assert _written()["certificate"]["rate"] == written["certificate"]["rate"]
 
 
+def test_minibatches_and_participants_are_proved_for_every_draw(folder, capsys):
+    options = ("--weights", "wide.npz", "--step-size", "0.6", "--batch-size", "1", "--participants", "2")
+    assert _run(*options, "--delta", "0.1") == 0
+    assert "with probability ≥ 0.9" in capsys.readouterr().out
+    written = _written()
+    assert (written["batch_size"], written["participants"]) == (1, 2)
+    assert (written["certificate"]["method"], written["certificate"]["delta"]) == ("dominance", 0.1)
+    assert (folder / "results" / "certify-data.png").stat().st_size > 5000
+    assert _run(*options[:-1], "4") == 2
+    assert "participants is 4, needs to be at most K = 3" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

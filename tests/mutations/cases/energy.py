@@ -10,6 +10,13 @@ _SERIES = f"{_TESTS}::test_the_envelope_of_a_run_in_which_nothing_is_drawn_is_th
 
 MUTATIONS = (
     Mutation(
+        "ntk_localsgd/cli/certify.py",
+        "return dataclasses.replace(config, participants=self.participants)",
+        "return config",
+        "all clients take part whatever the command says",
+        ("tests/cli/test_certify.py::test_minibatches_and_participants_are_proved_for_every_draw",),
+    ),
+    Mutation(
         f"{_DIR}/energy.py",
         "later = (taus[c] - 1) * (drift[c] + batch[c] ** 2 / lam)",
         "later = (taus[c] - 1) * batch[c] ** 2 / lam",
