@@ -18,10 +18,10 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/starting.py",
-        "except KeyboardInterrupt:",
-        "except SystemExit:",
-        "Ctrl-C while a program imports is a traceback",
-        ("tests/test_starting.py::test_an_interrupt_or_a_refusal_during_the_imports_is_one_line",),
+        "signal.signal(signal.SIGINT, _Quit(program))",
+        "pass",
+        "Ctrl-C while an extension is imported is another error",
+        ("tests/test_starting.py::test_an_extension_cannot_make_an_import_error_of_an_interrupt",),
     ),
     Mutation(
         "ntk_localsgd/tables.py",
