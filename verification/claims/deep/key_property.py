@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -75,11 +74,9 @@ def tracked(context: Context, problem: Problem) -> list[Training]:
 
 
 def growing_targets(context: Context, problem: Problem) -> list[Training]:
-    """The control: targets that grow with √m, so that the radius ω does not fall with the width."""
+    """The control: targets that grow like m^(3/4), so that the radius ω does not fall with the width."""
     trainings = tracked(context, problem)
-    return [
-        dataclasses.replace(each, target_scale=math.sqrt(each.width / 16)) for each in (trainings[0], trainings[-1])
-    ]
+    return [dataclasses.replace(each, target_scale=(each.width / 16) ** 0.75) for each in (trainings[0], trainings[-1])]
 
 
 def across_kink(context: Context, problem: Problem) -> AcrossKink:
@@ -216,7 +213,7 @@ def _falling(problem: Problem, trainings: list[Training], fitted: Fits, control:
         -1 / 3,
         TOLERANCE,
         control=control,
-        control_setting="targets grow with √m, and ω does not fall",
+        control_setting="targets grow like m^(3/4), and ω does not fall",
         relation="≤",
         trials=len(fitted.a),
     )
@@ -244,7 +241,7 @@ def recalled_power(context: Context, results: Results) -> Iterator[Evidence]:
             1.0,
             TOLERANCE,
             control=control,
-            control_setting="targets grow with √m",
+            control_setting="targets grow like m^(3/4)",
             relation="≤",
             trials=len(fitted.a),
         )
