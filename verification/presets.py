@@ -86,6 +86,10 @@ class CertificateSizes:
     samples: tuple[int, ...]  # n of the widths certified at initialization
     seeds: int  # of these
     run: tuple[int, int, int]  # samples, inputs and neurons of the one long run
+    deep_runs: int  # random deep runs that certificates are held against
+    deep: tuple[tuple[int, int, int, float], ...]  # n, m, L and κ of deep networks at initialization
+    deep_seeds: int
+    deep_controls: int  # seeds of each control
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +154,7 @@ _SMOKE = Preset(
     prediction=PredictionSizes(8, 2, 5, 2, (2**6, 2**9), 6, 8, (2**6, 2**8), 12),
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
-    certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13)),
+    certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13), 8, ((4, 64, 2, 1e4),), 12, 6),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
 )
 
@@ -172,7 +176,7 @@ _QUICK = Preset(
     prediction=PredictionSizes(16, 4, 10, 4, (2**8, 2**10, 2**12), 24, 16, (2**7, 2**11), 32),
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
-    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16)),
+    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 1e3),), 72, 8),
 )
 
 _FULL = dataclasses.replace(
@@ -211,7 +215,16 @@ _FULL = dataclasses.replace(
         largest_width=2**11,
     ),
     steps=StepSizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3),
-    certificates=CertificateSizes(1200, (2, 4, 8, 16, 32), 4, (32, 64, 10**6)),
+    certificates=CertificateSizes(
+        1200,
+        (2, 4, 8, 16, 32),
+        4,
+        (32, 64, 10**6),
+        2000,
+        ((8, 256, 3, 1e3), (16, 256, 3, 1e3), (32, 256, 3, 1e5)),
+        100,
+        8,
+    ),
     depth_limit=DepthLimitSizes(
         10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24
     ),

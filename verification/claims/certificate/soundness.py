@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import xarray as xr
+
 from ntk_localsgd.certificate import Method
 from ntk_localsgd.evidence import Condition, Control, Evidence
 from verification.context import Context
@@ -15,13 +17,13 @@ from verification.registry import claim
 _METHODS: tuple[Method, ...] = ("ball", "path")
 
 # What the control divides rate and radius by, and for how many runs.
-_OVERSTATED, _ENOUGH = 10.0, 3
+OVERSTATED, ENOUGH = 10.0, 3
 
 
 def _random_runs(context: Context, method: Method) -> tuple[RandomCertificates, RandomCertificates]:
     """Certified runs, and the first of them with overstated certificates."""
     runs, seed = context.preset.certificates.runs, context.seed
-    return RandomCertificates(method, runs, seed), RandomCertificates(method, runs, seed, _OVERSTATED, _ENOUGH)
+    return RandomCertificates(method, runs, seed), RandomCertificates(method, runs, seed, OVERSTATED, ENOUGH)
 
 
 def _all_random_runs(context: Context) -> Iterator[RandomCertificates]:
@@ -42,28 +44,32 @@ def soundness(context: Context, results: Results) -> Iterator[Evidence]:
     """Random runs by both methods; in the control every single run must fail, which no judge asks of it."""
     for method in _METHODS:
         tally, overstated = (results[job] for job in _random_runs(context, method))
-        certified, failed = int(tally.certified), int(tally.failed)
-        text = (
-            f"rate ≤ {float(tally.rate):.4g}, movement ≤ {float(tally.movement):.3g} of what is certified; no sign "
-            "astray"
-        )
-        yield Evidence(
-            {"case": f"random runs, {method} method"},
-            Condition(f"certified by the {method} method: {certified} of {int(tally.runs)} runs", certified > 0),
-            Condition(text, failed == 0),
-            "≤",
-            float(tally.worst),
-            1.0,
-            Control(
-                f"rate and radius divided by {_OVERSTATED:g}: {int(overstated.failed)} of {int(overstated.certified)} "
-                "runs fail",
-                bool(overstated.failed == overstated.certified > 0),
-                float(overstated.worst),
-            ),
-            tolerance=ROUNDING,
-            trials=certified,
-            failures=failed,
-        )
+        yield held(f"random runs, {method} method", method, tally, overstated)
+
+
+def held(case: str, method: str, tally: xr.Dataset, overstated: xr.Dataset) -> Evidence:
+    """Certified runs against what they did; the control is the tally of overstated certificates."""
+    certified, failed = int(tally.certified), int(tally.failed)
+    text = (
+        f"rate ≤ {float(tally.rate):.4g}, movement ≤ {float(tally.movement):.3g} of what is certified; no sign astray"
+    )
+    return Evidence(
+        {"case": case},
+        Condition(f"certified by the {method} method: {certified} of {int(tally.runs)} runs", certified > 0),
+        Condition(text, failed == 0),
+        "≤",
+        float(tally.worst),
+        1.0,
+        Control(
+            f"rate and radius divided by {OVERSTATED:g}: {int(overstated.failed)} of {int(overstated.certified)} "
+            "runs fail",
+            bool(overstated.failed == overstated.certified > 0),
+            float(overstated.worst),
+        ),
+        tolerance=ROUNDING,
+        trials=certified,
+        failures=failed,
+    )
 
 
 def _long_run(context: Context) -> CertifiedRun:
