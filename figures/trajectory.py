@@ -8,7 +8,7 @@
 >>> config = local_sgd.LocalSGD(step_size=0.5, local_steps=3, num_rounds=10)
 >>> run = local_sgd.run(net, data, split, config, observe=("flip_fraction", "client_drift"))
 >>> [axes.get_ylabel() for axes in draw(run).axes]
-['loss', 'patterns that differ from the start', 'client drift']
+['loss', 'changed patterns', 'client drift']
 """
 
 import matplotlib.figure
@@ -30,7 +30,7 @@ _TOGETHER = {
         "neuron_movement": r"$\max_r\|w_r(t)-w_r(0)\|$",
         "path_length": r"path length",
     },
-    "patterns that differ from the start": {"flip_fraction": "all", "layer_flip_fraction": "layer"},
+    "changed patterns": {"flip_fraction": "all", "layer_flip_fraction": "layer"},
     r"$\lambda_{\min}(\Theta(W(t)))$": {"smallest_eigenvalue": "enclosure"},
 }
 
@@ -59,7 +59,7 @@ def draw(run: Run | xr.Dataset) -> matplotlib.figure.Figure:
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = new_figure(1.0 + 2.9 * columns, 0.5 + 2.4 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for letter, (label, names), axes in zip("abcdefghijklmnopqrstuvwxyz", panels.items(), grid, strict=False):
         for name in names:
             _add(axes, trajectory[name], _TOGETHER.get(label, {}).get(name, ""))
@@ -68,7 +68,7 @@ def draw(run: Run | xr.Dataset) -> matplotlib.figure.Figure:
         _scale(axes, label)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False, fontsize="small")
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.remove()
     figure.suptitle(_title(trajectory), fontsize="medium")
     return figure
@@ -88,8 +88,8 @@ def _add(axes: Axes, variable: xr.DataArray, label: str) -> None:
         style = "--" if variable.name == "predicted_loss" else "-"
         axes.plot(x, _shown(values[:, 0]), style, label=label)
     elif values.shape[1] <= _LINES:
-        for column, number in zip(values.T, range(values.shape[1]), strict=True):
-            axes.plot(x, _shown(column), linewidth=1, label=f"{others[0]} {number + 1}")
+        for number, column in enumerate(values.T):
+            axes.plot(x, _shown(column), linewidth=1, label=f"{others[0]} {number}")
     else:
         axes.fill_between(x, values.min(axis=1), values.max(axis=1), alpha=0.3, label=f"range over {others[0]}s")
         axes.plot(x, _shown(np.median(values, axis=1)), linewidth=1, label="median")

@@ -127,7 +127,9 @@ def merged(parts: Parts) -> Parts:
     means = (sums.T / sizes).T[group[first]]
     repeated = [np.flatnonzero(group == k) + 1 for k in group[first] if sizes[k] > 1]
     said = "; ".join(" and ".join(map(str, rows)) for rows in repeated[:_LISTED]) + "; …" * (len(repeated) > _LISTED)
-    note = f"{len(rows) - number} rows merged into others that they repeat, targets averaged (rows {said}, from 1)"
+    gone = len(rows) - number
+    which = "row" if gone == 1 else "rows"
+    note = f"{gone} {which} merged into others that they repeat, targets averaged (rows {said}, from 1)"
     labels, client = (None if part is None else part[first] for part in (parts.labels, parts.client))
     return Parts(rows[first], means, labels, client, (*parts.notes, note))
 

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Certify"]
 
+# Share of the time that is kept for what would do where nothing is proved.
+_ADVICE = 0.25
+
+# Lazy scales that are tried for advice.
+_ADVISED = tuple(10.0**power for power in range(8, 0, -1))
+
 # Largest scale and width that are looked for.
 _MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
 
@@ -58,7 +64,7 @@ class Certify(ProblemOptions):
     find: Literal["scale", "width"] | None = None
     """Look for the smallest lazy scale, or width, at which convergence is proved, by bisection to 25%."""
     time_limit: float = 120.0
-    """Seconds after which the search for a proof ends with what there is."""
+    """Seconds after which the search ends with what there is; without find, a quarter of them are kept for advice."""
     save: pathlib.Path | None = None
     """Write the network that the certificate speaks of (.npz)."""
     out: pathlib.Path = pathlib.Path("results")
@@ -76,6 +82,7 @@ class Certify(ProblemOptions):
             return self._find(self.find, seconds)
         start = self._start()
         _forecast(start)
+        seconds, left = (1 - _ADVICE) * seconds, _ADVICE * seconds
         ended = self._proved(start, seconds)
         content = self._content(start, ended.losses)
         kept = [] if self.save is None else [_saved(ended.net, self.save)]
@@ -88,7 +95,7 @@ class Certify(ProblemOptions):
             rounds = len(ended.losses) - 1
             raise InputError(f"{ended.refusal.rstrip('.')}; the {rounds} rounds are kept in {where}.")
         proof = ended.proof
-        enough = None if self.rounds or (proof is not None and proof.certified) else self._enough(start, seconds)
+        enough = None if self.rounds or (proof is not None and proof.certified) else self._enough(start, left)
         content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
         figure = None
         if proof is not None:
@@ -99,7 +106,7 @@ class Certify(ProblemOptions):
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
         if enough is not None:
-            table.add_row("lazy scale κ at which the ball method proves it", f"{enough:.4g}")
+            table.add_row("power of ten for κ at which the ball method proves it", f"{enough:.4g}")
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1
 
@@ -184,20 +191,20 @@ class Certify(ProblemOptions):
         return _Ended(net.with_trained(run.network.trained), losses, proof, over=proof is not None)
 
     def _enough(self, start: Start, seconds: float) -> float | None:
-        """The smallest lazy scale, to a factor of 2, at which the ball method proves convergence of this network."""
+        """The smallest power of ten, from the largest down, at which the ball method proves this network lazy."""
+        options, enough = dataclasses.replace(self, scale=None), None
         if self._random or start.residual @ start.residual == 0:
             return None
-        options = dataclasses.replace(self, scale=None)
-        begin = 2.0 * (self.scale or 0.5)
-        tried: list[Tried] = []
         try:
             with watched("looking for a lazy scale that would do", seconds):
                 plain = options._start()
-                works = functools.partial(_ball_proves, plain, options)
-                tried.extend(tries(works, begin, most=_MOST_SCALE, growth=10.0, ratio=2.0))
+                for scale in _ADVISED:
+                    if scale <= (self.scale or 1.0) or not _ball_proves(plain, options, scale):
+                        break
+                    enough = scale
         except (TimeUp, InputError):
             pass
-        return smallest(tried)
+        return enough
 
     def _find(self, what: Literal["scale", "width"], seconds: float) -> int:
         """The smallest scale or width that was proved to converge; 1 if none was."""
@@ -287,7 +294,7 @@ def _ball_proves(start: Start, options: Certify, scale: float) -> bool:
 def _forecast(start: Start) -> None:
     """What decides whether there can be a proof, before it is looked for."""
     smallest_value, largest = start.gram.smallest.lower, float(np.linalg.norm(start.gram.matrix, 2))
-    Console(stderr=True).print(
+    Console().print(
         f"λ_min(Θ) ≥ {start.factor * smallest_value:.4g}, condition {largest / smallest_value:.4g}, "
         f"residual norm {math.sqrt(start.factor) * float(np.linalg.norm(start.residual)):.4g}, m = {start.net.width}",
         highlight=False,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.clients import Clients
-from ntk_localsgd.errors import rounded_down
+from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import LocalSGD
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Diagnose(ProblemOptions):
         decisive = diagnosis.decisive_samples(gram)
         shown_config = dataclasses.replace(config, step_size=start.step_size.value, batch_size=self.batch_size)
         equivalents = diagnosis.conventions(split, shown_config)
-        to_change = changes(start, config, key=purpose_key(self.seed, 0))
+        to_change = changes(start, config, key=purpose_key(self.seed, 0), others=self._standardised())
         # Beyond 1% both fall at their last rates, and the quotient says how long one looks.
         near = int(np.argmax(central <= 0.01 * central[0])) or self.rounds
         gap = float(local[near] / central[near]) if 0 < central[near] < math.inf else math.nan
@@ -113,11 +114,22 @@ class Diagnose(ProblemOptions):
         show(table, start.notes, paths)
         return 0
 
+    def _standardised(self) -> list[Change]:
+        """What standardised columns would give, where they are not and no network asks for these inputs."""
+        if self.standardise or self.weights is not None:
+            return []
+        other = dataclasses.replace(self, standardise=True)
+        try:
+            start = read_start(other, proved=False)
+        except InputError:  # a row has become zero, or two have become one
+            return []
+        return [Change("--standardise", _rounds(start.gram.matrix, start.clients, start.config(other, 0)))]
 
-def changes(start: Start, config: LocalSGD, *, key: jax.Array) -> list[Change]:
+
+def changes(start: Start, config: LocalSGD, *, key: jax.Array, others: Sequence[Change] = ()) -> list[Change]:
     """Single changes of the setting and the rounds for a tenth of the loss with each, the best first.
 
-    The first entry is the setting as it is; a change is listed where it saves 5% of the rounds.
+    The first entry is the setting as it is; a change, own or among ``others``, is listed where it saves 5% of them.
     """
     gram, split = start.gram.matrix, start.clients
     allowed = start.factor * start.step_size.allowed
@@ -136,7 +148,8 @@ def changes(start: Start, config: LocalSGD, *, key: jax.Array) -> list[Change]:
         parts = tuple(np.searchsorted(kept, part[part != row]) for part in split.indices)
         tried[f"without row {row + 1} (from 1)"] = _rounds(gram[np.ix_(kept, kept)], Clients(parts), config)
     own = tried.pop("as it is")
-    better = [Change(what, rounds) for what, rounds in tried.items() if rounds < (1 - _WORTH) * own]
+    every = [*others, *(Change(what, rounds) for what, rounds in tried.items())]
+    better = [change for change in every if change.rounds < (1 - _WORTH) * own]
     return [Change("as it is", own), *sorted(better, key=lambda change: change.rounds)]
 
 

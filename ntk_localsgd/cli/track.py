@@ -241,13 +241,13 @@ class _Tracked:
             about = {"units": "target²", "formula": "loss predicted from the Gram matrix at the start"}
             rounds = trajectory["round"].values
             trajectory = trajectory.assign(predicted_loss=("round", predicted[rounds], about))
-        net, scale = self.start.net, {} if self.scale is None else {"scale": self.scale}
+        net, about = self.start.net, {} if self.scale is None else {"scale": self.scale}
+        about |= {} if net.input_weights is None else {"depth": net.depth}
         return trajectory.assign_attrs(
-            scale
+            about
             | {
                 "step_size": self.start.step_size.value,
                 "width": net.width,
-                "depth": net.depth,
                 "settings": json.dumps(self._settings()),
                 "network": _fingerprint(*cast("Stack", here.network).trained),
                 "versions": json.dumps(versions()),

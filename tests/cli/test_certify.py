@@ -91,9 +91,58 @@ def test_minibatches_and_participants_are_proved_for_every_draw(folder, capsys):
     assert "participants is 4, needs to be at most K = 3" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_smallest_scale_is_found_and_proved(capsys):
+    small = ["--width", "24", "--seed", "3"]
+    assert _run(*small, "--find", "scale") == 0
+    written, shown = _written(), capsys.readouterr()
+    assert written["certificate"]["certified"]
+    works = {each["value"]: each["works"] for each in written["tried"]}
+    found = written["found"]
+    assert found == min(value for value, proved in works.items() if proved) == written["scale"]
+    assert any(found / 1.25 * 0.999 <= value < found and not proved for value, proved in works.items())
+    assert "scale 1: not proved" in shown.err
+    assert "nothing is said about those between" in shown.out.replace("\n", " ")
+    assert _run(*small, "--scale", f"{found!r}") == 0
+    assert _written()["certificate"]["rate"] == written["certificate"]["rate"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_smallest_width_is_found_for_a_scale():
+    assert _run("--scale", "30", "--coupled", "--find", "width", "--width", "8", "--method", "ball") == 0
+    written = _written()
+    assert written["certificate"]["certified"]
+    assert written["found"] == written["width"]
+    assert written["found"] % 2 == 0
+    assert written["scale"] == 30
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_scale_that_is_said_to_do_does(capsys):
+    assert _run("--weights", "narrow.npz", "--method", "ball") == 1
+    enough = _written()["scale_that_would_do"]
+    assert "at which the ball method proves it" in capsys.readouterr().out
+    assert _run("--weights", "narrow.npz", "--method", "ball", "--scale", f"{enough!r}") == 0
+    start = _written()["loss"][0]
+    assert start == pytest.approx(2, rel=1e-9)  # of the scaled function, which starts at 0: ½ Σ y²
+
+
+@pytest.mark.parametrize("more", [[], ["--rounds", "50"]])
+@pytest.mark.usefixtures("folder")
+def test_a_search_ends_when_its_time_is_up(capsys, more):
+    assert _run("--weights", "narrow.npz", "--time-limit", "1e-5", *more) == 1
+    assert "not decided within 7.5e-06 s" in capsys.readouterr().out
+    assert _written()["certificate"] is None
+    assert _run("--weights", "narrow.npz", "--time-limit", "1e-5", "--find", "scale") == 1
+    assert "no scale was proved, ended after 1e-05 s." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
+        (["--weights", "wide.npz", "--find", "width"], "find is width, but weights wide.npz have one"),
+        (["--time-limit", "0"], "time_limit is 0.0"),
+        (["--scale", "-1"], "scale is -1.0"),
         (["--step-size", "50"], "above 1/λ_max of client"),
         (["--local-steps", "0"], "local_steps is 0"),
         (["--rounds", "10", "--every", "0"], "every is 0"),

@@ -91,3 +91,17 @@ def test_every_change_is_what_the_changed_setting_gives():
     rate = prediction.contraction(gram[np.ix_(kept, kept)], split, config).asymptotic_rate
     assert found[f"without row {row + 1} (from 1)"] == pytest.approx(diagnosis.rounds_per_tenth(rate), rel=1e-9)
     assert found["--local-steps 2"] == pytest.approx(own / 2, rel=0.02)
+
+
+@pytest.mark.usefixtures("folder")
+def test_columns_of_other_units_are_found_out():
+    rows = np.random.default_rng(0).normal(size=(8, 3)) + np.array([0, 0, 1000])
+    np.savez("units.npz", inputs=rows, targets=np.ones(8), client=np.arange(8) % 2)
+    assert cli.main(["diagnose", "units.npz", "--local-steps", "2", "--width", "2000"]) == 0
+    with open("results/diagnose-units.json", encoding="utf-8") as file:
+        own, best, *_ = json.load(file)["changes"]
+    assert best["what"] == "--standardise"
+    assert cli.main(["diagnose", "units.npz", "--local-steps", "2", "--width", "2000", "--standardise"]) == 0
+    with open("results/diagnose-units.json", encoding="utf-8") as file:
+        assert json.load(file)["rounds_per_tenth"] == pytest.approx(best["rounds"], rel=1e-9)
+    assert best["rounds"] < own["rounds"] / 100
