@@ -241,18 +241,17 @@ class _Tracked:
             about = {"units": "target²", "formula": "loss predicted from the Gram matrix at the start"}
             rounds = trajectory["round"].values
             trajectory = trajectory.assign(predicted_loss=("round", predicted[rounds], about))
-        net, about = self.start.net, {} if self.scale is None else {"scale": self.scale}
+        net = self.start.net
+        about: dict[str, object] = {
+            "step_size": self.start.step_size.value,
+            "width": net.width,
+            "settings": json.dumps(self._settings()),
+            "network": _fingerprint(*cast("Stack", here.network).trained),
+            "versions": json.dumps(versions()),
+        }
         about |= {} if net.input_weights is None else {"depth": net.depth}
-        return trajectory.assign_attrs(
-            about
-            | {
-                "step_size": self.start.step_size.value,
-                "width": net.width,
-                "settings": json.dumps(self._settings()),
-                "network": _fingerprint(*cast("Stack", here.network).trained),
-                "versions": json.dumps(versions()),
-            }
-        )
+        about |= {} if self.scale is None else {"scale": self.scale}
+        return trajectory.assign_attrs(about)
 
     def _settings(self) -> dict[str, object]:
         """All that decides the run but for its number of rounds."""
