@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -15,21 +15,17 @@ from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
+from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
-from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
+from ntk_localsgd.cli.output import check_folder, finite, show, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
-from ntk_localsgd.clients import Clients
-from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import Checkpoint
 from ntk_localsgd.networks import Stack, save_network
 from ntk_localsgd.scalars import positive_number
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["Certify"]
 
@@ -364,37 +360,3 @@ def _summary(
         table.add_row("or the width", f"{proof.width_estimate:.1g}")
         table.add_row("or the lazy scale κ", f"{(scale or 1) / share:.1g}")
     return table
-
-
-def plot_run(
-    proof: Certificate,
-    net: Stack,
-    dataset: Dataset,
-    split: Clients,
-    config: local_sgd.LocalSGD,
-    losses: ndarray,
-    *,
-    factor: float = 1.0,
-    key: jax.Array | None = None,
-) -> "Figure":
-    """The loss so far and ahead, and the certified bound beside it, all times ``factor``."""
-    from matplotlib.ticker import MaxNLocator
-
-    ahead = 40
-    if proof.certified and proof.rate > 0:  # far enough to fall a thousandfold
-        ahead = int(np.clip(math.log(1e-3) / (2 * math.log(proof.rate)), 10, 400))
-    run = local_sgd.run(net, dataset, split, dataclasses.replace(config, num_rounds=ahead), key=key)
-    coming, here = factor * np.asarray(run.trajectory.loss.values), len(losses) - 1
-    figure = new_plot()
-    axes = figure.subplots()
-    if here:
-        axes.plot(np.arange(here + 1), factor * losses, "-", label="trained")
-    axes.plot(here + np.arange(len(coming)), coming, "--" if here else "-", label="run from here")
-    if proof.certified:
-        t = np.arange(ahead + 1)
-        bound = factor * (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2
-        axes.plot(here + t, bound, ":", color="black", label="certified bound")
-    axes.set(yscale="log", xlabel="round", ylabel="loss", title=dataset.name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    return figure

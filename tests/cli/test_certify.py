@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import certificate, cli, clients, datasets
-from ntk_localsgd.cli.certify import plot_run
+from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import TwoLayerReLU
 
@@ -121,7 +121,7 @@ def test_the_smallest_width_is_found_for_a_scale():
 def test_the_scale_that_is_said_to_do_does(capsys):
     assert _run("--weights", "narrow.npz", "--method", "ball") == 1
     enough = _written()["scale_that_would_do"]
-    assert "at which the ball method proves it" in capsys.readouterr().out
+    assert f"│ {enough:.4g} " in capsys.readouterr().out
     assert _run("--weights", "narrow.npz", "--method", "ball", "--scale", f"{enough!r}") == 0
     start = _written()["loss"][0]
     assert start == pytest.approx(2, rel=1e-9)  # of the scaled function, which starts at 0: ½ Σ y²

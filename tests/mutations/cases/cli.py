@@ -8,7 +8,30 @@ _TRACK = "tests/cli/test_track.py"
 
 _DIAGNOSE = "tests/cli/test_diagnose.py"
 
+_SEARCH = "tests/cli/test_search.py"
+
 MUTATIONS = (
+    Mutation(
+        "ntk_localsgd/cli/search.py",
+        "failed, worked = (failed, middle) if works_here else (middle, worked)",
+        "failed, worked = (middle, worked) if works_here else (failed, middle)",
+        "bisection keeps the wrong half",
+        (f"{_SEARCH}::test_the_threshold_is_found_to_the_ratio",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/timing.py",
+        "raise TimeUp",
+        "return",
+        "a time limit that ends nothing",
+        (f"{_SEARCH}::test_a_block_ends_when_its_time_is_up_and_not_before",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/inputs.py",
+        "dataset.norms if given and changed else None",
+        "dataset.norms if changed else None",
+        "rows as the file has them where scaled ones were asked for",
+        ("tests/cli/test_inputs.py::test_the_loss_at_the_start_is_the_user_s",),
+    ),
     Mutation(
         "ntk_localsgd/cli/diagnose.py",
         "diagnosis.largest_stable_step(gram, split, config) / start.factor",
@@ -80,7 +103,7 @@ MUTATIONS = (
         (f"{_CLI}::test_bad_input_gets_one_sentence_and_exit_code_2",),
     ),
     Mutation(
-        "ntk_localsgd/cli/certify.py",
+        "ntk_localsgd/cli/certified_run.py",
         "bound = factor * (proof.constant * proof.rate**t * proof.residual_norm) ** 2 / 2",
         "bound = factor * proof.constant * proof.rate**t * proof.residual_norm / 2",
         "the bound drawn beside losses is one of residuals",
