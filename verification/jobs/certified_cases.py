@@ -10,6 +10,7 @@ from verification.jobs.reference import Case, follow
 __all__ = [
     "correlated_case",
     "drawn_case",
+    "drawn_sphere_case",
     "off_by",
     "opposite_case",
     "plane_case",
@@ -52,6 +53,23 @@ def drawn_case(rng: np.random.Generator) -> Case:
         step_size=rng.uniform(0.1, 0.95) / max(float(np.diagonal(case.gram).max()), 1e-3),
         local_steps=tuple(int(k) for k in rng.choice([1, 2, 3, 5, 8], num_clients)),
         batch_size=int(rng.integers(1, min(case.clients.sizes) + 1)),
+        participants=int(rng.integers(1, num_clients + 1)),
+        server_step_size=float(rng.choice([0.5, 1.0, 1.0])),
+    )
+
+
+def drawn_sphere_case(rng: np.random.Generator) -> Case:
+    """A few points of the sphere in 4n dimensions, near the end of training, with batches and participants."""
+    n, width = int(rng.integers(2, 6)), int(10 ** rng.uniform(2.9, 3.5))
+    num_clients = int(rng.integers(1, min(n, 3) + 1))
+    x = rng.standard_normal((n, 4 * n))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    parts = Clients(tuple(np.sort(part) for part in np.array_split(rng.permutation(n), num_clients)))
+    case = _case(x, parts, *_neurons(rng, width, 4 * n), rng.uniform(0.2, 0.9), 1)
+    case = off_by(case, 10 ** rng.uniform(-2.5, -0.5) * rng.standard_normal(n))
+    return case._replace(
+        local_steps=tuple(int(k) for k in rng.integers(1, 6, num_clients)),
+        batch_size=int(rng.integers(1, min(parts.sizes) + 1)),
         participants=int(rng.integers(1, num_clients + 1)),
         server_step_size=float(rng.choice([0.5, 1.0, 1.0])),
     )

@@ -1,0 +1,129 @@
+"""Certificates of runs that draw batches and participants, held against runs in hostile orders and by chance."""
+
+import dataclasses
+import math
+from functools import partial
+
+import jax
+import numpy as np
+import xarray as xr
+
+from ntk_localsgd import certificate, datasets, local_sgd, seeds
+from ntk_localsgd.bounds import BOUNDS
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import TwoLayerReLU
+from verification.data import Source
+from verification.jobs.certificates import ROUNDING, certify, largest_step
+from verification.jobs.certified_cases import drawn_case, drawn_sphere_case
+from verification.jobs.certified_widths import smallest
+from verification.jobs.reference import CHOICES, Case, Choice, Order, follow
+
+__all__ = ["DrawnCertificates", "OrderWidths"]
+
+_ROUNDS = 25
+
+# Cases that are tried for each one that is to be certified.
+_TRIES = 8
+
+# Step sizes are this share of the largest that full batches allow; controls multiply the targets by so much.
+_SHARE_OF_STEP, _LARGE = 0.9, 30
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnCertificates:
+    """Random cases certified by dominance, or by energy, and followed: each number relative to what is certified.
+
+    ``overstated`` divides constant and radius, and multiplies the decay's exponent: a control.
+    """
+
+    method: certificate.Method
+    runs: int
+    seed: int
+    overstated: float = 1.0
+
+    def compute(self) -> xr.Dataset:
+        """By certified run: ``residual``, by chance, ``movement`` and ``astray``, in every order; ``tried`` cases.
+
+        Orders other than chance are followed where the certificate speaks of all: by dominance.
+        """
+        rng = seeds.generator(self.seed, f"drawn certificates, {self.method}")
+        rows: list[tuple[float, float, int]] = []
+        tried = 0
+        while len(rows) < self.runs and tried < _TRIES * self.runs:
+            tried += 1
+            case = drawn_sphere_case(rng) if self.method == "energy" or tried % 2 else drawn_case(rng)
+            proof = certify(case, self.method)
+            if proof is not None and proof.certified:
+                rows.append(self._followed(case, proof, rng))
+        residual, movement, astray = np.array(rows, np.float64).reshape(-1, 3).T
+        columns = {"residual": residual, "movement": movement, "astray": astray}
+        return xr.Dataset({name: ("run", values) for name, values in columns.items()} | {"tried": tried})
+
+    def _followed(
+        self, case: Case, proof: certificate.Certificate, rng: np.random.Generator
+    ) -> tuple[float, float, int]:
+        choices: tuple[Choice, ...] = CHOICES if self.method == "dominance" else ("drawn",)
+        named = np.zeros((len(case.signs), len(case.inputs)), bool)
+        named[proof.switching[:, 1], proof.switching[:, 0]] = True
+        decay = proof.rate ** (self.overstated * np.arange(_ROUNDS + 1))
+        residual, movement, astray = 0.0, 0.0, 0
+        for choice in choices:
+            seen = follow(case, _ROUNDS, Order(choice, rng))
+            movement = max(movement, seen.movement / proof.radius * self.overstated)
+            astray += int((seen.switched & ~named).sum())
+            if choice == "drawn":
+                bound = np.maximum(proof.constant / self.overstated * decay * seen.residual_norms[0], 1e-300)
+                norms = np.maximum(seen.residual_norms - proof.rounding_floor, 0)
+                residual = float((norms / bound).max()) / (1 + ROUNDING)
+        return residual, movement / (1 + ROUNDING), astray
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderWidths:
+    """The smallest ⌈2^{k/2}⌉ at which networks are certified at initialization, whatever the order of single samples.
+
+    Attributes
+    ----------
+    data, num_clients, local_steps
+        As in `Training`; clients are dealt iid, all take part.
+    seed, number
+        How many networks, and what decides them.
+    delta
+        At which C1 speaks.
+    """
+
+    data: Source
+    num_clients: int
+    local_steps: int
+    seed: int
+    number: int
+    delta: float
+
+    def compute(self) -> xr.Dataset:
+        """Widths for ``single`` samples and ``full`` batches [seed], what C1 asks for, and ``spoiled`` [seed].
+
+        Spoiled: certified at the largest single-sample width with targets 30 times as large.
+        """
+        key = seeds.key(self.seed, f"certified for every order {self.data.num_samples}")
+        keys = [jax.random.fold_in(key, k) for k in range(self.number)]
+        single, full = ([smallest(partial(self._certified, each, size), 2) for each in keys] for size in (1, None))
+        spoiled = [self._certified(each, 1, max(single), _LARGE) for each in keys]
+        C1, lambda0 = BOUNDS["C1"], self.data.load().lambda0.lower
+        asked = C1.smallest_width(n=max(self.data.num_samples, 4), lambda0=lambda0, C=1.0, delta=self.delta)
+        columns = {"single": single, "full": full, "spoiled": spoiled}
+        variables = {name: ("seed", np.array(values, np.int64)) for name, values in columns.items()}
+        return xr.Dataset(variables | {"asked": float(asked)})
+
+    def _certified(self, key: jax.Array, batch_size: int | None, width: int, scale: float = 1) -> bool:
+        problem = self.data.load()
+        net = TwoLayerReLU.init(key, width=width, input_dim=problem.dataset.input_dim, dtype=np.float64)
+        split = problem.split(self.num_clients, "iid")
+        step_size = _SHARE_OF_STEP * largest_step(net, problem.dataset, split)
+        if not math.isfinite(step_size):
+            return False
+        data = datasets.from_arrays(problem.dataset.inputs, scale * problem.dataset.targets)
+        config = local_sgd.LocalSGD(step_size, self.local_steps, 0, batch_size)
+        try:
+            return certificate.certify(net, data, split, config, method="dominance", estimate=False).certified
+        except InputError:
+            return False
