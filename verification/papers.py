@@ -152,9 +152,36 @@ HUANG = Paper(
             untested="about the literature.",
         ),
         Line(
+            "Nevertheless, training analysis of neural networks in FL is non-trivial for two reasons: first, the "
+            "objective loss function we are optimizing is non-smooth and non-convex,",
+            ("S0",),
+        ),
+        Line("and second, we are even not updating in the gradient direction.", ("F1", "F2")),
+        Line(
+            "Existing convergence results for gradient descent-based methods heavily rely on the fact that the "
+            "gradient direction is used for updating.",
+            untested="about the literature.",
+        ),
+        Line(
+            "The current paper presents a new class of convergence analysis for FL, Federated Neural Tangent Kernel "
+            "(FL-NTK), which corresponds to overparamterized ReLU neural networks trained by gradient descent in "
+            "FL and is inspired by the analysis in Neural Tangent Kernel (NTK).",
+            ("F1", "C7"),
+        ),
+        Line(
             "Theoretically, FL-NTK converges to a global-optimal solution at a linear rate with properly tuned "
             "learning parameters.",
             ("C4",),
+        ),
+        Line(
+            "Furthermore, with proper distributional assumptions, FL-NTK can also achieve good generalization.",
+            ("F3",),
+            "the assumptions, which the abstract does not name.",
+        ),
+        Line(
+            "The proposed theoretical analysis scheme can be generalized to more complex neural networks.",
+            ("C2", "C3"),
+            "that it is this scheme: deep networks are those of Deng et al. 2022.",
         ),
     ),
     ("C4",),

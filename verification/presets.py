@@ -110,6 +110,35 @@ class DepthLimitSizes:
 
 
 @dataclasses.dataclass(frozen=True)
+class FederatedSizes:
+    """Sizes of the claims about FL-NTK: Gram matrices and directions of rounds, then generalization."""
+
+    samples: int = 16
+    clients: int = 4
+    local_steps: int = 10
+    rounds: int = 2
+    widths: tuple[int, ...] = (2**9, 2**11, 2**13)
+    control_widths: tuple[int, ...] = (2**7, 2**9, 2**11)
+    seeds: int = 20
+    steps: tuple[int, ...] = (1, 2, 5, 10, 20, 50)  # τ of one round
+    test_samples: tuple[int, ...] = (32, 128, 512)  # n of infinitely wide networks
+    draws: int = 4
+    trained_samples: tuple[int, ...] = (32, 64)  # n of networks that are trained
+    trained_width: int = 2**11
+    trained_rounds: int = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class NarrowSizes:
+    """Sizes of the claims about networks with fewer neurons than samples."""
+
+    shapes: tuple[tuple[int, int], ...] = ((8, 4), (16, 8), (32, 8), (64, 16))  # n and d on the sphere, in turns
+    digits: tuple[int, ...] = (64,)  # n
+    activations: tuple[str, ...] = ("tanh", "softplus")
+    few: int = 20  # networks where no probability is asked for
+
+
+@dataclasses.dataclass(frozen=True)
 class Preset:
     """Sizes of a verification run.
 
@@ -134,6 +163,8 @@ class Preset:
     steps: StepSizes
     certificates: CertificateSizes
     depth_limit: DepthLimitSizes = DepthLimitSizes()
+    federated: FederatedSizes = FederatedSizes()
+    narrow: NarrowSizes = NarrowSizes()
     kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
     claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
 
@@ -156,6 +187,8 @@ _SMOKE = Preset(
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
     certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13), 8, ((4, 64, 2, 1e4),), 12, 6),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
+    federated=FederatedSizes(8, 2, 5, 2, (2**6, 2**11), (2**5, 2**10), 8, (1, 5), (16, 32), 3, (16,), 2**6, 10),
+    narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4),
 )
 
 _QUICK = Preset(
@@ -227,6 +260,21 @@ _FULL = dataclasses.replace(
     ),
     depth_limit=DepthLimitSizes(
         10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24
+    ),
+    federated=FederatedSizes(
+        samples=32,
+        rounds=10,
+        widths=(2**9, 2**11, 2**13, 2**15),
+        control_widths=(2**7, 2**9, 2**11),
+        seeds=24,
+        test_samples=(32, 64, 128, 256, 512, 1024),
+        draws=8,
+        trained_samples=(32, 64, 128, 256),
+        trained_width=2**12,
+        trained_rounds=300,
+    ),
+    narrow=NarrowSizes(
+        ((16, 4), (32, 4), (64, 4), (64, 8), (64, 16), (128, 16)), (64, 128), ("tanh", "softplus", "gelu"), 40
     ),
     kinds=("digits", "sphere", "pairs"),
 )

@@ -62,6 +62,7 @@ SYMBOLS: dict[str, Symbol] = {
         Symbol("rounds", "number of rounds", r"\mathrm{rounds}", whole=True, may_be_zero=True),
         Symbol("kappa", "κ = λ_max(H^∞)/λ0", r"\kappa"),
         Symbol("eta_g", "server step size η_g", r"\eta_g"),
+        Symbol("form", "yᵀ(H^∞)⁻¹y", r"y^\top (H^\infty)^{-1} y", may_be_zero=True),
     )
 }
 

@@ -8,7 +8,7 @@ import sympy as sp
 
 from ntk_localsgd.bounds.bound import Bound, symbols, theorem
 
-__all__ = ["theorem_convergence"]
+__all__ = ["theorem_convergence", "theorem_generalization"]
 
 
 @theorem
@@ -23,3 +23,16 @@ def theorem_convergence() -> Bound:
     bound = (1 - eta_g * eta * lambda0 * tau / (2 * clients)) ** rounds * residual**2
     width, step = n**4 * sp.log(n / delta) / lambda0**4, lambda0 / (kappa * tau * n**2)
     return Bound("C4", "R", source, quantity, "<=", bound, width=width, step=step)
+
+
+@theorem
+def theorem_generalization() -> Bound:
+    """F3 [R]: population loss ≤ √(2 yᵀ(H^∞)⁻¹y/n) + O(√(log(n/(λ0 δ))/n)), for a 1-Lipschitz loss in [0, 1].
+
+    That FL-NTK generalizes stands in the abstract [S]; the form is that of Arora et al. 2019 [R]. Probability ≥ 1 − δ
+    over the sample and the initialization, for a width that is polynomial in n, 1/λ0 and 1/δ.
+    """
+    n, delta, lambda0, form = symbols("n delta lambda0 form")
+    source = "Huang, Li, Song and Yang 2021, generalization theorem; form as Arora et al. 2019"
+    bound = sp.sqrt(2 * form / n) + sp.sqrt(sp.log(n / (lambda0 * delta)) / n)
+    return Bound("F3", "R", source, "population loss", "<=", bound)

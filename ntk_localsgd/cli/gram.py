@@ -1,6 +1,7 @@
 """``ntk-localsgd gram``: separation, smallest eigenvalue and condition of the Gram matrix of one's own data."""
 
 import dataclasses
+import math
 import pathlib
 
 import numpy as np
@@ -19,7 +20,7 @@ __all__ = ["Gram"]
 @command
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gram(DataOptions):
-    """Separation, smallest eigenvalue and condition of the Gram matrix of your own data."""
+    """Separation, smallest eigenvalue and condition of the Gram matrix of your own data, and how it generalizes."""
 
     weights: pathlib.Path | None = None
     """A network (.npz with weights [m d] and signs [m]): also its empirical Gram matrix H(W)."""
@@ -37,6 +38,8 @@ class Gram(DataOptions):
                 table.add_row(name, f"{pair.distance:.6g}  (rows {i + 1} and {j + 1}, from 1)")
         gram, error = kernels.infinite_gram(data.inputs), kernels.infinite_gram_error(n, d)
         _add_spectrum(table, "H^∞", gram, error)
+        if data.targets.ndim == 1:
+            _add_generalization(table, gram, data.targets, error)
         if self.weights is not None:
             net = TwoLayerReLU.load(self.weights)
             if net.input_dim != d:
@@ -54,3 +57,14 @@ def _add_spectrum(table: Table, name: str, gram: np.ndarray, error: float) -> No
     largest = kernels.spectral_norm(gram).upper + error
     condition = f"{largest / smallest.lower:.6g}" if smallest.lower > 0 else "infinite, as far as float64 can tell"
     table.add_row(f"condition of {name}, at most", condition)
+
+
+def _add_generalization(table: Table, gram: np.ndarray, targets: np.ndarray, error: float) -> None:
+    """yᵀ(H^∞)⁻¹y, enclosed, and the leading term of F3; nothing where H^∞ cannot be told from a singular matrix."""
+    try:
+        form = kernels.inverse_quadratic_form(gram, targets, error=error)
+    except InputError:
+        return
+    table.add_row("yᵀ(H^∞)⁻¹y", f"[{form.lower!r}, {form.upper!r}]")
+    bound = f"{math.sqrt(2 * form.upper / len(targets)):.6g} + O(√(log(n/(λ0 δ))/n))"
+    table.add_row("expected 1-Lipschitz loss in [0, 1], at most (F3 [R])", bound)

@@ -5,12 +5,11 @@ import pathlib
 from typing import Literal
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from ntk_localsgd import datasets, interpolation, seeds
-from ntk_localsgd.cli.inputs import require_memory, scaling_note
+from ntk_localsgd import interpolation, seeds
+from ntk_localsgd.cli.inputs import DataOptions, read_data, require_memory, scaling_note
 from ntk_localsgd.cli.output import check_folder, finite, show, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.datasets import Dataset
@@ -23,12 +22,10 @@ __all__ = ["Interpolate"]
 
 
 @command
-@dataclasses.dataclass(frozen=True)
-class Interpolate:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interpolate(DataOptions):
     """Find a narrow smooth network that fits your own data, and prove that one next to it fits them exactly."""
 
-    data: tyro.conf.Positional[pathlib.Path]
-    """A .npz (inputs, targets) or .csv file (a column target, the others are inputs); rows are scaled to norm 1."""
     width: int | None = None
     """Neurons m; left out: ⌈2n/d⌉, with which there is such a network by the theorem."""
     activation: Literal["tanh", "softplus", "gelu"] = "tanh"
@@ -43,7 +40,8 @@ class Interpolate:
     def __call__(self) -> int:
         """Print what is proved, write the network and its proof; 1 if nothing is proved."""
         check_folder("out folder", self.out)
-        dataset, _ = datasets.load(self.data)
+        dataset, _, notes = read_data(self)
+        notes += scaling_note(dataset)
         width = self._width(dataset)
         n, p = dataset.num_samples, width * (dataset.input_dim + 1)
         require_memory(f"the Jacobian of {n} rows and {p} weights", 6.0 * n * p)
@@ -59,7 +57,7 @@ class Interpolate:
             "activation": self.activation,
             "seed": self.seed,
             "proof": finite(_numbers(proof)),
-            "notes": scaling_note(dataset),
+            "notes": notes,
         }
         paths = write_results(self.out, "interpolate", self.data, content, None)
         kept = self.out / f"interpolate-{self.data.stem}.npz"
@@ -67,7 +65,7 @@ class Interpolate:
             kept, weights=net.weights, readout=net.readout, activation=self.activation, inputs=dataset.inputs,
             targets=dataset.targets, **_numbers(proof),  # type: ignore[arg-type]
         )  # fmt: skip
-        show(_summary(dataset, net, proof), scaling_note(dataset), (*paths, kept))
+        show(_summary(dataset, net, proof), notes, (*paths, kept))
         return 0 if proof.certified else 1
 
     def _width(self, dataset: Dataset) -> int:

@@ -1,5 +1,7 @@
 """Finding an interpolant: least squares by SciPy, then Newton steps with a residual that is known to the last digit."""
 
+import dataclasses
+
 import numpy as np
 import scipy.optimize
 from jaxtyping import Float
@@ -18,8 +20,14 @@ __all__ = ["fit", "interpolate"]
 # Newton steps at the end: each squares a small residual, until rounding of the weights is all that is left of it.
 _STEPS = 3
 
-# Tolerances of the least squares, a few roundings: it ends where nothing moves any more.
-_TOLERANCE = 1e-15
+# Tolerances of the least squares, a few roundings: it ends where nothing moves any more; and of its rough beginning.
+_TOLERANCE, _ROUGH = 1e-15, 1e-3
+
+# √ of the penalty's weight for targets of mean square 1, and the number of weights up to which it is used.
+_PENALTY, _MANY = 0.03, 1000
+
+# Residuals beyond which no zero is near: Newton's steps would lead away.
+_NEAR = 1e-3
 
 
 def interpolate(
@@ -59,9 +67,10 @@ def interpolate(
     ----------
     Zhang, Zhang, Hong, Sun and Luo (2021), abstract [S]; the proof of each case: ``docs/theory.md``, N2.
     """
-    tried = []
+    # A readout too small for the targets would have to be made up for by neurons that saturate, ever further.
+    tried, scale = [], 2 * float(np.abs(y).max()) or 1.0
     for _ in range(whole_number("attempts", attempts)):
-        net = Shallow.init(generator, width=width, input_dim=np.shape(x)[1], activation=activation)
+        net = Shallow.init(generator, width=width, input_dim=np.shape(x)[1], activation=activation, scale=scale)
         net = fit(net, x, y)
         tried.append((net, prove(net, x, y)))
         if tried[-1][1].certified:
@@ -70,7 +79,10 @@ def interpolate(
 
 
 def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, steps: int = 300) -> Shallow:
-    """Least squares of f(x_i) − y_i over all weights, from this network: SciPy's trust region, then Newton steps.
+    """Least squares of f(x_i) − y_i over all weights, from this network.
+
+    Levenberg–Marquardt with a small penalty on ‖θ‖², so that neurons do not saturate on targets ±1; a trust region
+    without it; then Newton steps of least length. Networks of many weights go without the first.
 
     Raises
     ------
@@ -80,13 +92,18 @@ def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, step
     x, y = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
     if x.shape != (len(y), net.input_dim):
         raise InputError(f"x and y have shapes {x.shape} and {y.shape}, need [n {net.input_dim}] and [n].")
-    problem = _LeastSquares(x, y, net.activation)
+    parameters, problem = net.parameters, _LeastSquares(x, y, net.activation)
+    if parameters.size <= _MANY:
+        held = dataclasses.replace(problem, penalty=_PENALTY * float(np.sqrt(np.mean(y**2))))
+        parameters = scipy.optimize.least_squares(
+            held.residual, parameters, held.jacobian, method="lm", max_nfev=steps // 3, ftol=_ROUGH, xtol=_ROUGH
+        ).x
     found = scipy.optimize.least_squares(
-        problem.residual, net.parameters, problem.jacobian, method="trf", tr_solver="exact", max_nfev=steps,
+        problem.residual, parameters, problem.jacobian, method="trf", tr_solver="exact", max_nfev=steps,
         ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE,
     )  # fmt: skip
     fitted = problem.network(found.x)
-    if not np.abs(found.fun).max() < 1e-3:  # no zero is near: Newton's steps would lead away
+    if not np.abs(found.fun).max() < _NEAR:
         return fitted
     for _ in range(_STEPS):
         step, *_ = np.linalg.lstsq(fitted.jacobian(x), enclosed(fitted, x, y).rounded)
@@ -94,17 +111,22 @@ def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, step
     return fitted
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class _LeastSquares:
-    """Residual and Jacobian as functions of the parameters."""
+    """Residual and Jacobian as functions of the parameters; those of penalty·θ below them."""
 
-    def __init__(self, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], activation: Activation) -> None:
-        self.x, self.y, self.activation = x, y, activation
+    x: Float[ndarray, "n d"]
+    y: Float[ndarray, " n"]
+    activation: Activation
+    penalty: float = 0.0
 
     def network(self, parameters: Float[ndarray, " p"]) -> Shallow:
         return Shallow.from_parameters(parameters, self.x.shape[1], self.activation)
 
     def residual(self, parameters: Float[ndarray, " p"]) -> Float[ndarray, " n"]:
-        return self.network(parameters)(self.x) - self.y
+        residual = self.network(parameters)(self.x) - self.y
+        return np.append(residual, self.penalty * parameters) if self.penalty else residual
 
     def jacobian(self, parameters: Float[ndarray, " p"]) -> Float[ndarray, "n p"]:
-        return self.network(parameters).jacobian(self.x)
+        jacobian = self.network(parameters).jacobian(self.x)
+        return np.vstack([jacobian, self.penalty * np.eye(len(parameters))]) if self.penalty else jacobian

@@ -62,12 +62,17 @@ class Shallow:
 
     @classmethod
     def init(
-        cls, generator: np.random.Generator, *, width: int, input_dim: int, activation: Activation = TANH
-    ) -> "Shallow":
-        """w_r ~ N(0, I_d) and v_r ~ N(0, 1/m), so that outputs on rows of unit norm are of order 1."""
+        cls, generator: np.random.Generator, *, width: int, input_dim: int, activation: Activation = TANH,
+        scale: float = 1.0,
+    ) -> "Shallow":  # fmt: skip
+        """w_r ~ N(0, I_d) and |v_r| as of N(0, scale²/m) with alternating signs: outputs of the order of scale.
+
+        Signs alternate because a positive σ with readouts of one sign has outputs of one sign.
+        """
         width, input_dim = whole_number("width", width), whole_number("input_dim", input_dim)
         weights = generator.standard_normal((width, input_dim))
-        return cls(weights, generator.standard_normal(width) / math.sqrt(width), activation)
+        sizes = scale * np.abs(generator.standard_normal(width)) / math.sqrt(width)
+        return cls(weights, sizes * (-1.0) ** np.arange(width), activation)
 
     @classmethod
     def mirrored(

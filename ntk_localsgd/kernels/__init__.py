@@ -11,6 +11,7 @@ from ntk_localsgd.kernels.infinite import (
     infinite_gram_error,
     infinite_gram_neural_tangents,
 )
+from ntk_localsgd.kernels.inverse_form import inverse_quadratic_form
 from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue, spectral_norm
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "infinite_gram",
     "infinite_gram_error",
     "infinite_gram_neural_tangents",
+    "inverse_quadratic_form",
     "pattern_counts",
     "pattern_gram",
     "smallest_eigenvalue",

@@ -1,0 +1,79 @@
+"""FL-NTK and the inverse's quadratic form: one term left out or put in another's place at a time."""
+
+from tests.mutations.mutation import Mutation
+
+_FORM, _JOBS = "tests/kernels/test_inverse_form.py", "tests/verification/jobs"
+_KERNELS, _CLAIMS = f"{_JOBS}/test_client_kernels.py", "tests/verification/claims"
+
+MUTATIONS = (
+    Mutation(
+        "ntk_localsgd/kernels/inverse_form.py",
+        "middle = float(y @ z) + float(z @ rest)",
+        "middle = float(y @ z)",
+        "yᵀA⁻¹y without its first-order correction",
+        (_FORM,),
+    ),
+    Mutation(
+        "ntk_localsgd/kernels/inverse_form.py",
+        "np.linalg.norm(sizes)) + error * length)",
+        "np.linalg.norm(sizes)))",
+        "yᵀA⁻¹y as if the stored matrix were the true one",
+        (_FORM,),
+    ),
+    Mutation(
+        "ntk_localsgd/bounds/huang_2021.py",
+        "sp.sqrt(2 * form / n)",
+        "sp.sqrt(form / n)",
+        "F3 without the 2",
+        ("tests/bounds/test_huang.py",),
+    ),
+    Mutation(
+        "verification/jobs/client_kernels.py",
+        "counts[k][:, part] = patterns @ own.T",
+        "counts[k][:, part] = patterns @ patterns[part].T",
+        "local patterns are the averaged model's",
+        (_KERNELS,),
+    ),
+    Mutation(
+        "verification/jobs/client_kernels.py",
+        "prediction.round_weights(grams[0], self.clients, config) @ residual",
+        "residual",
+        "the predicted cosine is a gradient's",
+        (_KERNELS,),
+    ),
+    Mutation(
+        "verification/jobs/generalization.py",
+        "np.abs(outputs - y[n:])",
+        "np.abs(outputs - y[: len(outputs)])",
+        "test losses against labels of other images",
+        (f"{_JOBS}/test_generalization.py",),
+    ),
+    Mutation(
+        "verification/jobs/interpolants.py",
+        "return -np.array(slopes)",
+        "return np.array(slopes)",
+        "N3's worst direction leads away from the worst",
+        (f"{_JOBS}/test_interpolants.py",),
+    ),
+    Mutation(
+        "verification/claims/narrow/expressivity.py",
+        "holds=row.conclusion.holds or None",
+        "holds=row.conclusion.holds",
+        "N2: what is not proved counts as refuted",
+        (f"{_CLAIMS}/narrow/test_expressivity.py",),
+    ),
+    Mutation(
+        "verification/claims/federated/direction.py",
+        "also=start <= _ROUNDING,",
+        "",
+        "F1 does not ask for symmetry at k = 0",
+        (f"{_CLAIMS}/federated/test_direction.py",),
+    ),
+    Mutation(
+        "verification/claims/federated/generalization.py",
+        "key=lambda ratio: ratio.upper",
+        "key=lambda ratio: -ratio.upper",
+        "F3 judges the best n",
+        (f"{_CLAIMS}/federated/test_generalization.py",),
+    ),
+)

@@ -1,0 +1,227 @@
+"""What clients move by is no gradient: the asymmetric Gram matrix of local steps, F1, and the cosine of a round, F2."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from ntk_localsgd.evidence import Condition, Evidence
+from ntk_localsgd.statistics import mean_interval, slope
+from verification.claims.growth import TOLERANCE, learned_alike
+from verification.context import Context
+from verification.data import Problem, Split
+from verification.engine import Results
+from verification.jobs.client_kernels import ClientKernels
+from verification.judging import as_exponent, at_least, at_most, equal
+from verification.papers import HUANG
+from verification.registry import claim
+
+__all__ = ["by_local_steps", "stable", "sweep"]
+
+# A cosine is a quotient of sums of md products; of float64's 16 digits, four are left for them.
+_ROUNDING = 1e-12
+
+# Networks whose differences are averaged before an exponent is fitted.
+_GROUP = 4
+
+
+def _job(context: Context, problem: Problem, width: int, purpose: str = "F1") -> ClientKernels:
+    sizes = context.preset.federated
+    step_size = 0.5 / problem.largest_client_eigenvalue(sizes.clients)
+    seeds = context.seeds(purpose, sizes.seeds)
+    return ClientKernels(problem.source, sizes.clients, width, step_size, sizes.local_steps, sizes.rounds, seeds)
+
+
+def _problems(context: Context) -> list[Problem]:
+    return context.problems(context.preset.federated.samples)
+
+
+def sweep(context: Context, problem: Problem) -> list[ClientKernels]:
+    """Local GD at several widths, all else alike."""
+    return [_job(context, problem, width) for width in context.preset.federated.widths]
+
+
+def _growing_targets(context: Context, problem: Problem) -> list[ClientKernels]:
+    """The control: targets grow with √m, so that patterns flip at every width alike."""
+    jobs = [_job(context, problem, width) for width in context.preset.federated.control_widths]
+    return [dataclasses.replace(job, target_scale=math.sqrt(job.width)) for job in jobs]
+
+
+def _two_neurons(context: Context, problem: Problem) -> ClientKernels:
+    return _job(context, problem, 2)
+
+
+def _all_sweeps(context: Context) -> Iterator[ClientKernels]:
+    for problem in _problems(context):
+        yield from (*sweep(context, problem), *_growing_targets(context, problem), _two_neurons(context, problem))
+
+
+@claim(
+    "F1",
+    "H(t, k) = G ∘ (patterns of W(t) times patterns of clients' local steps)/m, by which local step k moves the "
+    "residual: symmetric at k = 0, |H(t, k) − H(t, 0)|_ij ≤ |G_ij| (flips of j)/m, ‖H − Hᵀ‖/‖H‖ = O(m^{-1/2}), "
+    "λ_min((H + Hᵀ)/2) ≥ λ0/2",
+    letter="D",
+    source="docs/theory.md, F1; that updates are no gradients: Huang et al. 2021, abstract [S]",
+    paper=HUANG,
+    needs=_all_sweeps,
+)
+def asymmetric_gram(context: Context, results: Results) -> Iterator[Evidence]:
+    """Three rows a data set: the entrywise bound, the exponent in the width, and the symmetric part's λ_min."""
+    for problem in _problems(context):
+        jobs, growing = sweep(context, problem), _growing_targets(context, problem)
+        tables = [results[job] for job in jobs]
+        setting = problem.setting | {"K": jobs[0].num_clients, "τ": jobs[0].local_steps}
+        excess = max(float(table.excess.max()) for table in tables)
+        start = max(float(table.asymmetry.sel(step=0).max()) for table in tables)
+        number = len(jobs) * len(jobs[0].seeds)
+        yield at_most(
+            setting | {"quantity": "max_ij of m|H(t,k) − H(t,0)|_ij/|G_ij| − flips of j"},
+            Condition("ReLU, rows j of each client's own samples, by construction", True),
+            f"no entry changes by more than its column's flips; ‖H − Hᵀ‖ at k = 0 is {start:.3g}",
+            excess,
+            0.0,
+            also=start <= _ROUNDING,
+            control=max(float(table.excess_of_rows.max()) for table in tables),
+            control_setting="flips of the row's sample i in place of the column's j",
+            trials=number,
+        )
+        last = [_last_asymmetry(results, each) for each in (jobs, growing)]
+        yield as_exponent(
+            setting | {"over": _widths(jobs)},
+            learned_alike(results, jobs),
+            "‖H − Hᵀ‖/‖H‖ at the last local step of round 1 in m",
+            slope([job.width for job in jobs], last[0]),
+            -0.5,
+            TOLERANCE,
+            relation="≤",
+            control=slope([job.width for job in growing], last[1]),
+            control_setting="targets ∝ √m",
+            trials=len(jobs[0].seeds),
+        )
+        narrow = results[_two_neurons(context, problem)]
+        yield at_least(
+            setting | {"m": jobs[-1].width, "quantity": "λ_min((H + Hᵀ)/2)"},
+            stable(jobs[-1]),
+            f"≥ λ0/2 in {jobs[-1].num_rounds} rounds of all seeds",
+            float(tables[-1].smallest.min()),
+            problem.lambda0.upper / 2,
+            control=float(narrow.smallest.max()),
+            control_setting="m = 2",
+            trials=len(jobs[-1].seeds),
+        )
+
+
+def stable(job: ClientKernels) -> Condition:
+    """What the kernel regime asks of local steps; how large m must be is not stated."""
+    gain = job.step_size * job.problem.largest_client_eigenvalue(job.num_clients)
+    return Condition(f"η max_c λ_max(H^∞_cc) ≤ 1 (here {gain:.2g})", gain <= 1)
+
+
+def _last_asymmetry(results: Results, jobs: list[ClientKernels]) -> np.ndarray:
+    """Of the first round's last local step, [seeds widths]; 0, where nothing flipped, counts as one flip."""
+    least = [1 / (job.width * job.problem.num_samples) for job in jobs]
+    asymmetry = [results[job].asymmetry.isel(round=0, step=-1).values for job in jobs]
+    return np.stack([np.maximum(one, floor) for one, floor in zip(asymmetry, least, strict=True)], axis=1)
+
+
+def _groups(differences: Sequence[xr.DataArray]) -> np.ndarray:
+    """Root mean squares of `_GROUP` networks, [groups widths]: one difference has either sign, and its log no floor."""
+    squares = np.stack([difference.values**2 for difference in differences], axis=1)
+    number = len(squares) // _GROUP
+    return np.sqrt(squares[: number * _GROUP].reshape(number, _GROUP, -1).mean(axis=1))
+
+
+def _widths(jobs: list[ClientKernels]) -> str:
+    return f"m = {jobs[0].width} … {jobs[-1].width}"
+
+
+def by_local_steps(context: Context, problem: Problem, split: Split) -> list[ClientKernels]:
+    """One round with several numbers of local steps, ascending from τ = 1."""
+    sizes = context.preset.federated
+    job = dataclasses.replace(_job(context, problem, sizes.widths[0], "F2"), split=split, num_rounds=1)
+    return [dataclasses.replace(job, local_steps=steps) for steps in sizes.steps]
+
+
+def _central(context: Context, problem: Problem) -> list[ClientKernels]:
+    """The control: one client and one local step, twice."""
+    first = by_local_steps(context, problem, "iid")[0]
+    return [dataclasses.replace(first, num_clients=1)] * 2
+
+
+def _all_directions(context: Context) -> Iterator[ClientKernels]:
+    for problem in _problems(context):
+        yield from (*sweep(context, problem), *_central(context, problem))
+        yield from (*by_local_steps(context, problem, "label"), *by_local_steps(context, problem, "iid"))
+
+
+@claim(
+    "F2",
+    "Δ(t) = W(t+1) − W(t): cos(Δ, −∇L(W(t))) is 1 at τ = 1, falls with τ, further by label than iid, and lies within "
+    "O(m^{-1/2}) of the kernel regime's rᵀΘMr/(‖JᵀMr‖ ‖Jᵀr‖)",
+    letter="D",
+    source="docs/theory.md, F2; that updates are no gradients: Huang et al. 2021, abstract [S]",
+    paper=HUANG,
+    needs=_all_directions,
+)
+def no_gradient_direction(context: Context, results: Results) -> Iterator[Evidence]:
+    """Five rows a data set: τ = 1, the fall with τ for both splits, label against iid, and the exponent."""
+    for problem in _problems(context):
+        splits: tuple[Split, ...] = ("label", "iid")
+        jobs = {split: by_local_steps(context, problem, split) for split in splits}
+        setting = problem.setting | {"K": jobs["label"][0].num_clients, "m": jobs["label"][0].width}
+        cosines = {split: [results[job].cosine.values[:, 0] for job in jobs[split]] for split in splits}
+        central = [results[job].cosine.values[:, 0] for job in _central(context, problem)]
+        last, trials = jobs["label"][-1].local_steps, len(jobs["label"][0].seeds)
+        lowest = min(cosines["label"][0].min(), cosines["iid"][0].min())
+        yield equal(
+            setting | {"τ": 1, "quantity": "cos(Δ, −∇L)"},
+            Condition("τ = 1, η_g > 0", jobs["label"][0].local_steps == 1),
+            "Δ is a multiple of −∇L",
+            float(lowest),
+            1.0,
+            tolerance=_ROUNDING,
+            control=float(max(cosines["label"][-1].max(), cosines["iid"][-1].max())),
+            control_setting=f"τ = {last}",
+            trials=trials,
+        )
+        falls = [(f"τ = {last} against 1, {split}", cosines[split][-1] - cosines[split][0]) for split in splits]
+        falls.append((f"by label against iid at τ = {last}", cosines["label"][-1] - cosines["iid"][-1]))
+        for name, change in falls:
+            interval = mean_interval(change)
+            yield at_most(
+                setting | {"case": name, "quantity": "mean change of the cosine"},
+                stable(jobs["label"][-1]),
+                "falls by more than rounding",
+                interval.estimate,
+                -_ROUNDING,
+                interval=(interval.lower, interval.upper),
+                control=float(np.mean(central[1] - central[0])),
+                control_setting="K = 1, τ = 1 in both places",
+                trials=trials,
+            )
+        yield _predicted(results, sweep(context, problem), problem)
+
+
+def _predicted(results: Results, jobs: list[ClientKernels], problem: Problem) -> Evidence:
+    """The exponent of |measured − predicted| in the first round; in the control the prediction is a gradient's, 1."""
+    tables = [results[job].isel(round=0) for job in jobs]
+    gaps = _groups([table.cosine - table.predicted_cosine for table in tables])
+    control = _groups([1 - table.cosine for table in tables])
+    widths = [job.width for job in jobs]
+    setting = problem.setting | {"K": jobs[0].num_clients, "τ": jobs[0].local_steps, "over": _widths(jobs)}
+    return as_exponent(
+        setting,
+        learned_alike(results, jobs),
+        f"|cosine − predicted| in round 1 in m, root mean square of {_GROUP} networks (at the widest "
+        f"{np.median(gaps[:, -1]):.2g}, where the cosine is {1 - np.median(control[:, -1]):.3g})",
+        slope(widths, gaps),
+        -0.5,
+        TOLERANCE,
+        relation="≤",
+        control=slope(widths, control),
+        control_setting="predicted as if the round followed the gradient",
+        trials=len(jobs[0].seeds),
+    )
