@@ -48,9 +48,13 @@ class Interpolate(DataOptions):
         generator = seeds.generator(whole_number("seed", self.seed, least=0, most=2**63 - 1), "interpolate")
         with Console(stderr=True).status(f"fitting {n} rows with {p} weights, at most {self.attempts} times"):
             net, proof = interpolation.interpolate(
-                dataset.inputs, dataset.targets, width, generator, activation=Smooth(self.activation),
+                dataset.inputs,
+                dataset.targets,
+                width,
+                generator,
+                activation=Smooth(self.activation),
                 attempts=self.attempts,
-            )  # fmt: skip
+            )
         content = {
             "data": {"name": dataset.name, "num_samples": n, "input_dim": dataset.input_dim},
             "width": width,
@@ -62,9 +66,14 @@ class Interpolate(DataOptions):
         paths = write_results(self.out, "interpolate", self.data, content, None)
         kept = self.out / f"interpolate-{self.data.stem}.npz"
         np.savez(
-            kept, weights=net.weights, readout=net.readout, activation=self.activation, inputs=dataset.inputs,
-            targets=dataset.targets, **_numbers(proof),  # type: ignore[arg-type]
-        )  # fmt: skip
+            kept,
+            weights=net.weights,
+            readout=net.readout,
+            activation=self.activation,
+            inputs=dataset.inputs,
+            targets=dataset.targets,
+            **_numbers(proof),  # type: ignore[arg-type]
+        )
         show(_summary(dataset, net, proof), notes, (*paths, kept))
         return 0 if proof.certified else 1
 

@@ -99,9 +99,16 @@ def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, step
             held.residual, parameters, held.jacobian, method="lm", max_nfev=steps // 3, ftol=_ROUGH, xtol=_ROUGH
         ).x
     found = scipy.optimize.least_squares(
-        problem.residual, parameters, problem.jacobian, method="trf", tr_solver="exact", max_nfev=steps,
-        ftol=_TOLERANCE, xtol=_TOLERANCE, gtol=_TOLERANCE,
-    )  # fmt: skip
+        problem.residual,
+        parameters,
+        problem.jacobian,
+        method="trf",
+        tr_solver="exact",
+        max_nfev=steps,
+        ftol=_TOLERANCE,
+        xtol=_TOLERANCE,
+        gtol=_TOLERANCE,
+    )
     fitted = problem.network(found.x)
     if not np.abs(found.fun).max() < _NEAR:
         return fitted

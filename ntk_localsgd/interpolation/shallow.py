@@ -62,9 +62,14 @@ class Shallow:
 
     @classmethod
     def init(
-        cls, generator: np.random.Generator, *, width: int, input_dim: int, activation: Activation = TANH,
+        cls,
+        generator: np.random.Generator,
+        *,
+        width: int,
+        input_dim: int,
+        activation: Activation = TANH,
         scale: float = 1.0,
-    ) -> "Shallow":  # fmt: skip
+    ) -> "Shallow":
         """w_r ~ N(0, I_d) and |v_r| as of N(0, scale²/m) with alternating signs: outputs of the order of scale.
 
         Signs alternate because a positive σ with readouts of one sign has outputs of one sign.

@@ -103,7 +103,7 @@ def _gradient(
 
 
 def _asymmetry(gram: Float[ndarray, "n n"]) -> float:
-    return float(np.linalg.norm(gram - gram.T) / np.linalg.norm(gram))
+    return _quotient(float(np.linalg.norm(gram - gram.T)), float(np.sum(gram**2)))
 
 
 def _quotient(product: float, squares: float) -> float:

@@ -86,9 +86,13 @@ class Interpolants(_OfDataSets):
         for place in range(len(self.seeds)):
             shape, data, numbers = self.case(place)
             _, proof = interpolation.interpolate(
-                data.inputs, data.targets, shape.width, numbers, activation=Smooth(self.activation),
+                data.inputs,
+                data.targets,
+                shape.width,
+                numbers,
+                activation=Smooth(self.activation),
                 attempts=self.attempts,
-            )  # fmt: skip
+            )
             proofs.append(proof)
         columns = {
             "contraction": [proof.defect + 2 * proof.omega * proof.alpha for proof in proofs],
