@@ -25,6 +25,9 @@ _ROUNDS = 25
 # Cases that are tried for each one that is to be certified.
 _TRIES = 8
 
+# Widths are looked for up to here.
+_WIDEST = 2**17
+
 # Step sizes are this share of the largest that full batches allow; controls multiply the targets by so much.
 _SHARE_OF_STEP, _LARGE = 0.9, 30
 
@@ -100,18 +103,21 @@ class OrderWidths:
     delta: float
 
     def compute(self) -> xr.Dataset:
-        """Widths for ``single`` samples and ``full`` batches [seed], what C1 asks for, and ``spoiled`` [seed].
+        """Widths for ``single`` samples and ``full`` batches [seed], infinite if none is found, what C1 asks for.
 
-        Spoiled: certified at the largest single-sample width with targets 30 times as large.
+        ``spoiled`` [seed]: certified at the largest single-sample width with targets 30 times as large.
         """
         key = seeds.key(self.seed, f"certified for every order {self.data.num_samples}")
         keys = [jax.random.fold_in(key, k) for k in range(self.number)]
-        single, full = ([smallest(partial(self._certified, each, size), 2) for each in keys] for size in (1, None))
-        spoiled = [self._certified(each, 1, max(single), _LARGE) for each in keys]
+        single, full = (
+            [smallest(partial(self._certified, each, size), 2, _WIDEST) for each in keys] for size in (1, None)
+        )
+        widest = max(single)
+        spoiled = [widest < math.inf and self._certified(each, 1, int(widest), _LARGE) for each in keys]
         C1, lambda0 = BOUNDS["C1"], self.data.load().lambda0.lower
         asked = C1.smallest_width(n=max(self.data.num_samples, 4), lambda0=lambda0, C=1.0, delta=self.delta)
         columns = {"single": single, "full": full, "spoiled": spoiled}
-        variables = {name: ("seed", np.array(values, np.int64)) for name, values in columns.items()}
+        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
         return xr.Dataset(variables | {"asked": float(asked)})
 
     def _certified(self, key: jax.Array, batch_size: int | None, width: int, scale: float = 1) -> bool:

@@ -51,3 +51,10 @@ def test_widths_are_held_against_those_that_are_asked_for(spoiled, width, verdic
     for row in planted.rows("C8-order-widths", lambda *_: xr.Dataset(variables | {"asked": 1e3})):
         assert row.verdict is verdict
         assert row.measured == width
+
+
+def test_a_seed_that_no_width_certifies_leaves_no_premise():
+    columns = {"single": [32, np.inf], "full": [16, 32], "spoiled": [0, 0]}
+    variables = {name: ("seed", np.array(values)) for name, values in columns.items()}
+    for row in planted.rows("C8-order-widths", lambda *_: xr.Dataset(variables | {"asked": 1e3})):
+        assert row.premise.holds is False
