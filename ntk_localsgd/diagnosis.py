@@ -31,7 +31,10 @@ __all__ = [
     "rounds_per_tenth",
 ]
 
-# Steps of the search for the first step size that does not contract, and relative accuracy of where it is.
+# Eigenvalues of B are known to about n²u, and those of a kernel of Θ are 1.
+_ROUNDING = 1e-9
+
+# Steps of the search for the first step size that is not stable, and relative accuracy of where it is.
 _STEP, _ACCURACY = 1.05, 1e-6
 
 
@@ -71,9 +74,10 @@ class Convention(NamedTuple):
 
 
 def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
-    """sup of the step sizes up to which every smaller one has rounds that contract, ρ(B) < 1.
+    """sup of the step sizes up to which no smaller one has rounds that let residuals grow for ever, ρ(B) ≤ 1.
 
-    For η_g = 1 it is at least 2/max_c λ_max(Θ_cc), by the contraction theorem, and for τ = 1 it is 2K/λ_max(Θ).
+    For η_g = 1 it is at least 2/max_c λ_max(Θ_cc), by the contraction theorem, and for τ = 1 it is 2K/λ_max(Θ). A
+    singular Θ has one too: what is in its kernel stays.
 
     Parameters
     ----------
@@ -89,7 +93,7 @@ def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
     Raises
     ------
     InputError
-        As `prediction.contraction`; if no small step contracts, as for a singular Θ.
+        As `prediction.contraction`; if the server step size is so large that already 1/max_c λ_max(Θ_cc) is unstable.
 
     References
     ----------
@@ -101,20 +105,25 @@ def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
     # In the mean over batches, client c behaves as with the step η·b/n_c.
     shares = [1.0 if config.batch_size is None else config.batch_size / len(part) for part in parts]
     stable = 1 / max(share * value for share, value in zip(shares, largest, strict=True))
-    if not _contracts(theta, clients, config, stable):
-        raise InputError(f"gram has rounds that do not contract at step size {stable:.3g}, needs to be positive "
-                         "definite and the server step size at most 1.")  # fmt: skip
+    if not _is_stable(theta, clients, config, stable):
+        raise InputError(
+            f"server_step_size is {config.server_step_size:g}, with which residuals grow at the step size {stable:.3g}:"
+            " at most 1 is stable."
+        )
     beyond = stable
-    while _contracts(theta, clients, config, beyond):
+    while _is_stable(theta, clients, config, beyond):
         stable, beyond = beyond, beyond * _STEP
     while beyond > stable * (1 + _ACCURACY):
         middle = (stable + beyond) / 2
-        stable, beyond = (middle, beyond) if _contracts(theta, clients, config, middle) else (stable, middle)
+        stable, beyond = (middle, beyond) if _is_stable(theta, clients, config, middle) else (stable, middle)
     return stable
 
 
-def _contracts(theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD, step_size: float) -> bool:
-    return prediction.contraction(theta, clients, dataclasses.replace(config, step_size=step_size)).asymptotic_rate < 1
+def _is_stable(theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD, step_size: float) -> bool:
+    return (
+        prediction.contraction(theta, clients, dataclasses.replace(config, step_size=step_size)).asymptotic_rate
+        <= 1 + _ROUNDING
+    )
 
 
 def gain_per_local_step(gram: Any, clients: Clients, config: LocalSGD) -> float:

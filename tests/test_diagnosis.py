@@ -40,9 +40,11 @@ def test_runs_converge_up_to_the_largest_stable_step_and_not_beyond(local_steps)
     assert beyond.diverged_at is not None or beyond.trajectory.loss[-1] > beyond.trajectory.loss[0]
 
 
-def test_a_singular_kernel_has_no_stable_step():
-    with pytest.raises(InputError, match="needs to be positive definite"):
-        diagnosis.largest_stable_step(np.ones((8, 8)), SPLIT, LocalSGD(1.0, 2, 0))
+def test_a_singular_kernel_has_a_stable_step_and_a_large_server_step_none():
+    stable = diagnosis.largest_stable_step(np.ones((8, 8)), SPLIT, LocalSGD(1.0, 1, 0))
+    assert stable == pytest.approx(2 * 3 / 8, rel=2e-6)
+    with pytest.raises(InputError, match="server_step_size is 50, with which residuals grow"):
+        diagnosis.largest_stable_step(GRAM, SPLIT, LocalSGD(1.0, 2, 0, server_step_size=50.0))
 
 
 def test_heterogeneity_is_that_of_the_clients_gradients():

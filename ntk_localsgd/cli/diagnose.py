@@ -99,7 +99,7 @@ class Diagnose(ProblemOptions):
         table.add_row("clients K, samples each, local steps τ", f"{split.num_clients}, {sizes}, {config.local_steps}")
         table.add_row("step size η", f"{start.step_size.value:.6g}")
         table.add_row("largest η of the linear rate with proof, 1/max_c λ_max(Θ_cc)", f"{start.step_size.allowed:.6g}")
-        table.add_row("largest stable η: beyond it rounds do not contract", f"{stable:.6g}")
+        table.add_row("largest stable η: beyond it residuals grow for ever", f"{stable:.6g}")
         table.add_row("λ_min(Θ(W))", "[{:.6g}, {:.6g}]".format(*(start.factor * x for x in start.gram.smallest)))
         table.add_row("rounds for a tenth of the loss, in the end", _count(diagnosis.rounds_per_tenth(rate)))
         table.add_row("worth of a local step, in rounds of one step", f"{gain:.3g}")

@@ -95,7 +95,7 @@ def test_every_change_is_what_the_changed_setting_gives():
 
 @pytest.mark.usefixtures("folder")
 def test_columns_of_other_units_are_found_out():
-    rows = np.random.default_rng(0).normal(size=(8, 3)) + np.array([0, 0, 1000])
+    rows = np.random.default_rng(0).normal(size=(8, 3)) + np.array([0, 0, 50])
     np.savez("units.npz", inputs=rows, targets=np.ones(8), client=np.arange(8) % 2)
     assert cli.main(["diagnose", "units.npz", "--local-steps", "2", "--width", "2000"]) == 0
     with open("results/diagnose-units.json", encoding="utf-8") as file:
