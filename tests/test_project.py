@@ -24,7 +24,7 @@ FLOORS = [
         "provenance",
         "tables",
     },
-    {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics"},
+    {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics", "entropy"},
     {"kernels"},
     {"local_sgd"},
     {"prediction", "diagnosis", "interpolation"},

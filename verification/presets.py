@@ -7,8 +7,10 @@ __all__ = [
     "CertificateSizes",
     "DeepSizes",
     "DepthLimitSizes",
+    "EntropySizes",
     "PredictionSizes",
     "Preset",
+    "Shape",
     "StepSizes",
     "WidthSizes",
 ]
@@ -99,7 +101,7 @@ class DepthLimitSizes:
     networks: int = 1000  # at random, of X1
     width: int = 16
     depth: int = 10_000  # of the tails
-    seeds: int = 4
+    seeds: int = 2
     outputs: tuple[int, int] = (8, 1024)  # neurons and depth where weights are found from outputs
     line: tuple[int, int] = (16, 10)  # neurons and layers whose domains are counted
     plane: tuple[int, int] = (8, 5)
@@ -139,6 +141,28 @@ class NarrowSizes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shape:
+    """Neurons, trained layers and step of a network of the claims about entropy."""
+
+    width: int
+    depth: int
+    step: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EntropySizes:
+    """Sizes of the claims about entropy."""
+
+    samples: int = 20_000  # of every distribution
+    vectors: int = 4_000
+    shapes: tuple[Shape, ...] = (Shape(16, 1, 0.25), Shape(128, 1, 0.5), Shape(32, 3, 0.25))
+    images: int = 500  # to train on, and as many to test on
+    epochs: int = 100
+    every: int = 10  # epochs between profiles
+    seeds: int = 6
+
+
+@dataclasses.dataclass(frozen=True)
 class Preset:
     """Sizes of a verification run.
 
@@ -165,6 +189,7 @@ class Preset:
     depth_limit: DepthLimitSizes = DepthLimitSizes()
     federated: FederatedSizes = FederatedSizes()
     narrow: NarrowSizes = NarrowSizes()
+    entropy: EntropySizes = EntropySizes()
     kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
     claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
 
@@ -186,6 +211,7 @@ _SMOKE = Preset(
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
     certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13), 8, ((4, 64, 2, 1e4),), 12, 6),
+    entropy=EntropySizes(2_000, 500, (Shape(8, 1, 0.1), Shape(24, 1, 0.2)), 100, 8, 2, 3),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
     federated=FederatedSizes(8, 2, 5, 2, (2**6, 2**11), (2**5, 2**10), 8, (1, 5), (16, 32), 3, (16,), 2**6, 10),
     narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4),
@@ -258,6 +284,7 @@ _FULL = dataclasses.replace(
         100,
         8,
     ),
+    entropy=EntropySizes(100_000, 100_000, (*EntropySizes().shapes, Shape(256, 1, 0.5)), 800, 200, 20, 20),
     depth_limit=DepthLimitSizes(
         10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24
     ),

@@ -1,0 +1,48 @@
+"""Entropies' jobs: the formula by two routes, autodiff's volumes, a short training against the network built again."""
+
+import jax
+import numpy as np
+import pytest
+
+from ntk_localsgd import datasets
+from ntk_localsgd.entropy import binned_entropy
+from ntk_localsgd.errors import InputError
+from verification.jobs import entropies
+from verification.jobs.entropies import EntropyChanges, VectorEntropy
+from verification.jobs.leaky_training import BIN, LeakyTraining
+
+
+def test_formula_estimate_and_integral_agree_for_every_distribution(monkeypatch):
+    assert len(entropies.DISTRIBUTIONS) == 20
+    monkeypatch.setattr(entropies, "DISTRIBUTIONS", entropies.DISTRIBUTIONS[::6])
+    found = EntropyChanges(0.2, 500, 3, 0.999).compute()
+    np.testing.assert_allclose(found.integrated, found.formula, atol=1e-7)
+    np.testing.assert_allclose(found.formula, found.below * np.log(0.2), rtol=1e-12)
+    assert ((found.lower <= found.formula) & (found.formula <= found.upper)).all()
+    assert ((found.lower <= found.estimate) & (found.estimate <= found.upper)).all()
+
+
+def test_volumes_are_powers_of_the_slope_as_often_as_closed_forms_say():
+    found = VectorEntropy(0.5, 3, 400, 1).compute()
+    counts = found.log_volume.values / np.log(0.5)
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-12)
+    assert counts.mean() == pytest.approx(float(found.below.sum()), abs=5 * counts.std() / 20)
+
+
+def test_profile_begins_with_the_network_as_drawn_and_is_the_same_for_a_seed_alone():
+    job = LeakyTraining(6, 2, 0.3, 40, 30, 4, (5, 6), 0, step=0.1, batch_size=20)
+    found = job.compute()
+    assert found.entropy.shape == (2, 3, 3)
+    assert found["round"].values.tolist() == [0, 2, 4]
+    net = job._network(6)
+    train = datasets.digits(70, key=jax.random.key(0))
+    train = datasets.from_arrays(train.inputs[:40], train.targets[:40])
+    hidden, before = net.layers(train.inputs)
+    np.testing.assert_allclose(found.entropy[1, 0], [binned_entropy(h, BIN / 6**0.5) for h in hidden], atol=1e-12)
+    np.testing.assert_allclose(found.below[1, 0, 1:], [(np.asarray(z) < 0).mean() for z in before], atol=1e-12)
+    loss = 0.5 * float(((np.asarray(net(train.inputs)) - train.targets) ** 2).sum())
+    assert float(found.loss[1, 0]) == pytest.approx(loss, rel=1e-5)
+    assert (found.loss[:, -1] < found.loss[:, 0]).all()
+    assert ((found.test >= 0) & (found.test <= 1)).all()
+    with pytest.raises(InputError, match="step is 1e\\+06"):
+        LeakyTraining(6, 2, 0.3, 40, 30, 4, (5, 6), 0, step=1e6, batch_size=20).compute()
