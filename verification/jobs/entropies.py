@@ -59,7 +59,7 @@ class EntropyChanges:
             found = estimated_change(samples, sigma, level=self.level)
             formula = entropy_change(sigma, law.cdf(0))
             integrated = _entropy(law.pdf, law.support(), self.slope) - _entropy(law.pdf, law.support(), 1.0)
-            rows.append((formula, *found, integrated, law.cdf(0)))
+            rows.append((formula, found.estimate, found.lower, found.upper, integrated, law.cdf(0)))
         names = ("formula", "estimate", "lower", "upper", "integrated", "below")
         columns = zip(names, zip(*rows, strict=True), strict=True)
         return xr.Dataset({name: ("distribution", np.array(column)) for name, column in columns})

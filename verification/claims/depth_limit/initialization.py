@@ -133,4 +133,5 @@ def gram(context: Context, results: Results) -> Iterator[Evidence]:
 
 def _last_over_second(values: np.ndarray) -> Interval:
     """Geometric mean over seeds of what is left between two depths."""
-    return Interval(*np.exp(mean_interval(np.log(values[:, -1] / values[:, 1]))).tolist())
+    kept = mean_interval(np.log(values[:, -1] / values[:, 1]))
+    return Interval(*np.exp([kept.estimate, kept.lower, kept.upper]).tolist())
