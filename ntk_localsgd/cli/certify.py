@@ -198,7 +198,7 @@ class Certify(ProblemOptions):
                     if scale <= (self.scale or 1.0) or not _ball_proves(plain, options, scale):
                         break
                     enough = scale
-        except (TimeUp, InputError):
+        except (TimeUp, InputError, KeyboardInterrupt):  # what is known so far is shown
             pass
         return enough
 
@@ -206,6 +206,8 @@ class Certify(ProblemOptions):
         """The smallest scale or width that was proved to converge; 1 if none was."""
         if what == "width" and self.weights is not None:
             raise InputError(f"find is width, but weights {self.weights} have one: --find scale is for them.")
+        if self.rounds:
+            raise InputError(f"rounds is {self.rounds}, which --find has no use for: it certifies at the start.")
         tried: list[Tried] = []
         proofs: dict[float, tuple[Start, Certificate]] = {}
         console = Console(stderr=True)
@@ -239,12 +241,13 @@ class Certify(ProblemOptions):
             else f"not monotone: of the numbers tried, some above {found:.4g} are not proved"
         )
         first = np.array([start.residual @ start.residual / 2])
-        content = self._content(start, first) | {"scale": proof and self._named(what, found).scale}
+        content = self._content(start, first) | {"scale": self._named(what, found).scale}
         content |= {"certificate": _plain(proof), "find": what, "found": found, "tried": rows}
         paths = write_results(self.out, "certify", self.data, content, None)
         table = _summary(start, self._named(what, found).scale, proof, first, seconds)
         table.add_row(f"smallest {what} found", f"{found:.4g}")
-        show(table, start.notes, paths)
+        kept = () if self.save is None else (_saved(start.net, self.save),)
+        show(table, start.notes, (*paths, *kept))
         return 0
 
     def _named(self, what: Literal["scale", "width"], value: float) -> "Certify":

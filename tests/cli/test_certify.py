@@ -109,10 +109,13 @@ def test_the_smallest_scale_is_found_and_proved(capsys):
 
 @pytest.mark.usefixtures("folder")
 def test_the_smallest_width_is_found_for_a_scale():
-    assert _run("--scale", "30", "--coupled", "--find", "width", "--width", "8", "--method", "ball") == 0
+    assert (
+        _run("--scale", "30", "--coupled", "--find", "width", "--width", "32", "--method", "ball", "--save", "f.npz")
+        == 0
+    )
     written = _written()
     assert written["certificate"]["certified"]
-    assert written["found"] == written["width"]
+    assert written["found"] == written["width"] == TwoLayerReLU.load("f.npz").width
     assert written["found"] % 2 == 0
     assert written["scale"] == 30
 
@@ -141,6 +144,7 @@ def test_a_search_ends_when_its_time_is_up(capsys, more):
     ("argv", "words"),
     [
         (["--weights", "wide.npz", "--find", "width"], "find is width, but weights wide.npz have one"),
+        (["--rounds", "5", "--find", "scale"], "rounds is 5, which --find has no use for"),
         (["--time-limit", "0"], "time_limit is 0.0"),
         (["--scale", "-1"], "scale is -1.0"),
         (["--step-size", "50"], "above 1/λ_max of client"),
