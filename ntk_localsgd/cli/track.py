@@ -242,16 +242,16 @@ class _Tracked:
             rounds = trajectory["round"].values
             trajectory = trajectory.assign(predicted_loss=("round", predicted[rounds], about))
         net = self.start.net
-        about: dict[str, object] = {
+        attributes: dict[str, object] = {
             "step_size": self.start.step_size.value,
             "width": net.width,
             "settings": json.dumps(self._settings()),
             "network": _fingerprint(*cast("Stack", here.network).trained),
             "versions": json.dumps(versions()),
         }
-        about |= {} if net.input_weights is None else {"depth": net.depth}
-        about |= {} if self.scale is None else {"scale": self.scale}
-        return trajectory.assign_attrs(about)
+        attributes |= {} if net.input_weights is None else {"depth": net.depth}
+        attributes |= {} if self.scale is None else {"scale": self.scale}
+        return trajectory.assign_attrs(attributes)
 
     def _settings(self) -> dict[str, object]:
         """All that decides the run but for its number of rounds."""
