@@ -39,7 +39,7 @@ MUTATIONS = (
         "m * (m - 1) / sp.Integer(2)",
         "m * (m - 1)",
         "X4: pairs of lines counted twice",
-        ("tests/bounds/test_bounds.py",),
+        (f"{_DOMAINS}::test_lines_in_general_position_reach_the_bound_of_one_layer_and_concurrent_ones_do_not",),
     ),
     Mutation(
         "ntk_localsgd/bounds/xu_zhang_2021.py",
