@@ -17,43 +17,25 @@ from ntk_localsgd.certificate.model import Problem, RoundModel, split_norms
 from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
 from ntk_localsgd.certificate.rounding import euclidean_norm
 from ntk_localsgd.certificate.schedule import Schedule
+from ntk_localsgd.certificate.two_layer.counts import Counts
+from ntk_localsgd.certificate.two_layer.energy import NotFalling, fall, reference_of
 from ntk_localsgd.certificate.two_layer.neurons import (
     NearKinks,
     Survey,
     gram_changes,
     pairs_of,
-    pattern_products,
 )
 from ntk_localsgd.certificate.two_layer.reach import signed_parts
 from ntk_localsgd.errors import rounded_down
 from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
-__all__ = ["Comparison", "Counts", "Gained", "certify_dominance", "compare", "marked_pairs", "reach_of", "solve"]
+__all__ = ["Comparison", "Gained", "by_energy", "certify_dominance", "compare", "marked_pairs", "reach_of", "solve"]
 
 # How rows bound what averaging adds (`compare`), in the order tried.
 _RULES = ("smaller", "gap", "quotient")
 
 # Sets of pairs tried until one closes; each adds a pair at least, and a dozen is usual.
 _SWEEPS = 200
-
-
-class Counts(NamedTuple):
-    """Neurons on both of two samples: certainly, c, possibly, p; and on i with (j, r) uncertain, for either sign."""
-
-    certain: Float[ndarray, "n n"]
-    possible: Float[ndarray, "n n"]
-    uncertain: Float[ndarray, "n n"]
-
-    @classmethod
-    def of(cls, survey: Survey, near: NearKinks, chosen: Bool[ndarray, "N n"]) -> "Counts":
-        """For the pairs ``chosen`` as uncertain; exact, as all counts are whole numbers below 2⁵³."""
-        touched = chosen.any(axis=1)
-        b, u, plus = near.patterns[touched], chosen[touched], near.signs[touched] > 0
-        reference, on = pattern_products(b), (b | u).astype(np.float64)
-        either = [(u & side[:, None]).astype(np.float64).T @ on for side in (plus, ~plus)]
-        certain = survey.counts - reference + pattern_products(b & ~u)
-        possible = survey.counts - reference + pattern_products(b | u)
-        return cls(certain.astype(np.float64), possible.astype(np.float64), np.maximum(*either))
 
 
 class Comparison(NamedTuple):
@@ -195,7 +177,8 @@ def certify_dominance(
     Returns
     -------
     Conclusion
-        ``rate`` and ``constant`` from N_w(t) = Σ w_i|r_i(t)|, which falls by 1 − (η_g η/K) min_i p₁γ_i/w_i a round.
+        ``rate`` and ``constant`` from N_w(t) = Σ w_i|r_i(t)|, which falls by 1 − (η_g η/K) min_i p₁γ_i/w_i a round, or
+        from V = rᵀΘ⁻¹r, where its mean rate is the smaller one.
     """
     ends = []
     for rule in _RULES:
@@ -226,6 +209,7 @@ def _close(
         marked = uncertain | marked_pairs(problem, near, uncertain, gained, survey.width)
         if (marked == uncertain).all():
             end = _rates(problem, schedule, survey, comparison, gained, delta)
+            end = by_energy(problem, schedule, survey, near, uncertain, end)
             if model is not None:
                 end = _contracting(problem, survey, near, uncertain, model, end)
             return end._replace(switching=pairs_of(near, uncertain))
@@ -282,6 +266,23 @@ def _rates(
     return Conclusion("dominance", rate, float(size) / chance * SLACK, radius, delta=0.0 if schedule.certain else delta)
 
 
+def by_energy(
+    problem: Problem, schedule: Schedule, survey: Survey, near: NearKinks, uncertain: Bool[ndarray, "N n"],
+    end: Conclusion,
+) -> Conclusion:  # fmt: skip
+    """The same conclusion at the mean rate of V = rᵀΘ⁻¹r (§5.7) for the set found, if that is smaller."""
+    found = reference_of(problem, survey, near, uncertain)
+    energy = None if found is None else fall(problem, schedule, found)
+    if found is None or energy is None or isinstance(energy, NotFalling) or not end.certified:
+        return end
+    rate = math.sqrt(energy.mean) * SLACK
+    if not rate < min(end.rate, 1):
+        return end
+    start = found.start(survey.residual, survey.residual_error)
+    constant = math.sqrt(found.largest * start / (end.delta or 1)) / survey.least_norm * SLACK
+    return end._replace(rate=rate, constant=constant)
+
+
 def _contracting(
     problem: Problem, survey: Survey, near: NearKinks, uncertain: Bool[ndarray, "N n"], model: RoundModel,
     end: Conclusion,
@@ -293,4 +294,4 @@ def _contracting(
         return end
     length = model.length(survey.residual, survey.residual_error)
     constant = model.inverse_norm * length / survey.least_norm * SLACK
-    return Conclusion(end.method, rate, constant, end.radius)
+    return end._replace(rate=rate, constant=constant)

@@ -9,17 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ntk_localsgd import kernels
 from ntk_localsgd.certificate.model import Problem
 from ntk_localsgd.certificate.rounding import largest_eigenvalue, spectral_norm
 from ntk_localsgd.certificate.schedule import Schedule
-from ntk_localsgd.certificate.two_layer.dominance import Counts
+from ntk_localsgd.certificate.two_layer.counts import Counts
+from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Survey
 from ntk_localsgd.rounding import SLACK, UNIT, gamma
 
-__all__ = ["Energy", "NotFalling", "Reference", "fall", "frozen_mean", "heaviest", "reference"]
+__all__ = ["Energy", "NotFalling", "Reference", "fall", "frozen_mean", "heaviest", "reference", "reference_of"]
 
 # A mean rate is a handful of sums and products of numbers up to a few: off by far less.
 _PAD = 1e-12
@@ -58,6 +59,11 @@ class Reference(NamedTuple):
         v, n = rows @ self.inverse_root, len(self.root)
         defect = np.abs(rows - v @ self.root) + gamma(n + 2) * (np.abs(v) @ np.abs(self.root) + np.abs(rows))
         return (np.linalg.norm(v, axis=1) + np.linalg.norm(defect, axis=1) / math.sqrt(self.smallest)) * SLACK
+
+    def start(self, residual: Float[ndarray, " n"], error: Float[ndarray, " n"]) -> float:
+        """≥ V(r) for every r within ``error`` of ``residual``."""
+        length = float(self.length(residual[None])[0]) + float(np.linalg.norm(error)) / math.sqrt(self.smallest)
+        return length**2 * SLACK
 
 
 class Energy(NamedTuple):
@@ -113,6 +119,16 @@ def reference(problem: Problem, counts: Counts, secants: Float[ndarray, "n n"], 
     changes = np.maximum(changes, changes.T) * SLACK
     largest = largest_eigenvalue(root) ** 2 * SLACK
     return Reference(root, inverse, (gram + gram.T) / 2, changes, apart * SLACK, least**2 / SLACK, largest)
+
+
+def reference_of(
+    problem: Problem, survey: Survey, near: NearKinks, uncertain: Bool[ndarray, "N n"]
+) -> Reference | None:
+    """`reference` of the pairs that may change."""
+    touched = uncertain.any(axis=1)
+    on = (near.patterns | uncertain)[touched].astype(np.float64)
+    secants = uncertain[touched].astype(np.float64).T @ on
+    return reference(problem, Counts.of(survey, near, uncertain), secants, survey.width)
 
 
 def heaviest(weights: Float[ndarray, "... n_c"], number: int) -> Float[ndarray, "..."]:

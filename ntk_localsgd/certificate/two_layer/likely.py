@@ -14,8 +14,16 @@ from numpy import ndarray
 from ntk_localsgd.certificate.model import Problem
 from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
 from ntk_localsgd.certificate.schedule import Schedule
-from ntk_localsgd.certificate.two_layer.dominance import Counts
-from ntk_localsgd.certificate.two_layer.energy import Energy, NotFalling, Reference, fall, heaviest, reference
+from ntk_localsgd.certificate.two_layer.counts import Counts
+from ntk_localsgd.certificate.two_layer.energy import (
+    Energy,
+    NotFalling,
+    Reference,
+    fall,
+    heaviest,
+    reference,
+    reference_of,
+)
 from ntk_localsgd.certificate.two_layer.envelope import Envelope, envelope
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Survey, pairs_of
 from ntk_localsgd.rounding import SLACK, UNIT
@@ -82,9 +90,7 @@ def paths_of(
     held = envelope(energy.mean, energy.worst(schedule), 0.0 if schedule.certain else delta)
     if held is None:
         return NotFalling("patterns that may change let the energy grow too much in an unlucky round")
-    start = float(found.length(survey.residual[None])[0])
-    start += float(np.linalg.norm(survey.residual_error)) / math.sqrt(found.smallest)
-    return Paths(problem, schedule, energy, held, start**2 * SLACK)
+    return Paths(problem, schedule, energy, held, found.start(survey.residual, survey.residual_error))
 
 
 def energy_reach(
@@ -126,7 +132,7 @@ def certify_energy(
     """
     uncertain = np.zeros_like(near.patterns)
     for _ in range(_SWEEPS):
-        found = _reference(problem, survey, near, uncertain)
+        found = reference_of(problem, survey, near, uncertain)
         if found is None:
             return no_proof("energy", Obstacle.PATTERNS, _failed("Θ is singular", uncertain))
         paths = paths_of(problem, schedule, survey, found, delta)
@@ -145,13 +151,6 @@ def certify_energy(
 
 def _failed(text: str, uncertain: Bool[ndarray, "N n"]) -> str:
     return f"{text} (with {int(uncertain.sum())} pairs that may switch)"
-
-
-def _reference(problem: Problem, survey: Survey, near: NearKinks, uncertain: Bool[ndarray, "N n"]) -> Reference | None:
-    touched = uncertain.any(axis=1)
-    on = (near.patterns | uncertain)[touched].astype(np.float64)
-    secants = uncertain[touched].astype(np.float64).T @ on
-    return reference(problem, Counts.of(survey, near, uncertain), secants, survey.width)
 
 
 def marked_pairs(

@@ -10,6 +10,7 @@ from ntk_localsgd import certificate, clients, datasets, local_sgd
 from ntk_localsgd.certificate.model import Problem
 from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer import dominance
+from ntk_localsgd.certificate.two_layer.counts import Counts
 from ntk_localsgd.certificate.two_layer.neurons import near_kinks, survey
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certificates import certify
@@ -65,6 +66,20 @@ def test_sphere_is_certified_from_initialization_for_every_order_of_single_sampl
         _kept(case, proof, Order(choice, np.random.default_rng(0)), rounds=10)
 
 
+def test_the_energy_falls_by_all_local_steps_where_the_weighted_sum_counts_the_first(monkeypatch):
+    case = _sphere(8, 1024, 1, batch_size=1)
+    case = off_by(case, 0.01 * (case.outputs - case.targets))
+    proof = certify(case, "dominance")
+    monkeypatch.setattr(dominance, "by_energy", lambda *arguments: arguments[-1])
+    alone = certify(case, "dominance")
+    assert proof.rate < alone.rate - 0.02
+    assert (proof.radius, len(proof.switching)) == (alone.radius, len(alone.switching))
+    for seed in range(3):
+        seen = _kept(case, proof, Order("drawn", np.random.default_rng(seed)))
+        bound = proof.constant * proof.rate ** np.arange(26) * seen.residual_norms[0]
+        assert (seen.residual_norms <= bound * (1 + 1e-9)).all()
+
+
 def test_full_batches_have_the_rate_of_the_frozen_round_and_what_may_change_adds():
     case = _sphere(4, 512, 1)
     proof = certify(case, "auto")
@@ -73,8 +88,8 @@ def test_full_batches_have_the_rate_of_the_frozen_round_and_what_may_change_adds
     assert (
         seen.residual_norms <= proof.constant * proof.rate ** np.arange(26) * seen.residual_norms[0] * (1 + 1e-9)
     ).all()
-    # The rate of N_w counts a round's first step only.
-    assert proof.rate < certify(case._replace(server_step_size=0.999), "dominance").rate
+    # Θ's own round, and that of the energy's mean, which knows no better norm.
+    assert proof.rate < certify(case._replace(server_step_size=1 - 1e-9), "dominance").rate
 
 
 def _parts(case, threshold=np.inf):
@@ -86,7 +101,7 @@ def _parts(case, threshold=np.inf):
 def _compared(case, rule="smaller", chosen=None):
     problem, found, near = _parts(case)
     pairs = np.zeros_like(near.patterns) if chosen is None else chosen
-    counts = dominance.Counts.of(found, near, pairs)
+    counts = Counts.of(found, near, pairs)
     schedule = Schedule.of(case.clients, case.config)
     return dominance.compare(problem, schedule, counts, found.width, rule), counts
 
@@ -266,3 +281,13 @@ def test_a_sample_that_is_off_at_the_start_pushes_when_it_may_switch_on():
     assert (marked[np.abs(z) <= 0.999 * reach]).all()
     assert not (fewer & ~marked).any()
     assert (marked & ~fewer).any()
+
+
+def test_the_constant_of_the_energy_is_that_of_its_norm():
+    case = _sphere(4, 1024, 1, batch_size=1, participants=2)
+    case = off_by(case, 0.01 * (case.outputs - case.targets))
+    proof = certify(case, "dominance")
+    values, vectors = np.linalg.eigh(case.gram)
+    start = vectors.T @ (case.outputs - case.targets) / proof.residual_norm
+    # ‖r(t)‖² ≤ λ_max V(t) and V(t) ≤ ρ^t V(0)/δ; few pairs may change, so that Θ is nearly the reference's Gram matrix.
+    assert proof.constant == pytest.approx(np.sqrt(values[-1] * (start**2 / values).sum() / 0.05), rel=0.05)

@@ -11,7 +11,7 @@ from ntk_localsgd import certificate, clients, datasets
 from ntk_localsgd.certificate.model import Problem
 from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer import energy, likely
-from ntk_localsgd.certificate.two_layer.dominance import Counts
+from ntk_localsgd.certificate.two_layer.counts import Counts
 from ntk_localsgd.certificate.two_layer.envelope import envelope
 from ntk_localsgd.certificate.two_layer.neurons import near_kinks, survey
 from ntk_localsgd.errors import InputError

@@ -2,6 +2,7 @@
 
 from tests.mutations.mutation import Mutation
 
+_COUNTS = "ntk_localsgd/certificate/two_layer/counts.py"
 _DOMINANCE, _SCHEDULE = "ntk_localsgd/certificate/two_layer/dominance.py", "ntk_localsgd/certificate/schedule.py"
 _TESTS = "tests/certificate/two_layer/test_dominance.py"
 _ROUND = f"{_TESTS}::test_a_round_obeys_the_row_inequality_of_the_comparison_matrix"
@@ -10,6 +11,20 @@ _RATE = f"{_TESTS}::test_orthogonal_samples_have_the_rate_of_the_slowest_one_s_m
 _KEPT = f"{_TESTS}::test_random_certificates_are_kept_in_every_order"
 
 MUTATIONS = (
+    Mutation(
+        _COUNTS,
+        "np.maximum(*either)",
+        "np.minimum(*either)",
+        "the rarer sign for the more frequent one",
+        (f"{_TESTS}::test_counts_are_those_of_the_definition_whatever_is_uncertain",),
+    ),
+    Mutation(
+        _DOMINANCE,
+        "constant = math.sqrt(found.largest * start / (end.delta or 1))",
+        "constant = math.sqrt(start / (end.delta or 1))",
+        "the energy's norm for the Euclidean one",
+        (f"{_TESTS}::test_the_constant_of_the_energy_is_that_of_its_norm",),
+    ),
     Mutation(
         _DOMINANCE,
         "possible, marked = near.patterns | uncertain, np",

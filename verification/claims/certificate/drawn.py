@@ -15,8 +15,8 @@ from verification.judging import DELTA, at_most, with_probability
 from verification.papers import OWN
 from verification.registry import claim
 
-# What the control divides constant and radius by, and multiplies the decay's exponent by: some runs, drawn to a rest by
-# one client alone, move by less than a tenth of what is certified.
+# What the control divides constant and radius by, and multiplies the decay's exponent by; one of 60 runs moves by
+# less than a tenth of what is certified.
 _OVERSTATED = 100.0
 
 _LARGEST, _CLIENTS, _STEPS = 8, 4, 5
