@@ -1,4 +1,4 @@
-"""Proof that a given run of full-batch Local GD converges: from its weights, the data, η and τ alone.
+"""Proof that a given run of Local SGD converges: from its weights, the data and its settings alone.
 
 A certificate speaks of exact arithmetic started from the stored weights and data; every bound it rests on includes the
 rounding of its own computation. Mathematics: ``docs/theory.md`` §5.
