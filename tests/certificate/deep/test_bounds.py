@@ -91,3 +91,17 @@ def test_what_moved_weights_push_is_kept_for_a_little_more():
     lopsided = seen * np.where(np.eye(len(seen)) > 0, 1.3, 1.0)
     assert (kept(lopsided) >= MovedPushes(found.frozen)(lopsided) * (1 - 1e-6)).all()
     assert kept(lopsided) == pytest.approx(MovedPushes(found.frozen)(lopsided), rel=1e-6)
+
+
+def test_changed_inner_products_push_along_every_frozen_gradient():
+    _, _, found = _walk(0, planted=0, size=1.0, scale=1e-5)
+    frozen, n = found.frozen, len(found.seen)
+    rest = remainder(frozen, found.moves, found.hidden, found.gradients, found.seen, np.zeros_like(frozen.pre))
+    for layer in range(frozen.depth):
+        own = np.broadcast_to(frozen.lower[layer], (n, *frozen.lower[layer].shape))
+        exact = sum(
+            np.einsum("ij,ijr->ir", found.seen * found.hidden[k], np.abs(vectors))
+            for k, vectors in enumerate([*frozen.transported[layer], own])
+        )
+        assert rest.entries[layer] == pytest.approx(exact, rel=1e-3, abs=1e-13)
+        assert (rest.entries[layer] >= exact).all()

@@ -121,3 +121,12 @@ def test_a_residual_of_rounding_noise_is_never_certified():
         proof = certificate.certify(net, dataclasses.replace(data, targets=targets), split, config)
         assert not proof.certified
         assert proof.obstacle == Obstacle.ARRIVED
+
+
+def test_all_outputs_of_a_sample_belong_to_its_client():
+    net, data, split, config = _setting(outputs=2)
+    deep = DeepCertifier(net, data, split, config)
+    owner = np.array([next(c for c, part in enumerate(split.indices) if i in part) for i in range(4)])
+    assert (deep.rounds.owner == np.repeat(owner, 2)).all()
+    assert np.allclose(deep.frozen.outputs.reshape(4, 2), np.asarray(net(data.inputs)), rtol=1e-12)
+    assert (deep.targets.reshape(4, 2) == np.asarray(data.targets)).all()

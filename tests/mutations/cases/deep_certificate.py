@@ -99,7 +99,7 @@ MUTATIONS = (
         "entries[layer] += change @ np.abs(frozen.lower[layer])",
         "entries[layer] += 0.0",
         "changed inner products push nothing",
-        (_REST,),
+        (f"{_BOUNDS}::test_changed_inner_products_push_along_every_frozen_gradient",),
     ),
     Mutation(
         f"{_DIR}/forward.py",
@@ -141,6 +141,6 @@ MUTATIONS = (
         "pairs = [(part[:, None] * len(outputs) + number).ravel() for part in clients.indices]",
         "pairs = [(part[:, None] + len(targets) * number).ravel() for part in clients.indices]",
         "outputs first, samples second",
-        (f"{_CERTIFIER}::test_random_certificates_are_kept",),
+        (f"{_CERTIFIER}::test_all_outputs_of_a_sample_belong_to_its_client",),
     ),
 )
