@@ -138,6 +138,10 @@ class NarrowSizes:
     digits: tuple[int, ...] = (64,)  # n
     activations: tuple[str, ...] = ("tanh", "softplus")
     few: int = 20  # networks where no probability is asked for
+    trained: tuple[int, int] = (64, 4)  # n and d of what is trained
+    shares: tuple[float, ...] = (0.25, 0.5, 1.0, 4.0)  # its m/n
+    trained_seeds: int = 8
+    epochs: int = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +218,7 @@ _SMOKE = Preset(
     entropy=EntropySizes(2_000, 500, (Shape(8, 1, 0.1), Shape(24, 1, 0.2)), 100, 8, 2, 3),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
     federated=FederatedSizes(8, 2, 5, 2, (2**6, 2**11), (2**5, 2**10), 8, (1, 5), (16, 32), 3, (16,), 2**6, 10),
-    narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4),
+    narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 3, 40),
 )
 
 _QUICK = Preset(
@@ -301,7 +305,13 @@ _FULL = dataclasses.replace(
         trained_rounds=300,
     ),
     narrow=NarrowSizes(
-        ((16, 4), (32, 4), (64, 4), (64, 8), (64, 16), (128, 16)), (64, 128), ("tanh", "softplus", "gelu"), 40
+        ((16, 4), (32, 4), (64, 4), (64, 8), (64, 16), (128, 16)),
+        (64, 128),
+        ("tanh", "softplus", "gelu"),
+        40,
+        shares=(0.25, 0.5, 1.0, 2.0, 4.0),
+        trained_seeds=20,
+        epochs=3000,
     ),
     kinds=("digits", "sphere", "pairs"),
 )

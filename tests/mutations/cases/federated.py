@@ -76,4 +76,18 @@ MUTATIONS = (
         "F3 judges the best n",
         (f"{_CLAIMS}/federated/test_generalization.py",),
     ),
+    Mutation(
+        "verification/jobs/narrow_training.py",
+        "inner = start.inner + moved * np.minimum(1, limit / ",
+        "inner = start.inner + moved * (limit / ",
+        "N4: weights are thrown onto the region's edge",
+        (f"{_JOBS}/test_narrow_training.py",),
+    ),
+    Mutation(
+        "verification/claims/narrow/training.py",
+        "inside = own.where(own.active == 0, drop=True)",
+        "inside = own",
+        "N5: points on the edge count as inside",
+        (f"{_CLAIMS}/narrow/test_training.py",),
+    ),
 )

@@ -36,6 +36,27 @@ ZHANG = Paper(
             ("N3", "N1"),
             "that the region is the paper's: only that there is one stands in the abstract.",
         ),
+        Line(
+            "Nevertheless, it is not clear whether gradient descent can stay in this nice region.",
+            untested="a question.",
+        ),
+        Line(
+            "Third, we consider a constrained optimization formulation where the feasible region is the nice local "
+            "region, and prove that every KKT point is a nearly global minimizer.",
+            ("N5",),
+            "points with active constraints: the paper's region is not in the abstract.",
+        ),
+        Line(
+            "It is expected that projected gradient methods converge to KKT points under mild technical conditions, "
+            "but we leave the rigorous convergence analysis to future work.",
+            untested="an expectation.",
+        ),
+        Line(
+            "Thorough numerical results show that projected gradient methods on this constrained formulation "
+            "significantly outperform SGD for training narrow neural nets.",
+            ("N4",),
+            "their data, networks and step sizes, which are not in the abstract.",
+        ),
     ),
     ("N2",),
 )
