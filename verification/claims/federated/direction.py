@@ -108,7 +108,7 @@ def asymmetric_gram(context: Context, results: Results) -> Iterator[Evidence]:
             f"≥ λ0/2 in {jobs[-1].num_rounds} rounds of all seeds",
             float(tables[-1].smallest.min()),
             problem.lambda0.upper / 2,
-            control=float(narrow.smallest.max()),
+            control=float(narrow.smallest.min()),
             control_setting="m = 2",
             trials=len(jobs[-1].seeds),
         )
@@ -159,8 +159,8 @@ def _all_directions(context: Context) -> Iterator[ClientKernels]:
 
 @claim(
     "F2",
-    "Δ(t) = W(t+1) − W(t): cos(Δ, −∇L(W(t))) is 1 at τ = 1, falls with τ, further by label than iid, and lies within "
-    "O(m^{-1/2}) of the kernel regime's rᵀΘMr/(‖JᵀMr‖ ‖Jᵀr‖)",
+    "Δ(t) = W(t+1) − W(t): cos(Δ, −∇L(W(t))) is 1 at τ = 1, falls with τ (expected: further by label than iid), and lies "
+    "within O(m^{-1/2}) of the kernel regime's rᵀΘMr/(‖JᵀMr‖ ‖Jᵀr‖)",
     letter="D",
     source="docs/theory.md, F2; that updates are no gradients: Huang et al. 2021, abstract [S]",
     paper=HUANG,
@@ -188,12 +188,13 @@ def no_gradient_direction(context: Context, results: Results) -> Iterator[Eviden
             trials=trials,
         )
         falls = [(f"τ = {last} against 1, {split}", cosines[split][-1] - cosines[split][0]) for split in splits]
-        falls.append((f"by label against iid at τ = {last}", cosines["label"][-1] - cosines["iid"][-1]))
+        expected = f"by label against iid at τ = {last}"
+        falls.append((expected, cosines["label"][-1] - cosines["iid"][-1]))
         for name, change in falls:
             interval = mean_interval(change)
             yield at_most(
                 setting | {"case": name, "quantity": "mean change of the cosine"},
-                stable(jobs["label"][-1]),
+                stable(jobs["label"][-1]) if name != expected else Condition("an expectation, without proof", False),
                 "falls by more than rounding",
                 interval.estimate,
                 -_ROUNDING,
@@ -209,7 +210,7 @@ def _predicted(results: Results, jobs: list[ClientKernels], problem: Problem) ->
     """The exponent of |measured − predicted| in the first round; in the control the prediction is a gradient's, 1."""
     tables = [results[job].isel(round=0) for job in jobs]
     gaps = _groups([table.cosine - table.predicted_cosine for table in tables])
-    control = _groups([1 - table.cosine for table in tables])
+    control = np.stack([np.abs(1 - table.cosine).values for table in tables], axis=1)
     widths = [job.width for job in jobs]
     setting = problem.setting | {"K": jobs[0].num_clients, "τ": jobs[0].local_steps, "over": _widths(jobs)}
     return as_exponent(
