@@ -159,8 +159,8 @@ def _all_directions(context: Context) -> Iterator[ClientKernels]:
 
 @claim(
     "F2",
-    "Δ(t) = W(t+1) − W(t): cos(Δ, −∇L(W(t))) is 1 at τ = 1, falls with τ (expected: further by label than iid), and lies "
-    "within O(m^{-1/2}) of the kernel regime's rᵀΘMr/(‖JᵀMr‖ ‖Jᵀr‖)",
+    "Δ(t) = W(t+1) − W(t): cos(Δ, −∇L(W(t))) is 1 at τ = 1, falls with τ (expected: further by label than iid), and "
+    "lies within O(m^{-1/2}) of the kernel regime's rᵀΘMr/(‖JᵀMr‖ ‖Jᵀr‖)",
     letter="D",
     source="docs/theory.md, F2; that updates are no gradients: Huang et al. 2021, abstract [S]",
     paper=HUANG,

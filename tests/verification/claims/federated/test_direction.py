@@ -60,9 +60,9 @@ def test_each_part_of_f1_decides(changed, verdicts):
 @pytest.mark.parametrize(
     ("changed", "verdicts"),
     [
-        ({}, [GOOD, GOOD, GOOD, GOOD, GOOD]),
-        ({"gap": -0.3}, [GOOD, GOOD, GOOD, GOOD, Verdict.REFUTED]),
-        ({"fall": -0.1}, [GOOD, Verdict.REFUTED, Verdict.REFUTED, Verdict.REFUTED, GOOD]),
+        ({}, [GOOD, GOOD, GOOD, Verdict.OBSERVED, GOOD]),
+        ({"gap": -0.3}, [GOOD, GOOD, GOOD, Verdict.OBSERVED, Verdict.REFUTED]),
+        ({"fall": -0.1}, [GOOD, Verdict.REFUTED, Verdict.REFUTED, Verdict.SILENT, GOOD]),
     ],
 )
 def test_each_part_of_f2_decides(changed, verdicts):
