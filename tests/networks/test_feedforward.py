@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import FeedforwardReLU, Stack
+from ntk_localsgd.rounding import gamma
 
 
 def random_network(rng, *, depth=None, whole=False, input_dim=None):
@@ -47,6 +48,11 @@ def _exact(net, row):
         ]
         values = [value if on else Fraction(0) for value, on in zip(sums, active[0], strict=True)]
     return values
+
+
+def test_rounding_adds_moduli_where_terms_cancel():
+    maps = FeedforwardReLU([[[1.0]]], [[-2.0]]).affine_maps([np.ones((1, 1), bool)])
+    assert maps.rounding_error(np.array([[3.0]]))[0, 0] == pytest.approx(2 * gamma(4) * 5, rel=1e-8)
 
 
 @hypothesis.given(st.integers(0, 2**32 - 1))

@@ -18,7 +18,7 @@ MUTATIONS = (
         "            sizes[..., -1] += np.abs(b)",
         "            sizes[..., -1] += b",
         "rounding of the product form: biases that cancel",
-        (f"{_NETWORKS}::test_product_form_is_the_network_within_the_stated_rounding",),
+        (f"{_NETWORKS}::test_rounding_adds_moduli_where_terms_cancel",),
     ),
     Mutation(
         "ntk_localsgd/networks/domains.py",
