@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import ntk_localsgd
 from ntk_localsgd import starting
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,3 +41,8 @@ def test_nothing_that_takes_long_is_imported_before_it_may_be_interrupted():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+def test_the_version_is_all_that_the_package_itself_answers_for():
+    assert re.match(r"\d+", ntk_localsgd.__version__)
+    assert not hasattr(ntk_localsgd, "another_name")

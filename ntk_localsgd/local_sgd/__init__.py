@@ -2,7 +2,7 @@
 
 >>> from ntk_localsgd import local_sgd
 >>> local_sgd.LocalSGD(step_size=0.1, local_steps=5, num_rounds=20)
-LocalSGD(step_size=0.1, local_steps=5, num_rounds=20, batch_size=None, server_step_size=1.0)
+LocalSGD(step_size=0.1, local_steps=5, num_rounds=20, batch_size=None, server_step_size=1.0, participants=None)
 """
 
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD

@@ -17,6 +17,13 @@ MUTATIONS = (
         ("tests/test_datasets.py::test_a_column_that_counts_the_rows_is_named",),
     ),
     Mutation(
+        "ntk_localsgd/__init__.py",
+        'if name != "__version__":',
+        "if False:",
+        "every name is the version",
+        ("tests/test_starting.py::test_the_version_is_all_that_the_package_itself_answers_for",),
+    ),
+    Mutation(
         "ntk_localsgd/starting.py",
         "signal.signal(signal.SIGINT, _Quit(program))",
         "pass",
