@@ -17,6 +17,9 @@ from ntk_localsgd.errors import InputError
 
 __all__ = ["counting", "read_csv", "read_idx", "read_npz"]
 
+# What stands for no text in files that others write; in lower case.
+_MISSING = {"", "nan", "na", "n/a", "null", "none", "?"}
+
 
 def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
     """Those arrays of ``names`` that a .npz file holds; raises `InputError` if it is no such file."""
@@ -86,7 +89,7 @@ def read_csv(
         if (bad := np.flatnonzero(numbers.isna())).size:
             if name in texts and numbers.isna().all() and not table[name].isna().any():
                 words = np.array([str(value).strip() for value in table[name]])
-                if words.all():  # none is empty
+                if not _MISSING & {word.lower() for word in words}:
                     columns[name] = words
                     continue
             value = table[name].iloc[bad[0]]

@@ -41,11 +41,13 @@ def test_one_number_among_many_is_a_class_too(tmp_path):
         ({"target": "species=iris", "client": "site", "drop": ("ids",)}, "no column 'ids', the nearest is 'id'"),
         ({"target": "species=iris"}, "row 1, column 'site' is 'north', needs to be a number"),
         ({}, "column 'species' is 'iris', needs to be a number"),
+        ({"target": "gone", "client": "site"}, "row 1, column 'gone' is 'n/a', needs to be a number"),
     ],
 )
 def test_what_columns_cannot_be_is_said(tmp_path, options, words):
+    text = FLOWERS.replace("species", "gone").replace("iris", "n/a") if options.get("target") == "gone" else FLOWERS
     with pytest.raises(InputError) as error:
-        _load(tmp_path, FLOWERS, **options)
+        _load(tmp_path, text, **options)
     assert words in str(error.value)
 
 

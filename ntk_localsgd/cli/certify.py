@@ -33,7 +33,7 @@ __all__ = ["Certify"]
 _ADVICE = 0.25
 
 # Lazy scales that are tried for advice.
-_ADVISED = tuple(10.0**power for power in range(8, 0, -1))
+_ADVISED = tuple(10.0**power for power in range(10, 0, -1))
 
 # Largest scale and width that are looked for.
 _MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
