@@ -44,11 +44,11 @@ def certify(
 
     If certified: ‖r(t)‖₂ ≤ constant·rate^t·‖r(0)‖₂ for all rounds t from here on, and no neuron of any client moves by
     more than ``radius``. Arguments for every run: "dominance", for samples that push themselves more than each other,
-    whatever batches, participants and numbers of local steps come in which order; "energy", with probability
-    ≥ 1 − delta over what is drawn, for data of every kind. For full batches of all clients:
-    "ball", one radius for all neurons, and "path", which follows the predicted path and asks pair by pair which
-    patterns may switch. "auto" tries dominance first, then energy where something is drawn, else ball and path. Deep
-    networks have a path argument of their own, and no other.
+    whatever batches, participants and numbers of local steps come in which order; "frozen", in every order too, where
+    no pattern may change at all; "energy", with probability ≥ 1 − delta over what is drawn, for data of every kind.
+    For full batches of all clients: "ball", one radius for all neurons, and "path", which follows the predicted path
+    and asks pair by pair which patterns may switch. "auto" tries dominance first, then frozen and energy where
+    something is drawn, else ball and path. Deep networks have a path argument of their own, and no other.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def certify(
     config
         The run to come. The certificate speaks of all rounds from here on, whatever ``num_rounds`` is.
     method
-        "auto", "dominance", "energy", "ball" or "path".
+        "auto", "dominance", "frozen", "energy", "ball" or "path".
     estimate
         If it does not certify, spend time on the residual and width that roughly would.
     delta
@@ -80,7 +80,7 @@ def certify(
 
     References
     ----------
-    ``docs/theory.md`` §5; §5.5 for deep networks, §5.6 and §5.7 for dominance and energy, [D].
+    ``docs/theory.md`` §5; §5.5 for deep networks, §5.6 to §5.8 for what is drawn, [D].
     """
     _check(dataset, clients, config, method, delta)
     stack = structure(net)

@@ -15,7 +15,7 @@ __all__ = ["SHARES", "Certificate", "Conclusion", "Method", "Obstacle", "no_proo
 SHARES = tuple(4.0**-k for k in range(1, 7))
 
 #: "auto" tries one after the other, the cheap ones first.
-Method = Literal["auto", "dominance", "energy", "ball", "path"]
+Method = Literal["auto", "dominance", "frozen", "energy", "ball", "path"]
 
 
 class Obstacle(enum.StrEnum):
@@ -91,10 +91,10 @@ class Certificate:
         Roughly the width, or the residual norm at this width, that would do (the present ones if certified, infinite
         and 0 if unknown).
     method
-        The argument that speaks: "dominance", "energy", "ball" or "path".
+        The argument that speaks: "dominance", "frozen", "energy", "ball" or "path".
     delta
-        0 where all of this is certain. By dominance convergence and radius always are, whatever is drawn, and the rate
-        holds with probability ≥ 1 − delta over batches and participants; by energy everything does.
+        0 where all of this is certain. By dominance and frozen, convergence and radius always are, whatever is drawn,
+        and the rate holds with probability ≥ 1 − delta over batches and participants; by energy everything does.
     switching
         (sample, neuron) of all pairs that are not proved to keep their sign at averaged models and on the local models
         of the sample's own client; deep networks: (sample, layer, neuron), layers counted from 0.

@@ -45,8 +45,9 @@ class Certify(ProblemOptions):
     """Prove that Local SGD on your own data converges to zero loss, from your weights or random ones."""
 
     method: certificate.Method = "auto"
-    """dominance: whatever is drawn; energy: with probability; ball: one radius for all neurons, cheap; path: along the
-    predicted path, sharper; auto: dominance first, then energy where something is drawn, else ball and path."""
+    """dominance: whatever is drawn; frozen: the same, where no pattern may change; energy: with probability; ball: one
+    radius for all neurons, cheap; path: along the predicted path, sharper; auto: dominance first, then frozen and
+    energy where something is drawn, else ball and path."""
     batch_size: int | None = None
     """Minibatches of b samples, drawn anew at every step; left out: all samples of a client."""
     participants: int | None = None

@@ -182,7 +182,7 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(InputError, match=r"no neuron is active on row 1 \(counted from 1\)"):
         certificate.certify(dead, positive, clients.iid(jax.random.key(0), positive, 1), local_sgd.LocalSGD(0.1, 1, 0))
     with pytest.raises(
-        InputError, match="method is 'best', needs to be one out of auto, dominance, energy, ball, path"
+        InputError, match="method is 'best', needs to be one out of auto, dominance, frozen, energy, ball, path"
     ):
         certificate.certify(net, data, split, config, method="best")
     with pytest.raises(InputError, match="width is 0"):

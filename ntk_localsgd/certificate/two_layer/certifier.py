@@ -15,6 +15,7 @@ from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.two_layer.dominance import certify_dominance, reach_of
 from ntk_localsgd.certificate.two_layer.energy import NotFalling
+from ntk_localsgd.certificate.two_layer.frozen import certify_frozen
 from ntk_localsgd.certificate.two_layer.likely import certify_energy, energy_reach
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, Survey, near_kinks, survey
 from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach
@@ -79,14 +80,14 @@ class Certifier:
             if method in ("ball", "path"):
                 raise InputError(
                     f"method is {method!r}, which needs full batches, all clients, as many local steps each and a "
-                    f"server step size of 1: needs to be 'dominance' or 'energy' here, or 'auto'."
+                    f"server step size of 1: needs to be 'dominance', 'frozen' or 'energy' here, or 'auto'."
                 )
             return None
         gram = self.problem.inner * (self.survey.counts / self.survey.width)
         try:
             return RoundModel(gram, self.problem)
         except Unsuitable as error:
-            if method in ("dominance", "energy"):
+            if method in ("dominance", "frozen", "energy"):
                 return None
             raise InputError(refusal(gram, self.problem, self.dataset, str(error))) from error
 
@@ -95,8 +96,8 @@ class Certifier:
             end = self._for_any_order(model, delta, estimate=estimate and method == "dominance")
             if end.certified or method == "dominance":
                 return end
-        if method == "energy" or model is None:
-            return self._with_probability(delta, estimate=estimate)
+        if method in ("frozen", "energy") or model is None:
+            return self._with_probability(method, delta, estimate=estimate)
         assert model is not None  # `_round_model`
         if method == "ball" or (method == "auto" and self.survey.width <= _WIDE):
             least = least_radius(self.problem, self.survey, model)
@@ -126,8 +127,8 @@ class Certifier:
         prove = partial(certify_dominance, self.problem, self.schedule, delta=delta, model=model)
         return self._with_neurons(reach, prove, estimate=estimate)
 
-    def _with_probability(self, delta: float, *, estimate: bool) -> Conclusion:
-        """Theorem B, energy.
+    def _with_probability(self, method: Method, delta: float, *, estimate: bool) -> Conclusion:
+        """Theorem A, frozen patterns, then B, energy, as far as the method asks.
 
         Raises
         ------
@@ -142,9 +143,15 @@ class Certifier:
                     f"batch: below {rounded_down(reach.allowed)}."
                 )
             return no_proof("energy", Obstacle.PATTERNS, reach.text)
-        return self._with_neurons(
-            reach, partial(certify_energy, self.problem, self.schedule, delta=delta), estimate=estimate
-        )
+        end = no_proof(method, Obstacle.PATTERNS, "")
+        arguments = {"frozen": [certify_frozen], "energy": [certify_energy]}
+        for argument in arguments.get(method, [certify_frozen, certify_energy]):
+            prove = partial(argument, self.problem, self.schedule, delta=delta)
+            last = argument is certify_energy or method == "frozen"
+            end = self._with_neurons(reach, prove, estimate=estimate and last)
+            if end.certified:
+                break
+        return end
 
     def _with_neurons(
         self, reach: Float[ndarray, " n"], prove: Callable[[Survey, NearKinks], Conclusion], *, estimate: bool
