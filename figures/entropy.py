@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from figures.figure import Figure
-from figures.style import draw_seeds, legend_below, new_figure
+from figures.style import draw_seeds, new_figure
 from verification.claims.entropy.paper import KULATHUNGA
 from verification.claims.entropy.training import trainings
 from verification.context import Context
@@ -38,24 +39,32 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     grid = figure.subplots(2, len(shapes), sharey="row", squeeze=False)
     for (above, below), shape in zip(grid.T, shapes, strict=True):
         own = table[(table.width == shape.width) & (table.depth == shape.depth)]
-        _against_slope(above, own, shape)
+        _against_slope(above, own, shape, _palette(table))
         _along_training(below, own[own.layer == shape.depth])
     grid[0, 0].set_ylabel("entropy of a layer (nats)")
     grid[1, 0].set_ylabel("entropy of the last layer")
-    legend_below(grid[0, -1], ncols=2)
-    legend_below(grid[1, len(shapes) // 2], ncols=4)
+    styles = [Line2D([], [], color="0.3", linestyle="--", label="before"), Line2D([], [], color="0.3", label="after")]
+    layers = [Line2D([], [], color=c, label=f"$h_{k}$") for k, c in enumerate(_palette(table))]
+    figure.legend(handles=[*layers, *styles], loc="outside upper center", ncols=8, frameon=False)
+    slopes = [
+        Line2D([], [], color=f"C{k}", label=rf"$\alpha={s:g}$") for k, s in enumerate(sorted(table.slope.unique()))
+    ]
+    figure.legend(handles=slopes, loc="outside lower center", ncols=8, frameon=False)
     return figure
 
 
-def _against_slope(axes: Axes, table: pd.DataFrame, shape: Shape) -> None:
-    colours = sns.color_palette("viridis", shape.depth + 1)
+def _palette(table: pd.DataFrame) -> list[tuple[float, float, float]]:
+    """A colour a layer, of the deepest shape."""
+    return list(sns.color_palette("viridis", int(table.layer.max()) + 1))
+
+
+def _against_slope(axes: Axes, table: pd.DataFrame, shape: Shape, palette: list[tuple[float, float, float]]) -> None:
     places = {slope: place for place, slope in enumerate(sorted(table.slope.unique()))}
-    for when, style, chosen in (("before", "--", 0), ("after", "-", table["round"].max())):
-        for layer, colour in enumerate(colours):
+    for style, chosen in (("--", 0), ("-", table["round"].max())):
+        for layer, colour in enumerate(palette[: shape.depth + 1]):
             part = table[(table["round"] == chosen) & (table.layer == layer)]
             seeds = part.pivot(index="seed", columns="slope", values="entropy")
-            label = f"$h_{layer}$, {when}"
-            line = {"marker": "o", "markersize": 2.5, "linewidth": 1, "linestyle": style, "label": label}
+            line = {"marker": "o", "markersize": 2.5, "linewidth": 1, "linestyle": style}
             draw_seeds(axes, np.array([places[s] for s in seeds.columns]), seeds.to_numpy(), color=colour, **line)
     axes.set_xticks(list(places.values()), [f"{slope:g}" for slope in places])
     axes.set_xlabel(r"slope $\alpha$")
@@ -63,10 +72,9 @@ def _against_slope(axes: Axes, table: pd.DataFrame, shape: Shape) -> None:
 
 
 def _along_training(axes: Axes, table: pd.DataFrame) -> None:
-    for place, (slope, part) in enumerate(table.groupby("slope")):
+    for place, (_, part) in enumerate(table.groupby("slope")):
         seeds = part.pivot(index="seed", columns="round", values="entropy")
-        line = {"linewidth": 1, "label": rf"$\alpha={slope:g}$"}
-        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), color=f"C{place}", **line)
+        draw_seeds(axes, seeds.columns.to_numpy(float), seeds.to_numpy(), color=f"C{place}", linewidth=1)
     axes.set_xlabel("epoch")
 
 
