@@ -239,7 +239,7 @@ _QUICK = Preset(
     prediction=PredictionSizes(16, 4, 10, 4, (2**8, 2**10, 2**12), 24, 16, (2**7, 2**11), 32),
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
-    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 1e3),), 72, 8),
+    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 2e3),), 72, 8),
 )
 
 _FULL = dataclasses.replace(
@@ -284,7 +284,7 @@ _FULL = dataclasses.replace(
         4,
         (32, 64, 10**6),
         2000,
-        ((8, 256, 3, 1e3), (16, 256, 3, 1e3), (32, 256, 3, 1e5)),
+        ((8, 256, 3, 2e3), (16, 256, 3, 1e4), (32, 256, 3, 1e5)),
         100,
         8,
     ),

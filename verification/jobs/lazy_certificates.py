@@ -14,10 +14,7 @@ from ntk_localsgd.local_sgd import LocalSGD, lazy_targets
 from ntk_localsgd.networks import DeepReLU
 from verification.data import Source
 
-__all__ = ["LazyCertificates", "SmallestScale"]
-
-# Scales are tried at powers of this.
-_RATIO = 10**0.5
+__all__ = ["LazyCertificates"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,30 +57,3 @@ class LazyCertificates:
             return False, 1.0, 0, time.process_time() - start
         rate = proof.rate if proof.certified else 1.0
         return proof.certified, rate, len(proof.switching), time.process_time() - start
-
-
-@dataclasses.dataclass(frozen=True)
-class SmallestScale:
-    """The smallest power of √10 as κ at which a network is certified, from ``start`` up and down."""
-
-    start: LazyCertificates
-    most: float = 1e8
-
-    def compute(self) -> xr.Dataset:
-        """``scale`` [seed], infinite where none is certified, and the CPU ``seconds`` of its certificate."""
-        found = [self._smallest(seed) for seed in self.start.seeds]
-        scales, seconds = (np.array(values) for values in zip(*found, strict=True))
-        return xr.Dataset({"scale": ("seed", scales), "seconds": ("seed", seconds)})
-
-    def _smallest(self, seed: int) -> tuple[float, float]:
-        scale, best = self.start.scale, (np.inf, np.nan)
-        while scale <= self.most:
-            certified, _, _, seconds = dataclasses.replace(self.start, scale=scale).certify(seed)
-            if certified:
-                best = (scale, seconds)
-            elif np.isfinite(best[0]):
-                break
-            scale = scale / _RATIO if np.isfinite(best[0]) else scale * _RATIO
-            if np.isfinite(best[0]) and best[0] > self.start.scale:
-                break
-        return best

@@ -71,6 +71,8 @@ def certify_deep(
         if best is None or (not result.certified, result.rate) < (not best.certified, best.rate):
             best = result
         half = argument.promising | frozen.half
+        if half.sum() == free:  # the same again would stop where this one did
+            half = half | argument.latest
         if attempt == _REFINEMENTS or half.sum() == free or half.sum() > _MOST_FREE * half.size:
             break
         free = int(half.sum())
@@ -92,7 +94,9 @@ class Argument:
         self, frozen: Frozen, targets: Float[ndarray, " n"], rounds: Rounds, steps: DeepSteps = PROVED
     ) -> None:
         self.frozen, self.rounds, self.steps = frozen, rounds, steps
+        #: Triples that may switch: in the last sweep with ρ < 1 (or the first), and in the last one.
         self.promising: Bool[ndarray, "L n m"] = frozen.half
+        self.latest = frozen.half
         residual = frozen.outputs - targets
         error = (frozen.output_error + UNIT * np.abs(residual)) * SLACK
         self.path = Path(RoundModel(frozen.gram, rounds), residual, error, steps.views)
@@ -177,7 +181,7 @@ class Argument:
         for number in range(_SWEEPS):
             with np.errstate(over="ignore", invalid="ignore"):  # bounds without limit certify nothing
                 found = self.sweep(state)
-            rate = found.weighing.rate
+            rate, self.latest = found.weighing.rate, found.moves.uncertain
             if number == 0 or rate < 1:
                 self.promising = found.moves.uncertain
             if found.state is None:
