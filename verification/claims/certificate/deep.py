@@ -81,8 +81,8 @@ def lazy_start(context: Context, results: Results) -> Iterator[Evidence]:
             setting | {"m": own.width, "L": own.depth, "κ": own.scale},
             Condition(
                 # κ was raised after the first result was seen, which the row says.
-                f"clients hold one class each, η = {own.share:g}/max_c λ_max(Θ_cc); κ raised from 1,000, where 71 of 72 "
-                f"networks of n = 8 were certified (one neuron at its kink cost the last its margin)",
+                f"clients hold one class each, η = {own.share:g}/max_c λ_max(Θ_cc); κ raised from 1,000, where 71 of "
+                "72 networks of n = 8 were certified (one neuron at its kink cost the last its margin)",
                 pure and own.local_steps > 1,
             ),
             f"a rate below 1 is proved ({certified} of {len(rates)} seeds: {rates.min():.4f} … {rates.max():.4f})",
