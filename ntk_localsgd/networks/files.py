@@ -51,7 +51,10 @@ def load_network(path: str | pathlib.Path) -> Stack:
         If the file cannot be read, lacks arrays, or as `Stack.from_arrays`.
     """
     path = pathlib.Path(path)
-    arrays = read_npz(path, ("weights", "signs", *_LAYERS, *_OTHERS))
+    try:
+        arrays = read_npz(path, ("weights", "signs", *_LAYERS, *_OTHERS))
+    except InputError as error:
+        raise InputError(str(error).replace("cannot be read", "cannot be read as a network", 1)) from error
     layers = [arrays[name] for name in _LAYERS if name in arrays]
     if not layers:
         return TwoLayerReLU.load(path)
