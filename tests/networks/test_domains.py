@@ -77,6 +77,13 @@ def test_lines_in_general_position_reach_the_bound_of_one_layer_and_concurrent_o
     assert along_line(FeedforwardReLU([normals], [[0.0, 1.0, -1.0, 2.5, 0.3]]), [-100, 7], [100, 7.5]).counts == (6,)
 
 
+def test_a_cut_through_corners_is_an_edge_of_both_parts():
+    net = FeedforwardReLU([[[1.0, -1.0], [1.0, 1.0]]], [[0.0, -0.75]])  # the diagonal first, then across it
+    found = in_plane(net, [0, 0], [1, 0], [0, 1])
+    assert found.counts == (4,)
+    assert sum(map(_area, found.polygons)) == 1
+
+
 def test_tent_map_doubles_its_pieces_and_identity_layers_have_one_domain():
     again = [[2.0, -4.0], [2.0, -4.0]]
     tent = FeedforwardReLU([[[1.0], [1.0]]] + 6 * [again], 7 * [[0.0, -0.5]])

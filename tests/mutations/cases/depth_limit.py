@@ -25,14 +25,14 @@ MUTATIONS = (
         "scale += more + shift",
         "scale += more",
         "activation domains: biases over another power of two than weights",
-        (f"{_DOMAINS}::test_numbers_of_very_different_sizes_are_no_trouble",),
+        (f"{_DOMAINS}::test_tent_map_doubles_its_pieces_and_identity_layers_have_one_domain",),
     ),
     Mutation(
         "ntk_localsgd/networks/domains.py",
         "line if here == 0 and there < 0 else edge",
         "edge",
         "a cut through a corner keeps the old edge",
-        (_DOMAINS,),
+        (f"{_DOMAINS}::test_a_cut_through_corners_is_an_edge_of_both_parts",),
     ),
     Mutation(
         "ntk_localsgd/bounds/xu_zhang_2021.py",
