@@ -57,7 +57,9 @@ class Proof:
 
     @property
     def rank_radius(self) -> float:
-        """σ/Λ: nearer than this to θ̃ the Jacobian has full row rank."""
+        """σ/Λ: nearer than this to θ̃ the Jacobian has full row rank; any distance if all inputs are 0."""
+        if not self.lipschitz > 0:
+            return math.inf if self.smallest_singular > 0 else 0.0
         return float(np.nextafter(self.smallest_singular / self.lipschitz, 0))
 
     def __str__(self) -> str:
@@ -121,8 +123,9 @@ def lipschitz(net: Shallow, x: Float[ndarray, "n d"]) -> float:
     s₁ ≥ |σ'|, s₂ ≥ |σ''|, ξ = max_i ‖x_i‖; proof in ``docs/theory.md``, N2.
     """
     first, second = net.activation.steepest, net.activation.most_bent
-    longest = float(np.square(x).sum(axis=1).max()) * SLACK
-    root = math.sqrt((second**2 * longest * float(np.abs(net.readout).max()) ** 2 + 2 * first**2) * SLACK)
+    # Squares of inputs may underflow where their products with the readout do not.
+    longest = max(math.hypot(*row) for row in x.tolist()) * SLACK
+    root = math.hypot(second * longest * float(np.abs(net.readout).max()), math.sqrt(2) * first)
     return kernels.spectral_norm(x).upper * root * SLACK
 
 

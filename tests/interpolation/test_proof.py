@@ -93,6 +93,22 @@ def test_the_jacobian_moves_no_faster_than_its_lipschitz_constant(seed, activati
     assert change <= proof.lipschitz(net, x) * np.linalg.norm(step) + 1e-12
 
 
+def test_the_lipschitz_constant_survives_squares_that_underflow():
+    x, readout = np.full((1, 1), 1e-165), np.full(1, 1e165)
+    net = Shallow(np.full((1, 1), 0.7e165), readout)
+    other = Shallow(net.weights + 1e160, readout)
+    change = float(np.abs(other.jacobian(x) - net.jacobian(x)).max())
+    assert 1e-7 < change <= proof.lipschitz(net, x) * 1e160 < 1e-4
+
+
+def test_where_all_inputs_are_0_the_jacobian_is_the_same_anywhere():
+    x, y = np.zeros((1, 2)), np.full(1, 0.69)
+    same = prove(Shallow(np.ones((1, 2)), np.ones(1), Smooth("softplus")), x, y)
+    assert same.certified
+    assert (same.lipschitz, same.rank_radius) == (0, np.inf)
+    assert prove(Shallow(np.ones((1, 2)), np.ones(1)), x, y).rank_radius == 0
+
+
 @by_name
 @pytest.mark.parametrize("share", [0.0, 0.99])
 def test_newton_in_fifty_digits_finds_the_zero_within_the_radius(activation, share):

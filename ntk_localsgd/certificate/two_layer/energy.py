@@ -162,6 +162,7 @@ def fall(problem: Problem, schedule: Schedule, found: Reference) -> Energy | Not
         size, block = int(schedule.batches[c]), np.ix_(part, part)
         own, squares = found.changes[block], np.square(found.changes[:, part]).sum(axis=0)
         drift[c], bent[c], whole[c] = (spectral_norm(e) for e in (found.secants[block], own, found.changes[:, part]))
+        drift[c] = max(drift[c], bent[c])  # ‖E_cc‖ ≤ ‖E″_cc‖ but for E's share of rounding, which V(r̂) meets too
         batch[c] = min(whole[c], math.sqrt(float(heaviest(squares, size))) * SLACK)
         later = (taus[c] - 1) * (drift[c] + batch[c] ** 2 / lam)
         spectrum[c] = _largest_of_batches(found.gram[block], size) + found.blur

@@ -128,6 +128,18 @@ def test_lemma_2_s_numbers_are_those_of_its_formulas():
     assert found.worst(schedule) == pytest.approx((1 + found.growth.max()) ** 3, rel=1e-8)
 
 
+def test_where_rounding_outweighs_switching_secants_both_adapted_residuals_pay_for_it():
+    case = _case((2, 2), 400, batch_size=1, local_steps=3)
+    made, *_, problem, schedule = _reference(case, 0.0)
+    blurred = made._replace(changes=made.changes + 1e-4, secants=0 * made.secants)
+    found, eta, lam = energy.fall(problem, schedule, blurred), case.step_size, made.smallest
+    for c, part in enumerate(case.clients.indices):
+        block = np.ix_(part, part)
+        own, squares = np.linalg.norm(blurred.changes[block], 2), np.square(blurred.changes[:, part]).sum(axis=0).max()
+        spectrum = made.gram[block].diagonal().max() + 2 * blurred.changes[block].diagonal().max()
+        assert found.kept[c] == pytest.approx(2 - eta * (spectrum + 2 * own + 3 * squares / lam), rel=1e-7)
+
+
 @pytest.mark.parametrize(("mean", "worst"), [(0.9, 1.5), (0.99, 1.01), (0.5, 4.0)])
 def test_the_envelope_holds_for_the_process_that_jumps_as_high_as_it_may_or_to_nothing(mean, worst):
     delta = 0.05

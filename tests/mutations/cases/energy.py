@@ -25,6 +25,13 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/energy.py",
+        "drift[c] = max(drift[c], bent[c])",
+        "pass",
+        "what rounding alone turns a frozen step by is left out",
+        (f"{_TESTS}::test_where_rounding_outweighs_switching_secants_both_adapted_residuals_pay_for_it",),
+    ),
+    Mutation(
+        f"{_DIR}/energy.py",
         "changes = above * ((counts.possible - counts.certain) / (2 * width)) + rounding",
         "changes = above * ((counts.possible - counts.certain) / (4 * width)) + rounding",
         "half of what switching patterns do to Θ",
