@@ -232,7 +232,7 @@ def second_moment(context: Context, results: Results) -> Iterator[Evidence]:
         job = _simulation(context, problem)
         later, sizes = results[job].isel(round=slice(1, None)), problem.split(job.num_clients).sizes
         deviations = (abs(later.simulated - later[name]) / later.half_width for name in ("predicted", "without_noise"))
-        worst, control = (float(each.max()) for each in deviations)
+        worst, control = (float(each.values.max()) for each in deviations)
         yield at_most(
             problem.setting
             | {"K": job.num_clients, "n_c": ", ".join(map(str, sizes)), "τ": job.local_steps, "b": job.batch_size}

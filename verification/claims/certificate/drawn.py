@@ -50,7 +50,7 @@ def every_order(context: Context, results: Results) -> Iterator[Evidence]:
     tally, overstated = (results[job] for job in _by_dominance(context))
     certified = tally.sizes["run"]
     failed, broken = (int(((one.movement > 1) | (one.astray > 0)).sum()) for one in (tally, overstated))
-    worst, control = (float(one.movement.max()) if one.sizes["run"] else 0.0 for one in (tally, overstated))
+    worst, control = (float(one.movement.values.max()) if one.sizes["run"] else 0.0 for one in (tally, overstated))
     yield Evidence(
         {"case": "random runs, four orders each"},
         Condition(f"certified by dominance: {certified} of {int(tally.tried)} cases", certified > 0),
@@ -125,7 +125,7 @@ def widths(context: Context, results: Results) -> Iterator[Evidence]:
     """Smallest powers of √2; the control has targets 30 times as large."""
     for job in _widths(context):
         one, n = results[job], job.data.num_samples
-        needed, full, spoiled = float(one.single.max()), float(one.full.max()), int(one.spoiled.sum())
+        needed, full, spoiled = float(one.single.values.max()), float(one.full.values.max()), int(one.spoiled.sum())
         found = int(np.isfinite(one.single).sum())
         yield at_most(
             {"data": "sphere", "n": n, "d": 4 * n, "K": job.num_clients, "τ": job.local_steps, "b": 1},

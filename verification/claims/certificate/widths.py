@@ -55,7 +55,7 @@ def widths(context: Context, results: Results) -> Iterator[Evidence]:
     """Smallest powers of √2 at which seeds are certified, or converge; the control has targets 30 times as large."""
     for job in needs(context):
         one, n = results[job], job.data.num_samples
-        measured, needed, asked = (int(one.measured.max()), int(one.certified.max()), float(one.asked))
+        measured, needed, asked = (int(one.measured.values.max()), int(one.certified.values.max()), float(one.asked))
         together, spoiled = int(one.together.sum()), float(one.spoiled.min())
         found = f"{spoiled:g}" if np.isfinite(spoiled) else f"none up to {4 * needed}"
         yield at_most(

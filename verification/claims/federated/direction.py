@@ -74,8 +74,8 @@ def asymmetric_gram(context: Context, results: Results) -> Iterator[Evidence]:
         jobs, growing = sweep(context, problem), _growing_targets(context, problem)
         tables = [results[job] for job in jobs]
         setting = problem.setting | {"K": jobs[0].num_clients, "τ": jobs[0].local_steps}
-        excess = max(float(table.excess.max()) for table in tables)
-        start = max(float(table.asymmetry.sel(step=0).max()) for table in tables)
+        excess = max(float(table.excess.values.max()) for table in tables)
+        start = max(float(table.asymmetry.sel(step=0).values.max()) for table in tables)
         number = len(jobs) * len(jobs[0].seeds)
         yield at_most(
             setting | {"quantity": "max_ij of m|H(t,k) − H(t,0)|_ij/|G_ij| − flips of j"},
@@ -106,7 +106,7 @@ def asymmetric_gram(context: Context, results: Results) -> Iterator[Evidence]:
             setting | {"m": jobs[-1].width, "quantity": "λ_min((H + Hᵀ)/2)"},
             stable(jobs[-1]),
             f"≥ λ0/2 in {jobs[-1].num_rounds} rounds of all seeds",
-            float(tables[-1].smallest.min()),
+            float(tables[-1].smallest.values.min()),
             problem.lambda0.upper / 2,
             control=float(narrow.smallest.min()),
             control_setting="m = 2",

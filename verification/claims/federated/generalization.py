@@ -83,7 +83,7 @@ def _bounds(table: xr.Dataset) -> str:
     """Means at every n, with the term O(·) at constant 1; above 1 they say nothing of a loss in [0, 1]."""
     pairs = []
     for n in table.n.values:
-        smallest = float(table.smallest.sel(n=n).min())
+        smallest = float(table.smallest.sel(n=n).values.min())
         numbers = {"n": int(n), "lambda0": smallest, "delta": DELTA}
         forms = [float(table.form.sel(n=n, labels=labels).mean()) for labels in table.labels.values[:2]]
         pairs.append("{:.2f}, {:.2f}".format(*(BOUNDS["F3"].evaluate(form=form, **numbers) for form in forms)))

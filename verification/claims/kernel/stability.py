@@ -45,7 +45,7 @@ def _count_changes(context: Context) -> Iterator[tuple[Attacked, Attacked]]:
 def counts(context: Context, results: Results) -> Iterator[Evidence]:
     """Exact integers: how many common activations change, against how many can, at the worst weights in the ball."""
     for inside, outside in _count_changes(context):
-        movement = float(results[inside].movement.max())
+        movement = float(results[inside].movement.values.max())
         yield at_most(
             inside.data.load().setting | {"m": _WIDTH, "R": inside.radius},
             Condition(f"W in the ball: max_r ‖w_r − w_r(0)‖ = {movement:.4g}", movement <= inside.radius),
@@ -164,7 +164,7 @@ def norm_over_ball(context: Context, results: Results) -> Iterator[Evidence]:
         numbers = {"n": problem.num_samples, "R": inside.radius}
         bound = BOUNDS["K6c"].evaluate(**numbers)
         met = BOUNDS["K6c"].premise_met(m=inside.width, delta=DELTA, **numbers)
-        within = float(results[inside].movement.max()) <= inside.radius
+        within = float(results[inside].movement.values.max()) <= inside.radius
         yield with_probability(
             problem.setting | {"m": inside.width, "R": inside.radius},
             Condition(f"m ≥ (5/3) log(n(n + 1)/δ)/R, W in the ball, {_NORMAL}", met and within and unit_norms(problem)),

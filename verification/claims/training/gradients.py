@@ -162,7 +162,8 @@ def _worst_ratio(pairs: xr.Dataset, chi: xr.DataArray, *, flips: bool) -> float:
         pairs.gradient_difference,
         chi**2 * pairs.distance + (chi * np.sqrt(pairs.flips) * pairs.residual if flips else 0.0),
     )
-    ratio = np.divide(left.values, right.values, out=np.where(left > 0, np.inf, 0.0), where=right.values > 0)
+    # Comparisons as they stand, so that NaN on either side comes out as NaN or infinite.
+    ratio = np.divide(left.values, right.values, out=np.where(left <= 0, 0.0, np.inf), where=~(right.values <= 0))
     return float(ratio.max())
 
 
