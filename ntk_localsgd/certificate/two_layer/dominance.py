@@ -210,7 +210,7 @@ def _close(
         if (marked == uncertain).all():
             end = _rates(problem, schedule, survey, comparison, gained, delta)
             end = by_energy(problem, schedule, survey, near, uncertain, end)
-            if model is not None:
+            if model is not None and end.certified:
                 end = _contracting(problem, survey, near, uncertain, model, end)
             return end._replace(switching=pairs_of(near, uncertain))
         uncertain = marked
@@ -255,6 +255,8 @@ def _rates(
         return no_proof("dominance", Obstacle.TAIL, "no weights of the samples make the loss fall in every round")
     step = schedule.server_step_size * schedule.step_size / schedule.num_clients
     rate = 1 - step * float((shares * falls / w).min()) / SLACK + 4 * UNIT
+    if not rate < 1:
+        return no_proof("dominance", Obstacle.TAIL, "the loss falls by less than float64 can tell in a round")
     size = w @ (np.abs(survey.residual) + survey.residual_error) / w.min() / survey.least_norm * SLACK
     chance = 1.0 if schedule.certain else delta
     total = np.maximum(gained.up, gained.down)

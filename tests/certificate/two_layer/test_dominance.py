@@ -80,6 +80,16 @@ def test_the_energy_falls_by_all_local_steps_where_the_weighted_sum_counts_the_f
         assert (seen.residual_norms <= bound * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_step_so_small_that_the_rate_rounds_to_1_is_not_certified(batch_size):
+    case = _sphere(2, 256, 1, batch_size=batch_size)
+    case = off_by(case, 1e-3 * (case.outputs - case.targets))
+    assert certify(case, "dominance").rate < 1
+    proof = certify(case._replace(step_size=1e-17), "dominance")
+    assert not proof.certified
+    assert proof.obstacle == certificate.Obstacle.TAIL
+
+
 def test_full_batches_have_the_rate_of_the_frozen_round_and_what_may_change_adds():
     case = _sphere(4, 512, 1)
     proof = certify(case, "auto")

@@ -12,6 +12,13 @@ _KEPT = f"{_TESTS}::test_random_certificates_are_kept_in_every_order"
 
 MUTATIONS = (
     Mutation(
+        _DOMINANCE,
+        "if not rate < 1:",
+        "if not rate < 2:",
+        "a rate that rounds to 1 is certified",
+        (f"{_TESTS}::test_a_step_so_small_that_the_rate_rounds_to_1_is_not_certified",),
+    ),
+    Mutation(
         _COUNTS,
         "np.maximum(*either)",
         "np.minimum(*either)",
