@@ -24,6 +24,7 @@ __all__ = [
     "Verdict",
     "compare",
     "decide",
+    "finite",
     "read_evidence",
     "write_evidence",
 ]
@@ -197,7 +198,7 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """Plain values for strict JSON, without what a file's header says; NaN and infinities become None."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _IN_HEADER}
-        return _strict(fields | {"verdict": str(self.verdict), "tightness": self.tightness})
+        return finite(fields | {"verdict": str(self.verdict), "tightness": self.tightness})
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Evidence":
@@ -260,11 +261,12 @@ def _shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _strict(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain values for strict JSON: tuples become lists, what is infinite or no number becomes null."""
     if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

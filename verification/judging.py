@@ -51,16 +51,14 @@ def compared(
     setting: Setting,
     premise: Condition,
     text: str,
-    measured: float | ndarray,
+    measured: float | ndarray | Interval,
     bound: float,
     *,
-    control: float,
+    control: float | Interval,
     control_setting: str,
     control_bound: float | None = None,
-    control_interval: tuple[float, float] | None = None,
     control_also: bool | None = None,
     tolerance: float = 0.0,
-    interval: tuple[float, float] | None = None,
     also: bool | None = True,
     trials: int | None = None,
     failures: int = 0,
@@ -73,21 +71,25 @@ def compared(
         Where, under which condition, and the conclusion in words.
     measured, bound
         The two sides where the conclusion is closest to failing; or the measured sides of all settings, of which the
-        one closest to failing is shown, and those that fail are counted.
-    control, control_setting, control_bound, control_interval
+        one closest to failing is shown, and those that fail are counted; or an estimate whose interval decides in its
+        place and may leave the conclusion open.
+    control, control_setting, control_bound
         The measured side, and the other one if it differs, with one setting changed. It broke if the same relation
         fails there.
     control_also
         For a conclusion with a further part: that part with the setting changed; the control breaks by either.
     tolerance
         How far the relation may be missed; the caller says why beside it.
-    interval
-        A confidence interval of ``measured``, which then decides in its place and may leave the conclusion open.
     also
         A further part of the conclusion, named in its text; None: it is undecided.
     trials, failures
         Settings (data, size, seed) that were looked at, and how many of them failed: those of ``measured``, or one.
     """
+    interval, control_interval = _ends(measured), _ends(control)
+    if isinstance(measured, Interval):
+        trials = trials or max(1, len(measured.values))
+        measured = measured.estimate
+    control = control.estimate if isinstance(control, Interval) else control
     sides = np.ravel(measured)
     if sides.size > 1:
         failures += sum(compare(relation, value, bound, tolerance=tolerance) is not True for value in sides.tolist())
@@ -149,7 +151,7 @@ def with_probability(
             holds_with_probability(broken, len(control), delta) is False,
             float(worst(control)),
         ),
-        interval=(rate.lower, rate.upper),
+        interval=_ends(rate),
         delta=delta,
         trials=len(values),
         failures=failures,
@@ -180,7 +182,7 @@ def as_exponent(
     limits = f"{relation} {shown} {sign} {tolerance:g}"
     inside = "contains" if measured.lower <= claimed <= measured.upper else "does not contain"
     both = [
-        compare(relation, i.estimate, claimed, tolerance=tolerance + spare, interval=(i.lower, i.upper))
+        compare(relation, i.estimate, claimed, tolerance=tolerance + spare, interval=_ends(i))
         for i in (measured, control)
     ]
     return Evidence(
@@ -192,7 +194,7 @@ def as_exponent(
         claimed,
         Control(control_setting, both[1] is False, control.estimate),
         tolerance=tolerance + spare,
-        interval=(measured.lower, measured.upper),
+        interval=_ends(measured),
         trials=trials,
         failures=_failing(both[0], measured, relation, claimed, tolerance + spare),
     )
@@ -221,7 +223,7 @@ def stays_bounded(
     left, own = slope(points, constants), slope(points, measured)
     broken = slope(points, implied_constant(control, shape if control_shape is None else control_shape))
     holds, control_holds = (
-        compare(relation, i.estimate, 0.0, tolerance=GROWTH, interval=(i.lower, i.upper)) for i in (left, broken)
+        compare(relation, i.estimate, 0.0, tolerance=GROWTH, interval=_ends(i)) for i in (left, broken)
     )
     claimed = own.estimate - left.estimate  # the shape's exponent; a shape that varies with the seed has a mean one
     return Evidence(
@@ -237,7 +239,7 @@ def stays_bounded(
         0.0,
         Control(control_setting, control_holds is False, broken.estimate),
         tolerance=GROWTH,
-        interval=(left.lower, left.upper),
+        interval=_ends(left),
         trials=len(constants),
         failures=_failing(holds, left, relation, 0.0, GROWTH),
     )
@@ -284,6 +286,10 @@ def _both(holds: bool | None, also: bool | None) -> bool | None:
     if holds is False or also is False:
         return False
     return None if holds is None or also is None else True
+
+
+def _ends(value: float | ndarray | Interval) -> tuple[float, float] | None:
+    return (value.lower, value.upper) if isinstance(value, Interval) else None
 
 
 def _number(value: float) -> float | None:

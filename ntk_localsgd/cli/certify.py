@@ -17,12 +17,13 @@ from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
 from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
-from ntk_localsgd.cli.output import check_folder, finite, show, write_results
+from ntk_localsgd.cli.output import check_folder, show, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import finite
 from ntk_localsgd.local_sgd.config import Checkpoint
 from ntk_localsgd.networks import Stack, save_network
 from ntk_localsgd.scalars import positive_number

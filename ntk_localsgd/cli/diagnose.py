@@ -15,11 +15,12 @@ from rich.table import Table
 
 from ntk_localsgd import clients, diagnosis, prediction
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
-from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
+from ntk_localsgd.cli.output import check_folder, new_plot, show, shown_rounds, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError, rounded_down
+from ntk_localsgd.evidence import finite
 from ntk_localsgd.local_sgd import LocalSGD
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Diagnose(ProblemOptions):
         table.add_row("largest η of the linear rate with proof, 1/max_c λ_max(Θ_cc)", f"{start.step_size.allowed:.6g}")
         table.add_row("largest stable η: beyond it residuals grow for ever", f"{stable:.6g}")
         table.add_row("λ_min(Θ(W))", "[{:.6g}, {:.6g}]".format(*(start.factor * x for x in start.gram.smallest)))
-        table.add_row("rounds for a tenth of the loss, in the end", _count(diagnosis.rounds_per_tenth(rate)))
+        table.add_row("rounds for a tenth of the loss, in the end", shown_rounds(diagnosis.rounds_per_tenth(rate)))
         table.add_row("worth of a local step, in rounds of one step", f"{gain:.3g}")
         table.add_row(f"predicted loss at round 0, {self.rounds}", f"{local[0]:.6g}, {local[-1]:.6g}")
         table.add_row("gradient descent on all samples with as many steps", f"{central[-1]:.6g}")
@@ -157,10 +158,6 @@ def _rounds(gram: Float[ndarray, "n n"], split: Clients, config: LocalSGD) -> fl
     return diagnosis.rounds_per_tenth(prediction.contraction(gram, split, config).asymptotic_rate)
 
 
-def _count(rounds: float) -> str:
-    return f"{rounds:.4g}" if math.isfinite(rounds) else "never"
-
-
 def _clients(split: Clients, alike: diagnosis.Heterogeneity) -> Table:
     """The clients that limit the step size most."""
     table = Table("client", "samples", "λ_max(Θ_cc)", "‖∇L_c‖", "cosine with all", title="clients, from 0")
@@ -194,7 +191,7 @@ def _conventions(equivalents: list[diagnosis.Convention]) -> Table:
 def _changes(to_change: list[Change]) -> Table:
     table = Table("change", "rounds for a tenth of the loss", title="what to change first")
     for change in to_change:
-        table.add_row(change.what, _count(change.rounds))
+        table.add_row(change.what, shown_rounds(change.rounds))
     return table
 
 

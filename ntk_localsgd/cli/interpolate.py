@@ -10,10 +10,11 @@ from rich.table import Table
 
 from ntk_localsgd import interpolation, seeds
 from ntk_localsgd.cli.inputs import DataOptions, read_data, require_memory, scaling_note
-from ntk_localsgd.cli.output import check_folder, finite, show, write_results
+from ntk_localsgd.cli.output import check_folder, show, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import finite
 from ntk_localsgd.interpolation import Proof, Shallow
 from ntk_localsgd.networks import Smooth
 from ntk_localsgd.scalars import whole_number

@@ -16,7 +16,7 @@ from ntk_localsgd.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_folder", "finite", "new_plot", "show", "write_results"]
+__all__ = ["check_folder", "new_plot", "show", "shown_rounds", "write_results"]
 
 
 def check_folder(name: str, folder: pathlib.Path) -> None:
@@ -32,13 +32,9 @@ def check_folder(name: str, folder: pathlib.Path) -> None:
         raise InputError(f"{name} {folder} cannot be written ({there} is no folder that may be written to).")
 
 
-def finite(value: Any) -> Any:
-    """Plain values for JSON: what is infinite or unknown becomes null."""
-    if isinstance(value, Mapping):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def shown_rounds(rounds: float) -> str:
+    """A number of rounds, which may be infinite."""
+    return f"{rounds:.6g}" if math.isfinite(rounds) else "never"
 
 
 def show(table: Table, notes: Iterable[str], paths: Iterable[pathlib.Path]) -> None:

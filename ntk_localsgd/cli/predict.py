@@ -10,12 +10,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from rich.table import Table
 
-from ntk_localsgd import prediction
+from ntk_localsgd import diagnosis, prediction
 from ntk_localsgd.cli.inputs import ProblemOptions
-from ntk_localsgd.cli.output import check_folder, finite, new_plot, show, write_results
+from ntk_localsgd.cli.output import check_folder, new_plot, show, shown_rounds, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.clients import Clients
+from ntk_localsgd.evidence import finite
 from ntk_localsgd.local_sgd.config import LocalSGD
 
 if TYPE_CHECKING:
@@ -104,19 +105,15 @@ def _fill(
     table.add_row("λ_min(Θ(W))", f"[{lower:.6g}, {upper:.6g}]")
     table.add_row("contraction of a round, ‖B‖ in the M-norm", f"{contraction.norm:.6g}")
     table.add_row("‖B‖₂ (above 1: the loss may rise for a while)", f"{contraction.operator_norm:.6g}")
-    table.add_row("rounds for a tenth of the loss, in the end", _rounds_per_tenth(contraction.asymptotic_rate))
+    table.add_row(
+        "rounds for a tenth of the loss, in the end",
+        shown_rounds(diagnosis.rounds_per_tenth(contraction.asymptotic_rate)),
+    )
     for name, losses in curves.items():
         label = name.replace("_", " ")
         table.add_row(f"{label}: loss at round 0, {config.num_rounds}", f"{losses[0]:.6g}, {losses[-1]:.6g}")
         if name != "minibatch_without_noise":
             table.add_row(f"{label}: first round below 1% of the loss", _first_below(losses, 0.01 * losses[0]))
-
-
-def _rounds_per_tenth(rate: float) -> str:
-    """The loss goes down by rate² a round."""
-    if rate <= 0:
-        return "1"
-    return f"{math.log(10) / (-2 * math.log(rate)):.6g}" if rate < 1 else "never"
 
 
 def _first_below(losses: Float[ndarray, "rounds+1"], level: float) -> str:

@@ -18,8 +18,7 @@ from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.networks import LeakyReLU, Stack, TwoLayerReLU
 from ntk_localsgd.scalars import positive_number
 
-__all__ = ["Gram", "Start", "StepSize", "checked_gram", "checked_step_size", "measured_gram", "read_network",
-           "read_start"]  # fmt: skip
+__all__ = ["Gram", "Start", "StepSize", "checked_step_size", "measured_gram", "read_network", "read_start"]
 
 # Neurons of a network that nothing else decides: of two layers, and of each layer of a deep one.
 _WIDTH, _DEEP_WIDTH = 4096, 256
@@ -114,8 +113,8 @@ def read_start(options: ProblemOptions, *, proved: bool = True) -> Start:
     Raises
     ------
     InputError
-        As `read_problem`, `read_network`, `checked_gram` and `checked_step_size`; for a lazy scale, or an activation
-        that is not homogeneous, on rows that are not of norm 1.
+        As `read_problem`, `read_network` and `checked_step_size`; where Θ cannot be told from a singular matrix; for a
+        lazy scale, or an activation that is not homogeneous, on rows that are not of norm 1.
     """
     dataset, split, norms, notes = read_problem(options)
     net = read_network(options, dataset)
@@ -181,14 +180,6 @@ def _random_network(options: ProblemOptions, input_dim: int) -> Stack:
     return networks.two_layer(
         key, width=width, input_dim=input_dim, activation=sigma, coupled=options.coupled, dtype=np.float64
     )
-
-
-def checked_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | None = None) -> Gram:
-    """As `measured_gram`, refused where Θ cannot be told from a singular matrix: `InputError` says why."""
-    gram, trouble = measured_gram(net, dataset, scales)
-    if trouble is not None:
-        raise InputError(trouble)
-    return gram
 
 
 def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | None = None) -> tuple[Gram, str | None]:

@@ -12,8 +12,8 @@ import pytest
 
 from ntk_localsgd import cli, kernels
 from ntk_localsgd.cli.inputs import ProblemOptions, read_problem
-from ntk_localsgd.cli.output import finite
-from ntk_localsgd.cli.start import checked_gram, read_network
+from ntk_localsgd.cli.start import measured_gram, read_network
+from ntk_localsgd.evidence import finite
 from ntk_localsgd.networks import TwoLayerReLU
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)) * np.arange(1, 7)[:, None]
@@ -37,11 +37,12 @@ def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     assert notes == []
     net = read_network(options, dataset)
     np.testing.assert_allclose(scales * np.asarray(net(dataset.inputs)), np.asarray(net(ROWS)), rtol=1e-12)
-    gram, raw = checked_gram(net, dataset, scales), np.asarray(kernels.empirical_gram(net, dataset.inputs))
+    (gram, trouble), raw = measured_gram(net, dataset, scales), np.asarray(kernels.empirical_gram(net, dataset.inputs))
+    assert trouble is None
     jacobian = jax.jacobian(lambda w: net.with_trained((w,))(ROWS))(net.weights).reshape(6, -1)
     np.testing.assert_allclose(gram.matrix, jacobian @ jacobian.T, rtol=1e-10)
     assert gram.smallest.lower <= np.linalg.eigvalsh(gram.matrix)[0] <= gram.smallest.upper
-    np.testing.assert_array_equal(checked_gram(net, dataset).matrix, raw)
+    np.testing.assert_array_equal(measured_gram(net, dataset)[0].matrix, raw)
 
 
 def test_what_a_file_is_warned_of_is_one_line(folder, capsys):

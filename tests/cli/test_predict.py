@@ -8,8 +8,7 @@ import pytest
 
 from ntk_localsgd import cli, clients, datasets, kernels, prediction
 from ntk_localsgd.cli.inputs import ProblemOptions
-from ntk_localsgd.cli.output import new_plot, write_results
-from ntk_localsgd.cli.predict import _rounds_per_tenth
+from ntk_localsgd.cli.output import new_plot, shown_rounds, write_results
 from ntk_localsgd.cli.start import checked_step_size
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.local_sgd import LocalSGD
@@ -145,10 +144,8 @@ def test_the_largest_allowed_step_size_is_accepted_as_printed():
         assert value * (1 - 1e-5) <= float(rounded_down(value)) <= value * (1 + 1e-15)
 
 
-def test_rounds_for_a_tenth_of_the_loss():
-    assert float(_rounds_per_tenth(10**-0.25)) == pytest.approx(2)
-    assert _rounds_per_tenth(0.0) == "1"
-    assert _rounds_per_tenth(1.0) == "never"
+def test_a_loss_that_never_falls_to_a_tenth_is_said_to_do_so():
+    assert [shown_rounds(rounds) for rounds in (1.0, 2.5, np.inf)] == ["1", "2.5", "never"]
 
 
 def test_unequal_clients_are_limited_by_the_one_with_the_largest_eigenvalue():

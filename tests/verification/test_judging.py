@@ -54,8 +54,8 @@ def test_the_conclusion_and_the_control_are_computed_from_the_relation():
     assert _at_most(0.9, 1.1, also=None).verdict is Verdict.INCONCLUSIVE
     assert _at_most(0.9, 0.5, control_bound=0.4).control.broke
     assert _at_most(0.9, 0.5, control_also=False).control.broke
-    assert _at_most(0.9, 1.1, interval=(0.8, 1.1)).verdict is Verdict.INCONCLUSIVE
-    assert not _at_most(0.9, 1.1, control_interval=(0.9, 1.2)).control.broke
+    assert _at_most(Interval(0.9, 0.8, 1.1), 1.1).verdict is Verdict.INCONCLUSIVE
+    assert not _at_most(0.9, Interval(1.1, 0.9, 1.2)).control.broke
     assert _at_most(np.nan, 1.1).verdict is Verdict.REFUTED
     assert _at_most(0.9, np.inf).control.measured is None
     assert [_at_most(measured, 2.0).failures for measured in (0.9, 1.1, np.nan)] == [0, 1, 1]
@@ -73,8 +73,8 @@ def test_of_several_settings_the_worst_is_shown_and_those_that_fail_are_counted(
 
 
 def test_an_equality_holds_inside_an_interval():
-    row = judging.equal(SETTING, PREMISE, "½ inside", 0.48, 0.5, interval=(0.4, 0.6), control=2.0, control_setting="c",
-                        control_interval=(1.9, 2.1))  # fmt: skip
+    own, other = Interval(0.48, 0.4, 0.6), Interval(2.0, 1.9, 2.1)
+    row = judging.equal(SETTING, PREMISE, "½ inside", own, 0.5, control=other, control_setting="c")
     assert row.verdict is Verdict.VERIFIED
 
 

@@ -138,11 +138,11 @@ MUTATIONS = (
         (f"{_PREDICT}::test_what_is_written_is_the_prediction_from_the_given_network",),
     ),
     Mutation(
-        "ntk_localsgd/cli/predict.py",
+        "ntk_localsgd/diagnosis.py",
         "math.log(10) / (-2 * math.log(rate))",
         "math.log(10) / -math.log(rate)",
-        "rounds for a tenth of the residual, not of the loss",
-        (f"{_PREDICT}::test_rounds_for_a_tenth_of_the_loss",),
+        "the loss falls like the residual",
+        ("tests/test_diagnosis.py::test_rounds_per_tenth",),
     ),
     Mutation(
         "ntk_localsgd/cli/start.py",

@@ -217,13 +217,10 @@ def _below_the_trace(results: Results, setting: dict[str, object], depths: Sweep
         f"mean over seeds of 2λ_max(Θ) o/(L n m) at most 1 at every L, as the trace is: {min(means).estimate:.2g} … "
         f"{max(means).estimate:.2g}; exponent left over {in_words(power)} (judged by the trace since version 0.2.0, "
         "when an exponent of 0.15 on few layers read as a refutation)",
-        worst.estimate,
+        worst,
         1.0,
-        interval=(worst.lower, worst.upper),
-        control=control.estimate,
-        control_interval=(control.lower, control.upper),
+        control=control,
         control_setting="A, W_l ~ N(0, 4/m)",
-        trials=len(constants),
     )
 
 

@@ -121,17 +121,15 @@ def gram(context: Context, results: Results) -> Iterator[Evidence]:
                 _summable(rate),
                 f"λ_min(Θ) n/tr Θ at L = {jobs[-1].depth} over that at L = {jobs[1].depth} ≥ ½, the mean over seeds: a "
                 f"transient of order L^(1−p) may be left; chosen after an exponent ≥ −0.1 from L = 30 on had failed",
-                kept.estimate,
+                kept,
                 0.5,
-                interval=(kept.lower, kept.upper),
-                control=broken.estimate,
-                control_interval=(broken.lower, broken.upper),
+                control=broken,
                 control_setting=_OTHERS["he"],
-                trials=len(jobs[0].seeds),
             )
 
 
 def _last_over_second(values: np.ndarray) -> Interval:
     """Geometric mean over seeds of what is left between two depths."""
     kept = mean_interval(np.log(values[:, -1] / values[:, 1]))
-    return Interval(*np.exp([kept.estimate, kept.lower, kept.upper]).tolist())
+    estimate, lower, upper = np.exp(kept[:3]).tolist()
+    return Interval(estimate, lower, upper, tuple(np.exp(kept.values).tolist()))

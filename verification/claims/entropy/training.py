@@ -58,11 +58,11 @@ def _rank_correlation(entropies: np.ndarray, lost: np.ndarray) -> Interval:
         for s in range(seeds)
     ]
     if np.ptp(own) == 0:  # no resampling moves it
-        return Interval(float(own[0]), float(own[0]), float(own[0]))
+        return Interval(float(own[0]), float(own[0]), float(own[0]), tuple(own))
     ends = scipy.stats.bootstrap(
         (own,), np.mean, confidence_level=LEVEL, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
-    return Interval(float(np.mean(own)), float(ends.low), float(ends.high))
+    return Interval(float(np.mean(own)), float(ends.low), float(ends.high), tuple(own))
 
 
 @claim(
@@ -91,13 +91,10 @@ def entropy_and_loss(context: Context, results: Results) -> Iterator[Evidence]:
                     bool(min(SLOPES[1:]) >= BIN * 10),
                 ),
                 f"rank correlation of entropy with P(z < 0) log α ≥ {_FAIR:g}; mean entropies {means} nats",
-                own.estimate,
+                own,
                 _FAIR,
-                interval=(own.lower, own.upper),
-                control=other.estimate,
-                control_interval=(other.lower, other.upper),
+                control=other,
                 control_setting="entropies of other slopes",
-                trials=len(jobs[0].seeds),
             )
 
 
@@ -127,13 +124,10 @@ def relu_with_parameters(context: Context, results: Results) -> Iterator[Evidenc
                 Condition(f"trained weights {job.parameters} ≥ n·o = {needed}", job.parameters >= needed),
                 f"mean difference of test accuracies, ReLU less leaky ReLU, ≥ 0; ReLU {_mean(accuracies[0.0]):.3f}, "
                 f"leaky {leaky.mean():.3f}, linear {_mean(accuracies[1.0]):.3f}",
-                own.estimate,
+                own,
                 0.0,
-                interval=(own.lower, own.upper),
-                control=untrained.estimate,
-                control_interval=(untrained.lower, untrained.upper),
+                control=untrained,
                 control_setting="ReLU before training",
-                trials=len(job.seeds),
             )
 
 
@@ -166,13 +160,10 @@ def relu_over_parameters(context: Context, results: Results) -> Iterator[Evidenc
             ),
             f"difference of accuracies, ReLU less leaky ReLU, with many weights ({many.mean():.3f}) less that with few "
             f"({few.mean():.3f}) ≥ 0",
-            own.estimate,
+            own,
             0.0,
-            interval=(own.lower, own.upper),
-            control=exchanged.estimate,
-            control_interval=(exchanged.lower, exchanged.upper),
+            control=exchanged,
             control_setting="few and many exchanged",
-            trials=len(small.seeds),
         )
 
 
@@ -202,13 +193,10 @@ def profiles(context: Context, results: Results) -> Iterator[Evidence]:
                 Condition("one trained layer", job.depth == 1),
                 f"rank correlation over rounds of the entropy with the fall of the loss ≥ {_FAIR:g} (that it rises was "
                 f"chosen after it was seen), mean over seeds; in all the entropy changes by {change.mean():.2f} nats",
-                own.estimate,
+                own,
                 _FAIR,
-                interval=(own.lower, own.upper),
-                control=reversed_order.estimate,
-                control_interval=(reversed_order.lower, reversed_order.upper),
+                control=reversed_order,
                 control_setting="the same entropies, the last round first",
-                trials=len(job.seeds),
             )
 
 

@@ -70,12 +70,10 @@ def _order(table: xr.Dataset, name: str, values: xr.DataArray, words: str) -> Ev
         {"data": "digits, even or odd", "n": ", ".join(map(str, table.n.values)), "quantity": f"{name}, true/shuffled"},
         Condition("1-Lipschitz loss min(1, |f − y|); the width asked for is not known", False),
         f"true labels are better at every n. True, shuffled: {words}",
-        worst.estimate,
+        worst,
         _CLEARLY,
-        interval=(worst.lower, worst.upper),
         control=float((anew / shuffled).mean()),
         control_setting="shuffled in both places",
-        trials=len(true),
     )
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Condition, Evidence
 from ntk_localsgd.separation import SAME_ROW
+from ntk_localsgd.statistics import Interval
 from verification.claims.kernel.premises import EQUALITY_LEVEL, unit_norms
 from verification.context import Context
 from verification.data import Problem
@@ -167,14 +168,12 @@ def _positivity(
         setting,
         premise,
         "certified lower bound of λ0 > 0; ± is the width that an enclosure of 0 may have",
-        float(plain.lower),
+        Interval(float(plain.lower), float(plain.lower), float(plain.upper)),
         0.0,
         tolerance=resolution,
-        interval=(float(plain.lower), float(plain.upper)),
         also=True if plain.lower > 0 else None,
-        control=float(broken.lower),
+        control=Interval(float(broken.lower), float(broken.lower), float(broken.upper)),
         control_setting=f"{how}: λ0 ≤ {float(broken.upper):.1g}",
-        control_interval=(float(broken.lower), float(broken.upper)),
         control_also=not singular,
     )
 

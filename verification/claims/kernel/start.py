@@ -137,11 +137,8 @@ def output_at_init(context: Context, results: Results) -> Iterator[Evidence]:
             problem.setting | {"m": _WIDTH},
             Condition("w ~ N(0, I), ‖x_i‖ = 1", jobs[0].scale == 1 and unit_norms(problem)),
             f"½ inside the {EQUALITY_LEVEL:.1%} interval of mean f_i(0)²",
-            means.estimate,
+            means,
             0.5,
-            interval=(means.lower, means.upper),
-            control=control.estimate,
+            control=control,
             control_setting="w ~ N(0, 400 I)",
-            control_interval=(control.lower, control.upper),
-            trials=jobs[0].trials,
         )

@@ -58,12 +58,10 @@ def projected_against_sgd(context: Context, results: Results) -> Iterator[Eviden
             Condition("the paper's region, step sizes and data, which its abstract does not name", False),
             f"mean log(loss/loss of SGD) ≤ log 0.9; means {own.mean():.3g} and {other.mean():.3g} after "
             f"{projected.epochs} epochs",
-            ratio.estimate,
+            ratio,
             _LOWER,
-            interval=(ratio.lower, ratio.upper),
-            control=float(np.mean(np.log(other / other))),
-            control_setting="SGD in both places",
-            trials=len(projected.seeds),
+            control=mean_interval(np.log(results[projected].start.values / other)),
+            control_setting="before the projected steps",
         )
 
 
