@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -16,7 +16,7 @@ from ntk_localsgd.networks import TwoLayerReLU
 from verification.data import Source
 from verification.jobs.certificates import largest_step
 
-__all__ = ["CertifiedWidths", "smallest"]
+__all__ = ["LARGE", "CertifiedWidths", "Widths", "smallest"]
 
 # Step sizes are this share of the largest that the certificate allows.
 _SHARE_OF_STEP = 0.9
@@ -24,18 +24,18 @@ _SHARE_OF_STEP = 0.9
 # A run converges if its loss falls to this share of its start within these rounds.
 _SHARE, _ROUNDS = 1e-6, 400
 
-# What controls multiply the targets by.
-_LARGE = 30
+#: What controls multiply the targets by.
+LARGE = 30
 
 
 @dataclasses.dataclass(frozen=True)
-class CertifiedWidths:
-    """The smallest ⌈2^{k/2}⌉ at which networks are certified at their initialization, or Local GD converges.
+class Widths:
+    """Networks at their initialization, of widths ⌈2^{k/2}⌉.
 
     Attributes
     ----------
     data, num_clients, local_steps
-        As in `Training`; clients are dealt iid.
+        As in `Training`; clients are dealt iid, all take part.
     seed, number
         How many networks, and what decides them.
     delta
@@ -49,42 +49,72 @@ class CertifiedWidths:
     number: int
     delta: float
 
+    def keys(self, purpose: str) -> list[jax.Array]:
+        """One a network."""
+        key = seeds.key(self.seed, f"{purpose} {self.data.num_samples}")
+        return [jax.random.fold_in(key, k) for k in range(self.number)]
+
+    def table(self, **columns: Sequence[float]) -> xr.Dataset:
+        """Columns by seed, and ``asked``, C1's width.
+
+        C1 is about gradient descent; with n ≤ 3 it does not speak, and its width is what it would ask for at n = 4.
+        """
+        n, lambda0 = max(self.data.num_samples, 4), self.data.load().lambda0.lower
+        asked = BOUNDS["C1"].smallest_width(n=n, lambda0=lambda0, C=1.0, delta=self.delta)
+        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
+        return xr.Dataset(variables | {"asked": float(asked)})
+
+    def network(self, key: jax.Array, width: int) -> TwoLayerReLU:
+        """In float64."""
+        input_dim = self.data.load().dataset.input_dim
+        return TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=np.float64)
+
+    def config(self, net: TwoLayerReLU, batch_size: int | None = None) -> local_sgd.LocalSGD | None:
+        """Settings of a run; None where no neuron is active on any sample."""
+        problem = self.data.load()
+        step_size = _SHARE_OF_STEP * largest_step(net, problem.dataset, problem.split(self.num_clients, "iid"))
+        if not math.isfinite(step_size):
+            return None
+        return local_sgd.LocalSGD(step_size, self.local_steps, _ROUNDS, batch_size)
+
+    def certified(
+        self, key: jax.Array, width: int, method: certificate.Method, batch_size: int | None = None, scale: float = 1
+    ) -> bool:
+        """Whether a network is certified with targets ``scale`` times as large."""
+        net, problem = self.network(key, width), self.data.load()
+        config = self.config(net, batch_size)
+        if config is None:
+            return False
+        data = dataclasses.replace(problem.dataset, targets=scale * problem.dataset.targets)
+        split = problem.split(self.num_clients, "iid")
+        try:
+            return certificate.certify(net, data, split, config, method=method, estimate=False).certified
+        except InputError:
+            return False
+
+
+@dataclasses.dataclass(frozen=True)
+class CertifiedWidths(Widths):
+    """The smallest width at which networks are certified at their initialization, or Local GD converges."""
+
     def compute(self) -> xr.Dataset:
         """Widths ``measured`` and ``certified`` [seed], and ``asked`` by C1.
 
         Whether every network is certified at the largest certified width, ``together`` [seed], since more neurons may
         do where fewer did not and the other way round; and ``spoiled`` [seed], the width with targets 30 times as
         large, infinite if up to 4 times that width none is certified.
-
-        C1 is about gradient descent; with n ≤ 3 it does not speak, and its width is what it would ask for at n = 4.
         """
-        problem, n = self.data.load(), self.data.num_samples
-        key = seeds.key(self.seed, f"C8-widths {n}")
-        keys = [jax.random.fold_in(key, k) for k in range(self.number)]
+        keys = self.keys("C8-widths")
         measured = [smallest(partial(self._converges, each), 2) for each in keys]
         certified = [smallest(partial(self._certified, each), 2) for each in keys]
         widest = int(max(certified))
         together = [self._certified(each, widest) for each in keys]
-        spoiled = [smallest(partial(self._certified, each, scale=_LARGE), widest, 4 * widest) for each in keys]
-        C1 = BOUNDS["C1"]
-        asked = C1.smallest_width(n=max(n, 4), lambda0=problem.lambda0.lower, C=1.0, delta=self.delta)
-        columns = {"measured": measured, "certified": certified, "together": together, "spoiled": spoiled}
-        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
-        return xr.Dataset(variables | {"asked": float(asked)})
-
-    def _network(self, key: jax.Array, width: int) -> TwoLayerReLU:
-        input_dim = self.data.load().dataset.input_dim
-        return TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=np.float64)
-
-    def _config(self, net: TwoLayerReLU) -> local_sgd.LocalSGD | None:
-        """Settings of a run; None where no neuron is active on any sample."""
-        problem = self.data.load()
-        step_size = _SHARE_OF_STEP * largest_step(net, problem.dataset, problem.split(self.num_clients, "iid"))
-        return local_sgd.LocalSGD(step_size, self.local_steps, _ROUNDS) if math.isfinite(step_size) else None
+        spoiled = [smallest(partial(self._certified, each, scale=LARGE), widest, 4 * widest) for each in keys]
+        return self.table(measured=measured, certified=certified, together=together, spoiled=spoiled)
 
     def _converges(self, key: jax.Array, width: int) -> bool:
-        net, problem = self._network(key, width), self.data.load()
-        config = self._config(net)
+        net, problem = self.network(key, width), self.data.load()
+        config = self.config(net)
         if config is None:
             return False
         run = local_sgd.run(net, problem.dataset, problem.split(self.num_clients, "iid"), config)
@@ -92,16 +122,7 @@ class CertifiedWidths:
         return bool(losses[-1] <= _SHARE * losses[0])
 
     def _certified(self, key: jax.Array, width: int, scale: float = 1) -> bool:
-        net, problem = self._network(key, width), self.data.load()
-        config = self._config(net)
-        if config is None:
-            return False
-        data = dataclasses.replace(problem.dataset, targets=scale * problem.dataset.targets)
-        split = problem.split(self.num_clients, "iid")
-        try:
-            return certificate.certify(net, data, split, config, method="path", estimate=False).certified
-        except InputError:
-            return False
+        return self.certified(key, width, "path", scale=scale)
 
 
 def smallest(holds: Callable[[int], bool], start: int, limit: float = math.inf) -> float:

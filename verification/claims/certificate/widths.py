@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -11,30 +12,28 @@ from ntk_localsgd.statistics import slope
 from verification.context import Context
 from verification.data import Source
 from verification.engine import Results
-from verification.jobs.certified_widths import CertifiedWidths
+from verification.jobs.certified_widths import CertifiedWidths, Widths
 from verification.judging import DELTA, at_most, in_words
 from verification.papers import OWN
 from verification.registry import claim
 
-__all__ = ["needs", "table"]
+__all__ = ["needs", "on_spheres", "table"]
 
 _CLIENTS, _STEPS = 4, 5
 
+_Widths = TypeVar("_Widths", bound=Widths)
+
 
 def needs(context: Context) -> list[CertifiedWidths]:
+    """Widths for every number of samples."""
+    return on_spheres(context, CertifiedWidths, context.preset.certificates.samples)
+
+
+def on_spheres(context: Context, kind: type[_Widths], samples: Sequence[int]) -> list[_Widths]:
     """One job a number of samples, on the sphere in 4n dimensions."""
-    sizes = context.preset.certificates
-    return [
-        CertifiedWidths(
-            Source("sphere", n, context.seed, input_dim=4 * n),
-            min(_CLIENTS, n),
-            _STEPS,
-            seed=context.seed,
-            number=sizes.seeds,
-            delta=DELTA,
-        )
-        for n in sizes.samples
-    ]
+    sources = [Source("sphere", n, context.seed, input_dim=4 * n) for n in samples]
+    number = context.preset.certificates.seeds
+    return [kind(data, min(_CLIENTS, data.num_samples), _STEPS, context.seed, number, DELTA) for data in sources]
 
 
 def table(context: Context, results: Results) -> xr.Dataset:

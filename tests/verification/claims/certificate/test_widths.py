@@ -11,7 +11,6 @@ from tests.verification.claims import planted
 from verification.claims.certificate import widths
 from verification.data import Source
 from verification.jobs.certified_widths import CertifiedWidths
-from verification.presets import CertificateSizes
 
 TABLE = {"measured": [8, 16], "certified": [64, 128], "together": [1, 1], "spoiled": [np.inf, np.inf]}
 
@@ -44,7 +43,8 @@ def test_a_certificate_that_holds_for_large_targets_too_leaves_the_control_unbro
 
 
 def test_below_four_samples_c1_does_not_speak():
-    preset = dataclasses.replace(planted.CONTEXT.preset, certificates=CertificateSizes(8, (2,), 2, (4, 16, 2**13)))
+    preset = planted.CONTEXT.preset
+    preset = dataclasses.replace(preset, certificates=dataclasses.replace(preset.certificates, samples=(2,)))
     (row,) = _rows(dataclasses.replace(planted.CONTEXT, preset=preset))
     assert row.verdict is Verdict.OBSERVED
 
