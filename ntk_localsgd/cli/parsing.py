@@ -20,6 +20,9 @@ __all__ = ["COMMANDS", "command", "execute"]
 # Exit codes; 1 is for a command that ran and found nothing.
 _REFUSED, _INTERRUPTED = 2, 130
 
+# How tyro says that a text is no number.
+_MISREAD = re.compile(r"Error parsing (--[\w-]+): ([^']*(?:int\(\)|INT|float|FLOAT)[^']*)('[^']*')\]?$")
+
 _Command = TypeVar("_Command", bound=type[Callable[[], int]])
 
 #: The subcommands of ``ntk-localsgd`` by name; `command` fills it.
@@ -101,5 +104,8 @@ def _sentence(box: str) -> str:
         elif text.startswith("Available subcommands"):
             names = re.split(r"[:,]\s*", text)[1:]
             offered = " or ".join(difflib.get_close_matches(re.split(r"[:,]\s*", said)[1], names) or names)
+    if misread := _MISREAD.match(said.rstrip(".")):
+        name, why, given = misread.groups()
+        return f"{name} is {given}, needs to be a {'whole number' if 'int()' in why or 'INT' in why else 'number'}."
     hint = f", did you mean {offered}?" if offered else ";"
     return f"{said.rstrip('.')}{hint} --help shows what is understood."

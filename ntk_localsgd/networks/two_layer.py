@@ -133,7 +133,7 @@ class TwoLayerReLU(Stack):
             with np.load(path) as arrays:
                 weights, signs = arrays["weights"], arrays["signs"]
         except _UNREADABLE as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{path} cannot be read as a network ({why}): arrays weights and signs needed.") from error
         return cls.from_arrays(weights, signs)
 
