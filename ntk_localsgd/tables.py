@@ -41,7 +41,7 @@ def read_parts(
     ------
     InputError
         If the file cannot be read or holds anything but finite numbers where no text may stand; for names of columns
-        that are not there, and for a target of more than two texts.
+        that are not there, and for a target of texts none of which is named as +1.
     """
     if path.suffix == ".npz":
         if target != "target" or client != "client" or drop:
@@ -85,13 +85,12 @@ def _coded(path: pathlib.Path, name: str, values: ndarray, one: str) -> tuple[nd
     listed = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
     if one and one not in known:
         raise InputError(f"target {name!r} of {path} holds no {one!r}, but {listed}.")
-    if not one and len(known) != 2:
+    if not one:
         raise InputError(
-            f"target {name!r} of {path} holds {len(known)} texts ({listed}), needs numbers or two texts: "
+            f"target {name!r} of {path} holds texts ({listed}), needs numbers: "
             f"'{name}={known[0]}' makes that one +1 and all others -1."
         )
-    note = f"target {name!r}: {one or known[1]} is +1, {'all else' if one else known[0]} is -1"
-    return np.where(values == (one or known[1]), 1.0, -1.0), classes, (note,)
+    return np.where(values == one, 1.0, -1.0), classes, (f"target {name!r}: {one} is +1, all else is -1",)
 
 
 def standardised(inputs: Float[ndarray, "n d"]) -> Float[ndarray, "n d"]:

@@ -40,7 +40,7 @@ class DataOptions:
     """A .npz (inputs, targets, optionally client) or .csv file (columns target and optionally client, the others are
     inputs)."""
     target: str = "target"
-    """Column of the targets in a .csv: numbers, or two texts; species=setosa makes that one +1 and the others -1."""
+    """Column of the targets in a .csv: numbers; species=setosa makes that value +1 and all others -1."""
     client: str = "client"
     """Column of the clients in a .csv, numbers or names."""
     drop: tuple[str, ...] = ()

@@ -39,8 +39,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/tables.py",
-        "np.where(values == (one or known[1]), 1.0, -1.0)",
-        "np.where(values == known[1], 1.0, -1.0)",
+        "np.where(values == one, 1.0, -1.0)",
+        "np.where(values == known[-1], 1.0, -1.0)",
         "another class than the one that was asked for",
         ("tests/test_tables.py::test_texts_are_targets_clients_and_classes",),
     ),
