@@ -80,8 +80,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
     sizes = context.preset.federated
     return (
         f"Local steps leave the gradient. Above: asymmetry of the Gram matrix between the averaged network and "
-        f"clients' local ones in the first round; below: cosine between a round's movement and the negative gradient, m = "
-        f"{sizes.widths[0]}, dotted as the kernel regime predicts. n = {sizes.samples}, K = {sizes.clients}, means of "
+        f"clients' local ones in the first round; below: cosine between a round's movement and the negative gradient, "
+        f"m = {sizes.widths[0]}, dotted as the kernel regime predicts. n = {sizes.samples}, K = {sizes.clients}, means of "
         f"{sizes.seeds} seeds. Claims F1, F2."
     )
 

@@ -31,7 +31,7 @@ def test_one_number_among_many_is_a_class_too(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"target": "species", "client": "site"}, "holds texts (iris, rose, tulip), needs numbers: 'species=iris' makes"),
+        ({"target": "species", "client": "site"}, "holds texts (iris, rose, tulip), needs numbers: 'species"),
         ({"target": "species=daisy", "client": "site"}, "holds no 'daisy', but iris, rose, tulip"),
         ({"target": "specie", "client": "site"}, "no column 'specie', the nearest is 'species'"),
         ({"target": "species=iris", "client": "sit"}, "no column 'sit', the nearest is 'site'"),
