@@ -81,8 +81,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
     return (
         f"Local steps leave the gradient. Above: asymmetry of the Gram matrix between the averaged network and "
         f"clients' local ones in the first round; below: cosine between a round's movement and the negative gradient, "
-        f"m = {sizes.widths[0]}, dotted as the kernel regime predicts. n = {sizes.samples}, K = {sizes.clients}, means of "
-        f"{sizes.seeds} seeds. Claims F1, F2."
+        f"m = {sizes.widths[0]}, dotted as the kernel regime predicts. n = {sizes.samples}, K = {sizes.clients}, "
+        f"means of {sizes.seeds} seeds. Claims F1, F2."
     )
 
 
