@@ -52,7 +52,7 @@ class Run:
     """Claims or papers; the beginning of ids selects all of them (K4: K4a, K4b, …; C8-: its parts), an id itself that
     one alone. None: all, or the preset's own choice (gpu)."""
     preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
-    """Sizes: smoke takes a minute, quick less than five on two cores, full an hour; gpu is for one GPU."""
+    """Sizes: smoke takes a minute, quick about ten on two cores, full hours; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that everything is written to."""
     seed: int = 0

@@ -146,10 +146,15 @@ def _section(section: Section, cards: Mapping[str, Card]) -> str:
     return "\n".join([*blocks, *map(_picture, section.pictures), _cards(section.cards), _open(section.cards)])
 
 
+def _marks(card: Card) -> str:
+    """How many rows have each verdict, by its mark."""
+    return ", ".join(f"{card.counts[verdict]} {_MARK[verdict][0]}" for verdict in Verdict if card.counts[verdict])
+
+
 def _tested(line: Line, cards: Mapping[str, Card]) -> str:
     """The claims that test a line with the verdicts of their rows, and what none does."""
     parts = [
-        f"[{name}](#{_anchor(name)}) ({_digest(cards[name])[0]})" if name in cards else f"{name} (no row here)"
+        f"[{name}](#{_anchor(name)}) ({_marks(cards[name])})" if name in cards else f"{name} (no row here)"
         for name in line.claims
     ]
     return "; ".join([*parts, *(f"not tested: {line.untested}" for _ in line.untested[:1])])

@@ -79,7 +79,7 @@ def test_an_abstract_is_quoted_with_the_rows_that_test_each_line_or_why_none_doe
     paper = dataclasses.replace(registry.CLAIMS["K2"].paper, abstract=abstract)
     monkeypatch.setitem(registry.CLAIMS, "K2", dataclasses.replace(registry.CLAIMS["K2"], paper=paper))
     text = _text(row("K2"), row("K2", holds=False))
-    tested = "[K2](#k2) (1 ✔ verified, 1 ✘ refuted); K3 (no row here); not tested: how fast \\| far."
+    tested = "[K2](#k2) (1 ✔, 1 ✘); K3 (no row here); not tested: how fast \\| far."
     assert f"| “It goes.” | {tested} |" in text
     assert "| “It is new.” | not tested: news. |" in text
 
