@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 
 import hypothesis
 import jax
@@ -15,6 +16,10 @@ hypothesis.settings.load_profile("house")
 
 # The smoke run takes longest and begins first; what else reads it comes last, when it is there.
 _FIRST, _LAST = "tests/verification/test_main.py", "tests/figures/test_drawing.py"
+
+# Shells start background jobs with interrupts ignored, which children inherit: tests of Ctrl-C need them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -215,8 +215,7 @@ _SMOKE = Preset(
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
     certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13), 8, ((4, 64, 2, 1e4),), 12, 6),
-    entropy=EntropySizes(2_000, 500, (Shape(8, 1, 0.1), Shape(24, 1, 0.2)), 100, 8, 2, 3),
-    depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2, 32, (10, 30, 100), 4),
+    depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2),
     federated=FederatedSizes(16, 4, 10, 1, (2**7, 2**11), (2**7, 2**11), 12, (1, 10), (16, 32), 3, (16,), 2**6, 10),
     narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 3, 40),
 )

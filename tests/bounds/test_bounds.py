@@ -25,6 +25,7 @@ from ntk_localsgd.errors import InputError
 CLOSE = 1e-12
 
 BY_HAND = {
+    "F3": (dict(n=8, delta=0.05, lambda0=0.1, form=9), 1.5 + math.sqrt(math.log(1600) / 8)),
     "K3": (dict(n=10, phi=0.5), 0.5 / 10_000),
     "K4a": (dict(n=10, m=200, delta=0.05), math.sqrt(math.log(4000) / 400)),
     "K4a-width": (dict(lambda0=0.2), 0.15),

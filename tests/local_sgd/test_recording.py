@@ -9,7 +9,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.observables import Observable, select
 from ntk_localsgd.local_sgd.recording import Record
 
-NO_GRAMS = types.SimpleNamespace(values={}, rounds=[])
+NO_GRAMS = types.SimpleNamespace(values={}, rounds=[], start=0)
 
 
 def test_sums_over_rounds_do_not_stop_where_float32_does():

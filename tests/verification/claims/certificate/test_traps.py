@@ -15,7 +15,7 @@ def _rows(true=HOLDS, wrong=CAUGHT, share=0.9, of_sum=1.5):
     def numbers(job, place):
         if isinstance(job, Planted):
             return xr.Dataset(wrong if job.wrong else true)
-        return xr.Dataset({"share": share, "share_of_sum": of_sum})
+        return xr.Dataset({"share": share, "share_of_sum": of_sum, "gain": 0.9})
 
     *traps, within = planted.rows("C8-traps", numbers)
     assert len(traps) == len(TRAPS)

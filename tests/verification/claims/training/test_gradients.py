@@ -52,7 +52,7 @@ def test_a_quotient_that_grows_like_one_over_the_distance_has_no_lipschitz_const
 def test_gradients_differ_by_distance_and_flips_at_most():
     (row,) = rows("S1a", _numbers())
     assert row.verdict is Verdict.VERIFIED
-    assert row.trials == SEEDS * (ROUNDS + 1) * (STEPS + 1) * CLIENTS + 3
+    assert row.trials == SEEDS + 3
     assert rows("S1a", _numbers(run={"difference": 1e3}))[0].verdict is Verdict.REFUTED
     assert rows("S1a", _numbers({"flips": 0.0}))[0].verdict is Verdict.REFUTED  # the jump without its flips
 
