@@ -34,8 +34,9 @@ class Generalization:
     seeds
         One a random order of the images.
     width, rounds
-        m of a network that Local GD trains for so many rounds, K = 4, iid, τ = 10, η = 0.9/λ_max(H^∞); 0: none but the
-        infinitely wide one is trained, to the end.
+        m of a network that Local GD trains for so many rounds, K = 4, iid, τ = 10, η = 0.9/λ_max(H^∞). Its neurons are
+        coupled, so that f(0) = 0 as in the infinitely wide one: otherwise its limit is another function, off by what
+        f(0) is on the test. 0: none but the infinitely wide one is trained, to the end.
     """
 
     samples: tuple[int, ...]
@@ -68,7 +69,8 @@ class Generalization:
         """Outputs on the test of a network that Local GD has trained."""
         data = Dataset(x[:n], y[:n], "digits")
         step_size = 0.9 / kernels.spectral_norm(kernels.infinite_gram(data.inputs)).upper
-        net = TwoLayerReLU.init(jax.random.key(seed), width=self.width, input_dim=x.shape[1], dtype=np.float32)
+        key = jax.random.key(seed)
+        net = TwoLayerReLU.init(key, width=self.width, input_dim=x.shape[1], dtype=np.float32, coupled=True)
         split = clients.iid(stream(seed, "clients"), data, 4)
         run = local_sgd.run(net, data, split, local_sgd.LocalSGD(step_size, 10, self.rounds))
         return np.asarray(net.with_trained(run.network.trained)(x[n:]), np.float64)
