@@ -94,4 +94,4 @@ def _starts(power):
 def test_what_grows_or_sinks_with_the_depth_refutes_where_the_premise_holds(claim, power):
     assert [row.verdict for row in rows(claim, _starts(0.0))] == 2 * [Verdict.VERIFIED] + [Verdict.OBSERVED]
     assert [row.verdict for row in rows(claim, _starts(power))] == 2 * [Verdict.REFUTED] + [Verdict.SILENT]
-    assert CONTEXT.preset.depth_limit.start_depths == (10, 30, 100)
+    assert CONTEXT.preset.depth_limit.start_depths == (30, 100, 300, 1000)

@@ -80,18 +80,26 @@ def test_entropies_that_rise_with_the_slope_represent_what_is_lost_and_others_do
 
 
 def test_relu_is_judged_where_parameters_suffice():
-    # Smoke's networks have fewer weights than numbers to fit: what is seen there is observed, or silent.
-    assert {row.verdict for row in rows("E3", _trained())} == {Verdict.OBSERVED}
-    assert {row.verdict for row in rows("E3", _trained(relu=0.5))} == {Verdict.SILENT}
+    # Only the widest shape has as many weights as numbers to fit: elsewhere what is seen is observed, or silent.
+    for numbers, inside, outside in (
+        (_trained(), Verdict.VERIFIED, Verdict.OBSERVED),
+        (_trained(relu=0.5), Verdict.REFUTED, Verdict.SILENT),
+    ):
+        found = rows("E3", numbers)
+        assert {row.premise.holds for row in found} == {True, False}
+        assert all(row.premise.holds == (row.setting["m"] == 128) for row in found)
+        assert all(row.verdict is (inside if row.premise.holds else outside) for row in found)
 
 
 def test_more_parameters_are_told_from_fewer():
     def numbers(job, place):
-        return _trained(relu=0.9 if job.width > 10 else 0.6)(job, place)
+        return _trained(relu=0.9 if job.width > 100 else 0.6)(job, place)
 
-    assert {row.verdict for row in rows("E3-parameters", numbers)} == {Verdict.VERIFIED}
+    found = rows("E3-parameters", numbers)
+    assert {row.verdict for row in found} == {Verdict.VERIFIED}
+    assert all(row.control.broke and row.control.measured != -row.measured for row in found)
     assert {
-        row.verdict for row in rows("E3-parameters", lambda j, p: _trained(relu=0.6 if j.width > 10 else 0.9)(j, p))
+        row.verdict for row in rows("E3-parameters", lambda j, p: _trained(relu=0.6 if j.width > 100 else 0.9)(j, p))
     } == {Verdict.REFUTED}
 
 
