@@ -273,9 +273,11 @@ def by_energy(
     end: Conclusion,
 ) -> Conclusion:  # fmt: skip
     """The same conclusion at the mean rate of V = rᵀΘ⁻¹r (§5.7) for the set found, if that is smaller."""
+    if not end.certified:
+        return end
     found = reference_of(problem, survey, near, uncertain)
     energy = None if found is None else fall(problem, schedule, found)
-    if found is None or energy is None or isinstance(energy, NotFalling) or not end.certified:
+    if found is None or energy is None or isinstance(energy, NotFalling):
         return end
     rate = math.sqrt(energy.mean) * SLACK
     if not rate < min(end.rate, 1):
