@@ -4,11 +4,15 @@ import difflib
 import math
 from collections.abc import Iterable
 
-__all__ = ["InputError", "rounded_down", "unknown_name"]
+__all__ = ["InputError", "StorageError", "rounded_down", "unknown_name"]
 
 
 class InputError(ValueError):
     """Bad input, said in one sentence: the argument, what it got, what it needs."""
+
+
+class StorageError(InputError):
+    """A folder that takes no more: what comes next would be computed in vain."""
 
 
 def rounded_down(value: float) -> str:

@@ -11,9 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 
-import jax
-
-__all__ = ["code_fingerprint", "commit", "device_name", "imported_files", "versions"]
+__all__ = ["code_fingerprint", "commit", "device_name", "imported_files", "processor_name", "versions"]
 
 _LIBRARY = pathlib.Path(__file__).parent
 
@@ -42,9 +40,27 @@ def _version(name: str) -> str:
 
 
 def device_name() -> str:
-    """Name of the device that JAX computes on, as its maker calls it."""
+    """Name of the device that JAX computes on, as its maker calls it; of processors, with how many JAX may use.
+
+    On more cores sums may be taken in another order: a process that is bound to one of them is another device.
+    """
+    import jax  # here, so that what only stores results starts without it
+
     kind = jax.devices()[0].device_kind
-    return f"{platform.machine()} CPU, {os.cpu_count()} cores" if kind == "cpu" else kind
+    return processor_name(_cores()) if kind == "cpu" else kind
+
+
+def processor_name(cores: int) -> str:
+    """`device_name` of a process that may use so many cores and has no GPU.
+
+    >>> processor_name(2).endswith(" CPU, 2 cores"), processor_name(1).endswith(" CPU, 1 core")
+    (True, True)
+    """
+    return f"{platform.machine()} CPU, {cores} core{'s' * (cores > 1)}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit() -> str:

@@ -23,6 +23,7 @@ FLOORS = [
         "separation",
         "provenance",
         "tables",
+        "stored",
     },
     {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics", "entropy"},
     {"kernels"},

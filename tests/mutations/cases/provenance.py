@@ -69,14 +69,14 @@ MUTATIONS = (
         (f"{_STORED}::test_no_two_configurations_share_a_file",),
     ),
     Mutation(
-        "ntk_localsgd/results.py",
+        "ntk_localsgd/stored.py",
         'return tuple(_untagged(entry) for entry in value["tuple of"])',
         'return [_untagged(entry) for entry in value["tuple of"]]',
         "tuples come back as lists",
         (f"{_STORED}::test_what_is_read_back_has_the_types_and_shapes_that_were_stored",),
     ),
     Mutation(
-        "ntk_localsgd/results.py",
+        "ntk_localsgd/stored.py",
         'return array if value["shape"] else array[()]',
         "return array",
         "stored scalars come back as arrays",
