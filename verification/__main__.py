@@ -1,4 +1,4 @@
-"""``python -m verification list | run | report | diff``."""
+"""``python -m verification list | run | report | diff | recheck``."""
 
 import sys
 from collections.abc import Sequence

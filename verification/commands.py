@@ -1,4 +1,4 @@
-"""The commands of ``python -m verification``: list, run, report, diff."""
+"""The commands of ``python -m verification``: list, run, report, diff, recheck."""
 
 import dataclasses
 import pathlib
@@ -17,6 +17,7 @@ from ntk_localsgd.evidence import read_evidence
 from verification import checking, registry
 from verification.context import Context
 from verification.presets import PRESETS
+from verification.recheck import read_certificate, recheck
 from verification.report import difference, html, markdown, pages
 
 _HERE = pathlib.Path(__file__).parent
@@ -116,6 +117,24 @@ class Diff:
         return int(any(not change.same_verdict for change in found))
 
 
+@dataclasses.dataclass(frozen=True)
+class Recheck:
+    """Decide anew, in ball arithmetic, what a certificate of two layers claims; slow."""
+
+    certificate: tyro.conf.Positional[pathlib.Path]
+    """A file that ntk-localsgd certify --record wrote: full batches of all clients, at most 32 samples."""
+    rounds: int = 4000
+    """Rounds that are followed at most."""
+
+    def __call__(self) -> int:
+        """Say whether all claims are true; 1 if one is false or not shown to be true."""
+        if self.rounds < 0:
+            raise InputError(f"rounds is {self.rounds}, needs to be at least 0.")
+        found = recheck(read_certificate(self.certificate), self.rounds)
+        print(f"{found.text}.")
+        return 0 if found.confirmed else 1
+
+
 def _write(path: pathlib.Path, text: str) -> None:
     """A report into its file, whose folder is made."""
     try:
@@ -136,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         | Annotated[Run, tyro.conf.subcommand("run")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Diff, tyro.conf.subcommand("diff")]
+        | Annotated[Recheck, tyro.conf.subcommand("recheck")]
     )
     description = "Check the theory's claims against measurements."
     return execute(commands, prog="python -m verification", description=description, argv=argv)

@@ -6,5 +6,15 @@ rounding of its own computation. Mathematics: ``docs/theory.md`` §5.
 
 from ntk_localsgd.certificate.certify import UntilCertified, certify, certify_at_init, until_certified
 from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle
+from ntk_localsgd.certificate.record import write_certificate
 
-__all__ = ["Certificate", "Method", "Obstacle", "UntilCertified", "certify", "certify_at_init", "until_certified"]
+__all__ = [
+    "Certificate",
+    "Method",
+    "Obstacle",
+    "UntilCertified",
+    "certify",
+    "certify_at_init",
+    "until_certified",
+    "write_certificate",
+]

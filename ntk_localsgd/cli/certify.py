@@ -65,6 +65,8 @@ class Certify(ProblemOptions):
     """Seconds after which the search ends with what there is; without find, a quarter of them are kept for advice."""
     save: pathlib.Path | None = None
     """Write the network that the certificate speaks of (.npz)."""
+    record: pathlib.Path | None = None
+    """Write network, data, settings and all that is claimed (.json; two layers), for python -m verification recheck."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that certify-DATA.json and certify-DATA.png are written to."""
 
@@ -75,6 +77,7 @@ class Certify(ProblemOptions):
             check_folder("folder of save", self.save.absolute().parent)
             if self.save.suffix != ".npz" or self.save.is_dir():
                 raise InputError(f"save is {self.save}, needs to name a file that ends in .npz.")
+        self._check_record()
         seconds = positive_number("time_limit", self.time_limit)
         if self.find is not None:
             return self._find(self.find, seconds)
@@ -101,12 +104,30 @@ class Certify(ProblemOptions):
             figure = plot_run(proof, ended.net, *settings, factor=start.factor, key=self._key)
         elif len(ended.losses) > 1:
             kept = kept or [_saved(ended.net, self._reached)]
+        kept += self._recorded(start, ended.net, proof)
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
         if enough is not None:
             table.add_row("power of ten for κ at which the ball method proves it", f"{enough:.4g}")
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1
+
+    def _check_record(self) -> None:
+        if self.record is None:
+            return
+        check_folder("folder of record", self.record.absolute().parent)
+        if self.record.suffix != ".json" or self.record.is_dir():
+            raise InputError(f"record is {self.record}, needs to name a file that ends in .json.")
+        if self.depth is not None:
+            raise InputError("record is set, but certificates of deep networks are not written: leave out --depth.")
+
+    def _recorded(self, start: Start, net: Stack, proof: Certificate | None) -> list[pathlib.Path]:
+        """Write what is proved, where that is asked for."""
+        if self.record is None or proof is None or not proof.certified:
+            return []
+        config = self._config(start, 0)
+        certificate.write_certificate(self.record, proof, net, start.dataset, start.clients, config)
+        return [self.record]
 
     @property
     def _reached(self) -> pathlib.Path:
@@ -248,7 +269,8 @@ class Certify(ProblemOptions):
         paths = write_results(self.out, "certify", self.data, content, None)
         table = _summary(start, self._named(what, found).scale, proof, first, seconds)
         table.add_row(f"smallest {what} found", f"{found:.4g}")
-        kept = () if self.save is None else (_saved(start.net, self.save),)
+        kept = [] if self.save is None else [_saved(start.net, self.save)]
+        kept += self._recorded(start, start.net, proof)
         show(table, start.notes, (*paths, *kept))
         return 0
 

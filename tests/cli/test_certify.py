@@ -159,3 +159,22 @@ def test_bad_input_ends_in_one_sentence(folder, capsys, argv, words):
     said = capsys.readouterr().err.strip()
     assert words in said
     assert "Traceback" not in said
+
+
+def test_what_is_recorded_is_what_is_proved(folder, capsys):
+    assert _run("--weights", "wide.npz", "--step-size", "1.2", "--record", "new/c.json") == 0
+    assert "c.json" in capsys.readouterr().out
+    claims, written = json.loads((folder / "new" / "c.json").read_text())["claims"], _written()["certificate"]
+    assert float.fromhex(claims["rate"]) == written["rate"]
+    assert len(claims["switching"]) == written["switching_pairs"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_record_that_cannot_be_is_refused_before_anything_is_computed(capsys):
+    for options, message in [
+        (["--record", "c.txt"], "ends in .json"),
+        (["--record", "data.npz/c.json"], "folder of record"),
+        (["--record", "c.json", "--depth", "2"], "deep networks are not written"),
+    ]:
+        assert _run(*options) == 2
+        assert message in capsys.readouterr().err
