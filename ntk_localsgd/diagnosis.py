@@ -16,7 +16,8 @@ from ntk_localsgd import prediction
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd.config import LocalSGD
+from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
+from ntk_localsgd.responses import ClientSteps, refuse_unpredicted
 
 __all__ = [
     "Convention",
@@ -100,10 +101,11 @@ def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
     ``docs/theory.md`` §4, [D].
     """
     theta = real_array("gram", gram, ndim=2)
+    refuse_unpredicted(config, clients, (*PLAIN, "client_weights", "reduction"), "largest_stable_step")
     parts = clients.indices
     largest = [float(scipy.linalg.eigvalsh(theta[np.ix_(part, part)])[-1]) for part in parts]
-    # In the mean over batches, client c behaves as with the step η·b/n_c.
-    shares = [1.0 if config.batch_size is None else config.batch_size / len(part) for part in parts]
+    # In the mean over batches, client c behaves as with the step η·b/n_c, and as with η/n_c where losses are means.
+    shares = [own.gain for own in ClientSteps.of(clients, config)]
     stable = 1 / max(share * value for share, value in zip(shares, largest, strict=True))
     if not _is_stable(theta, clients, config, stable):
         raise InputError(
@@ -166,6 +168,7 @@ def centralized(gram: Any, clients: Clients, residual: Any, config: LocalSGD) ->
     ``docs/theory.md`` §4, C10, [D].
     """
     _steps(config)
+    config.refuse_beyond(PLAIN, "centralized")
     everyone = Clients((np.arange(clients.num_samples),))
     step_size = config.step_size * config.server_step_size / clients.num_clients
     return prediction.local_gd(
@@ -219,8 +222,9 @@ def conventions(clients: Clients, config: LocalSGD) -> list[Convention]:
     config
         η and the batch size b; a mean is over b samples then, and not over n_c.
     """
+    config.refuse_beyond(PLAIN, "the table of conventions")
     sizes = np.array(clients.sizes, np.float64)
-    counted = sizes if config.batch_size is None else np.full(len(sizes), float(config.batch_size))
+    counted = np.array(config.batches_of(clients), np.float64)
     eta, weights = config.step_size, sizes * clients.num_clients / sizes.sum()
     plain, weighted = "plain average", "weights n_c/n (FedAvg)"
     alike = len(set(clients.sizes)) == 1

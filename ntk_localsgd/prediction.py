@@ -1,10 +1,14 @@
 """Local (S)GD in the kernel regime: where the Gram matrix stays put, residuals follow a linear recursion.
 
 With Θ fixed, P_c = I − ηΘ_cc and M_c = η Σ_{k<τ} P_c^k, a round maps r to B r, B = I − (η_g/K) Θ·blockdiag(M_c). Every
-function takes the Gram matrix of a network at its weights or the infinite one.
+function takes the Gram matrix of a network at its weights or the infinite one. Client weights multiply M_c by K p_c;
+client momentum, FedProx and means over samples make M_c another function of Θ_cc; all functions serve them, but for
+what they say. Weight decay, Adam and shuffled epochs have no such recursion and are refused.
 """
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +19,17 @@ from numpy import ndarray
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd.config import LocalSGD
+from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
+from ntk_localsgd.responses import (
+    ROUND,
+    ROUNDS,
+    Averaging,
+    Responses,
+    accumulated,
+    local_second_moment,
+    refuse_unpredicted,
+    server_decay,
+)
 from ntk_localsgd.scalars import whole_number
 
 __all__ = [
@@ -77,7 +91,8 @@ def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Fl
     residual
         r(0) = f − y, [n].
     config
-        η, τ, R and η_g; full batches, and all clients take part.
+        η, τ, R and η_g, by the round if there are step factors, and momentum of the server; full batches, and all
+        clients take part.
 
     Returns
     -------
@@ -86,13 +101,13 @@ def local_gd(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Fl
     Raises
     ------
     InputError
-        If the shapes do not fit or ``config`` has a batch size or participants.
+        If the shapes do not fit or ``config`` has batches, participants, or what is no linear recursion.
 
     References
     ----------
     ``docs/theory.md`` §4, [D].
     """
-    if config.batch_size is not None:
+    if config.batches_of(clients) != clients.sizes:
         raise InputError(f"config has batch_size {config.batch_size}, but local_gd is about full batches: needs None.")
     if config.participants is not None:
         raise InputError(
@@ -106,50 +121,74 @@ def contraction(gram: Any, clients: Clients, config: LocalSGD) -> Contraction:
     """M-norm, 2-norm and spectral radius of the round operator B; arguments as in `round_operator`.
 
     In the M-norm B is symmetric: with S = M^{1/2}ΘM^{1/2} its eigenvalues are 1 − (η_g/K)·λ(S). For
-    η ≤ 1/max_c λ_max(Θ_cc), λ(S) lies in (0, K] whenever Θ ≻ 0, so that B contracts for every τ if η_g = 1.
+    η ≤ 1/max_c λ_max(Θ_cc), λ(S) lies in (0, K] whenever Θ ≻ 0, so that B contracts for every τ if η_g = 1. Client
+    weights stand in M. With momentum β of the server, norms are infinite, and the rate is the largest modulus of the
+    roots of z² − (λ(B) + β) z + β.
 
     References
     ----------
     ``docs/theory.md`` §4, [D].
     """
-    theta, parts = _symmetric(gram, clients), clients.indices
-    spectra = [scipy.linalg.eigh(theta[np.ix_(s, s)]) for s in parts]
-    steps = _mean_steps(clients, config)
-    taken = config.steps_of(clients)
-    weights = [accumulated(values, *each) for (values, _), *each in zip(spectra, steps, taken, strict=True)]
+    theta, parts, beta = _symmetric(gram, clients), clients.indices, server_decay(config)
+    refuse_unpredicted(config, clients, (*ROUND, "server"), "contraction")
+    found, share = Responses.of(theta, clients, config), Averaging.of(clients, config).mean
+    weights = [own * each for own, each in zip(share, found.gained(), strict=True)]
     if max(np.abs(w).max() for w in weights) > _LARGEST:  # local steps that diverge beyond every number
         return Contraction(np.inf, np.inf, np.inf)
-    operator = round_operator(theta, clients, config)
+    operator = round_operator(theta, clients, dataclasses.replace(config, server=None))
     size = np.abs(operator).max()  # squares of what diverges may overflow
     scaled = operator / size
     two_norm = float(size * np.sqrt(max(scipy.linalg.eigvalsh(scaled.T @ scaled)[-1], 0)))
     if min(w.min() for w in weights) <= 0:  # η ≥ 2/λ_max(Θ_cc) and τ even: local steps diverge, M defines no norm
-        return Contraction(np.inf, two_norm, float(np.abs(scipy.linalg.eigvals(operator)).max()))
+        rate = _with_momentum(scipy.linalg.eigvals(operator), beta)
+        return Contraction(np.inf, np.inf if beta else two_norm, rate)
     roots = np.zeros_like(theta)
-    for (_, vectors), weight, part in zip(spectra, weights, parts, strict=True):
+    for (_, vectors), weight, part in zip(found.spectra, weights, parts, strict=True):
         roots[np.ix_(part, part)] = vectors * np.sqrt(weight) @ vectors.T
     eigenvalues = scipy.linalg.eigvalsh(roots @ theta @ roots)
+    if beta:
+        rate = _with_momentum(1 - config.server_step_size / clients.num_clients * eigenvalues, beta)
+        return Contraction(np.inf, np.inf, rate)
     rate = float(np.abs(1 - config.server_step_size / clients.num_clients * eigenvalues[[0, -1]]).max())
     return Contraction(rate, two_norm, rate)
+
+
+def _with_momentum(eigenvalues: ndarray, beta: float) -> float:
+    """Spectral radius of r ← r + m, m ← βm + (B − I)r: of [[b, β], [b − 1, β]] for every eigenvalue b of B."""
+    trace = eigenvalues.astype(complex) + beta
+    root = np.sqrt(trace**2 - 4 * beta)
+    return float(np.maximum(np.abs(trace + root), np.abs(trace - root)).max() / 2)
 
 
 def round_weights(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
     """M = blockdiag(M_c), M_c = η Σ_{k<τ_c} (I − ηΘ_cc)^k, from eigendecompositions of the blocks.
 
-    No block is inverted. Arguments as in `round_operator`.
+    No block is inverted. Arguments as in `round_operator`; client weights are not in M.
     """
     theta = _symmetric(gram, clients)
-    weights = np.zeros_like(theta)
-    for part, eta, taken in zip(clients.indices, _mean_steps(clients, config), config.steps_of(clients), strict=True):
-        values, vectors = scipy.linalg.eigh(theta[np.ix_(part, part)])
-        block = accumulated(values, float(eta), taken)
-        if np.abs(block).max() > _LARGEST:
+    refuse_unpredicted(config, clients, ROUND, "round_weights")
+    return _assembled(clients, _blocks(Responses.of(theta, clients, config), config))
+
+
+def _blocks(found: Responses, config: LocalSGD, factor: float = 1.0) -> list[ndarray]:
+    """M_c of every client, where they are numbers."""
+    blocks = []
+    for gained, (values, vectors), own in zip(found.gained(factor), found.spectra, found.steps, strict=True):
+        if not np.abs(gained).max() <= _LARGEST:
             raise InputError(
-                f"step_size is {config.step_size:g}, with which {taken} local steps leave float64's range:"
-                f" needs to be below 2/λ_max of every client, {2 / values[-1]:.3g} here."
+                f"step_size is {config.step_size:g}, with which {own.number} local steps leave float64's range:"
+                f" needs to be below 2/λ_max of every client, {2 / (own.gain * values[-1]):.3g} here."
             )
-        weights[np.ix_(part, part)] = vectors * block @ vectors.T
-    return weights
+        blocks.append(vectors * gained @ vectors.T)
+    return blocks
+
+
+def _assembled(clients: Clients, blocks: list[ndarray]) -> Float[ndarray, "n n"]:
+    """blockdiag of the clients' blocks, in the order of samples."""
+    matrix = np.zeros((clients.num_samples,) * 2)
+    for part, block in zip(clients.indices, blocks, strict=True):
+        matrix[np.ix_(part, part)] = block
+    return matrix
 
 
 def round_operator(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarray, "n n"]:
@@ -161,13 +200,13 @@ def round_operator(gram: Any, clients: Clients, config: LocalSGD) -> Float[ndarr
         As in `local_gd`.
     config
         η, τ and η_g; with a batch size b client c behaves on average as with the step size η·b/n_c. The number of
-        rounds has no meaning here.
+        rounds has no meaning here. With client weights M_c is multiplied by K p_c.
     """
     theta = _symmetric(gram, clients)
-    weights = round_weights(theta, clients, config)
+    weights, share = round_weights(theta, clients, config), Averaging.of(clients, config).mean
     product = np.empty_like(theta)
-    for part in clients.indices:  # M is block diagonal
-        product[:, part] = theta[:, part] @ weights[np.ix_(part, part)]
+    for part, own in zip(clients.indices, share, strict=True):  # M is block diagonal
+        product[:, part] = own * theta[:, part] @ weights[np.ix_(part, part)]
     return np.eye(len(theta)) - config.server_step_size / clients.num_clients * product
 
 
@@ -176,20 +215,53 @@ def local_sgd_mean(gram: Any, clients: Clients, residual: Any, config: LocalSGD)
 
     A batch of b out of n_c samples is met with E[P_B] = (b/n_c)·I, independently of all before: client c behaves on
     average as with the step size η·b/n_c. Who takes part changes no mean: (η_g/q)·(q/K) = η_g/K. Arguments
-    as in `local_sgd_second_moment`. Infinite once it has diverged.
+    as in `local_gd`, and batches and participants besides. Infinite once it has diverged.
     """
-    start, operator = _vector(residual, clients), round_operator(gram, clients, config)
+    return _path(gram, clients, residual, config)[0]
+
+
+def _path(
+    gram: Any, clients: Clients, residual: Any, config: LocalSGD
+) -> tuple[Float[ndarray, "rounds+1 n"], Float[ndarray, "rounds+1 n"]]:
+    """E r(t), and the weights a(t) that samples have gained, with which W(t) = W(0) − Jᵀ a(t), r(t) = r(0) − Θ a(t)."""
+    theta, start, beta = _symmetric(gram, clients), _vector(residual, clients), server_decay(config)
+    refuse_unpredicted(config, clients, ROUNDS, "prediction")
     if (config.num_rounds + 1) * len(start) > _MOST:
         needs = f"needs to be below {_MOST // len(start):,} for {len(start)} samples"
         raise InputError(f"num_rounds is {config.num_rounds:,}, {needs}: residuals of all rounds are kept.")
+    pushes = _pushes(theta, clients, config)
     residuals = np.full((int(config.num_rounds) + 1, len(start)), np.inf)
+    gained, moving = np.zeros_like(residuals), np.zeros_like(start)
     residuals[0] = start
     for t in range(config.num_rounds):
-        residuals[t + 1] = operator @ residuals[t]
+        moving = beta * moving + pushes(t, residuals[t])
+        gained[t + 1] = gained[t] + moving
+        residuals[t + 1] = residuals[t] - theta @ moving
         if not np.abs(residuals[t + 1]).max() <= _LARGEST:  # diverged: infinite from here on
             residuals[t + 1] = np.inf
             break
-    return residuals
+    return residuals, gained
+
+
+def _pushes(
+    theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD
+) -> Callable[[int, Float[ndarray, " n"]], Float[ndarray, " n"]]:
+    """(η_g/K) Ω M(t) r of a round t and its residual, Ω the clients' weights."""
+    found, share = Responses.of(theta, clients, config), Averaging.of(clients, config).mean
+    scale = config.server_step_size / clients.num_clients
+    by_factor: dict[float, list[ndarray]] = {}
+
+    def push(t: int, r: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+        factor = 1.0 if config.step_factors is None else config.step_factors[t]
+        if factor not in by_factor:
+            by_factor.clear()  # factors come in runs, if they come again
+            by_factor[factor] = _blocks(found, config, factor)
+        moved = np.empty_like(r)
+        for part, block, own in zip(clients.indices, by_factor[factor], share, strict=True):
+            moved[part] = scale * own * (block @ r[part])
+        return moved
+
+    return push
 
 
 def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1"]:
@@ -205,7 +277,8 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
     gram, clients, residual
         As in `local_gd`.
     config
-        η, τ, R, η_g, q and b, at most the size of the smallest client; without b, all samples of every client.
+        η, τ, R, η_g, q and b (n_c where a client has fewer), client weights, means and step factors; without b, all
+        samples of every client. No momentum and no FedProx.
 
     Returns
     -------
@@ -214,38 +287,43 @@ def local_sgd_second_moment(gram: Any, clients: Clients, residual: Any, config: 
     Raises
     ------
     InputError
-        If the shapes do not fit or a batch is larger than a client.
+        If the shapes do not fit, or for settings that this recursion does not follow.
 
     References
     ----------
     ``docs/theory.md`` §4, [D].
     """
     theta, start = _symmetric(gram, clients), _vector(residual, clients)
-    means = round_weights(theta, clients, config)
+    covered = (*PLAIN, "client_weights", "batches", "reduction", "step_factors")
+    refuse_unpredicted(config, clients, covered, "the second moment")
     # Samples in the order of clients, so that a client's block is a slice and no round gathers or scatters.
     order = np.concatenate(clients.indices)
-    theta, means, start = theta[np.ix_(order, order)], means[np.ix_(order, order)], start[order]
-    steps = config.steps_of(clients)
+    theta, start = theta[np.ix_(order, order)], start[order]
     blocks = [slice(end - size, end) for end, size in zip(np.cumsum(clients.sizes), clients.sizes, strict=True)]
-    num_clients, taking_part = clients.num_clients, config.participants_of(clients)
-    scale, share = config.server_step_size / num_clients, num_clients / taking_part
-    # E 1{c ∈ Q}1{c' ∈ Q} over the (q/K)² of the mean round: K/q for a client, and for a pair this more than 1.
-    pair = share * (taking_part - 1) / (num_clients - 1) - 1 if share > 1 else 0.0
-    mean_round = np.eye(len(theta)) - scale * theta @ means
-    moment, spread = np.outer(start, start), np.empty_like(theta)
+    in_order = Clients(tuple(np.arange(block.start, block.stop) for block in blocks))
+    found, batches = Responses.of(theta, in_order, config), config.batches_of(clients)
+    share, product = Averaging.of(clients, config)
+    scale, apart = config.server_step_size / clients.num_clients, product - np.outer(share, share)
+    owner = np.repeat(np.arange(clients.num_clients), clients.sizes)
+    pairs = apart[np.ix_(owner, owner)] if apart.any() else None
+    moment, spread, last = np.outer(start, start), np.empty_like(theta), None
     norms = np.full(int(config.num_rounds) + 1, np.inf)
     norms[0] = np.trace(moment)
     with np.errstate(over="ignore", invalid="ignore"):
         for t in range(config.num_rounds):
-            # The mean round, (I − s ΘĀ) S (I − s ĀΘ), holds the product of means for every pair of clients; a client's
-            # accumulated weights with themselves have the second moment Q_c, which adds s² Θ (Q_c − Ā S_cc Ā) Θ.
-            for s, taken in zip(blocks, steps, strict=True):
-                local = share * _local_second_moment(theta[s, s], moment[s, s], config, taken)
-                spread[:, s] = theta[:, s] @ (
-                    scale**2 * (local - (1 + pair) * means[s, s] @ moment[s, s] @ means[s, s])
-                )
-            apart = scale**2 * pair * theta @ means @ moment @ means if pair else 0.0
-            moment = mean_round @ moment @ mean_round.T + (spread + apart) @ theta
+            factor = 1.0 if config.step_factors is None else config.step_factors[t]
+            if factor != last:
+                means, last = _assembled(in_order, _blocks(found, config, factor)), factor
+                mean_round = np.eye(len(theta)) - scale * theta @ (share[owner, None] * means)
+            # The mean round, (I − s ΘΩĀ) S (I − s ĀΩΘ), holds the product of means for every pair of clients; a
+            # client's weights with themselves have the second moment Q_c, which adds s² Θ ω (Q_c − Ā S_cc Ā) Θ, and
+            # where participants are drawn, weights w of two clients are not independent.
+            for c, s in enumerate(blocks):
+                local = local_second_moment(theta[s, s], moment[s, s], found.steps[c], batches[c], factor)
+                own = product[c, c] * (local - means[s, s] @ moment[s, s] @ means[s, s])
+                spread[:, s] = theta[:, s] @ (scale**2 * own)
+            drawn = 0.0 if pairs is None else scale**2 * theta @ (pairs * (means @ moment @ means))
+            moment = mean_round @ moment @ mean_round.T + (spread + drawn) @ theta
             moment = (moment + moment.T) / 2
             if not np.trace(moment) <= _LARGEST**2:  # diverged: infinite from here on
                 break
@@ -283,44 +361,14 @@ def laziness(gram: Any, clients: Clients, residual: Any, config: LocalSGD, *, wi
     ``docs/theory.md`` §4, [D].
     """
     width = whole_number("width", width)
-    theta, path = _symmetric(gram, clients), local_sgd_mean(gram, clients, residual, config)
+    theta, (path, gained) = _symmetric(gram, clients), _path(gram, clients, residual, config)
     if not np.isfinite(path).all():
         return Laziness(np.inf, np.inf, 0.5)
-    weights = round_weights(theta, clients, config)
-    gained = config.server_step_size / clients.num_clients * np.cumsum(path[:-1], axis=0) @ weights
     squared = float(np.einsum("ti,ti->t", gained @ theta, gained).max(initial=0))
     largest = float(scipy.linalg.eigvalsh(theta)[-1])
     norm = float(np.linalg.norm(gained, axis=1).max(initial=0))
     shift = math.sqrt(squared / width * min(1, 4 * largest / len(theta)))
     return Laziness(math.sqrt(squared), 2 * math.sqrt(largest / width) * norm, math.erf(shift / math.sqrt(2)) / 2)
-
-
-def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps: int) -> Float[ndarray, " n"]:
-    """η Σ_{k<τ} (1 − ηλ)^k for every eigenvalue λ, without cancellation at small λ and without dividing by it."""
-    x = step_size * eigenvalues
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        # Below 1, (1 − (1 − x)^τ)/x through logarithms; from 1 on nothing cancels in the same quotient.
-        small = -np.expm1(local_steps * np.log1p(-np.where(x < 1, x, 0))) / np.where(x == 0, 1, x)
-        large = (1 - (1 - x) ** local_steps) / np.where(x == 0, 1, x)
-    return step_size * np.where(x == 0, local_steps, np.where(x < 1, small, large))
-
-
-def _local_second_moment(
-    theta: Float[ndarray, "n_c n_c"], moment: Float[ndarray, "n_c n_c"], config: LocalSGD, local_steps: int
-) -> Float[ndarray, "n_c n_c"]:
-    """Q = E[a aᵀ] of a client's accumulated weights a = η Σ_k P_B r^k over its local steps, from S = E[r rᵀ]."""
-    n, eta = len(theta), config.step_size
-    b = n if config.batch_size is None else config.batch_size
-    p1 = b / n
-    p2 = b * (b - 1) / (n * (n - 1)) if n > 1 else p1
-    second, cross, total = moment, np.zeros_like(moment), np.zeros_like(moment)
-    for _ in range(local_steps):
-        batch = eta**2 * (p2 * second + (p1 - p2) * np.diag(np.diag(second)))
-        mean, noise = eta * p1 * (theta @ second), batch @ theta
-        total = total + eta * p1 * (cross + cross.T) + batch
-        cross = cross - eta * p1 * (cross @ theta) + eta * p1 * second - noise
-        second = second - mean - mean.T + theta @ noise
-    return total
 
 
 def _symmetric(gram: Any, clients: Clients) -> Float[ndarray, "n n"]:
@@ -344,14 +392,3 @@ def _vector(residual: Any, clients: Clients) -> Float[ndarray, " n"]:
             f"residual holds {np.abs(vector).max():.3g}, needs to be at most {_LARGEST:g}: use smaller targets."
         )
     return vector.ravel()
-
-
-def _mean_steps(clients: Clients, config: LocalSGD) -> Float[ndarray, " K"]:
-    """η·b/n_c of every client; η where no batches are drawn."""
-    if config.batch_size is None:
-        return np.full(clients.num_clients, config.step_size)
-    if config.batch_size > min(clients.sizes):
-        raise InputError(
-            f"batch_size is {config.batch_size}, needs to be at most {min(clients.sizes)}, the smallest client."
-        )
-    return config.step_size * (config.batch_size / np.array(clients.sizes, float))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["positive_number", "whole_number"]
+__all__ = ["number_at_least", "positive_number", "whole_number"]
 
 
 def whole_number(name: str, value: Any, least: int = 1, most: int = 2**31 - 1) -> int:
@@ -50,6 +50,20 @@ def positive_number(name: str, value: Any) -> float:
         number = math.inf
     if not (math.isfinite(number) and number > 0):
         raise InputError(f"{name} is {number}, needs to be positive and finite.")
+    return number
+
+
+def number_at_least(name: str, value: Any, least: float) -> float:
+    """``value`` as a plain finite ``float`` of at least ``least``: of any number, or an array of one.
+
+    Raises as `whole_number`.
+
+    >>> number_at_least("proximal", 0, 0.0)
+    0.0
+    """
+    number = float(_number(name, value, f"one finite number of at least {least:g}"))
+    if not (math.isfinite(number) and number >= least):
+        raise InputError(f"{name} is {number:g}, needs to be finite and at least {least:g}.")
     return number
 
 

@@ -237,7 +237,7 @@ def test_wide_networks_follow_the_prediction_and_narrow_ones_less():
         ({"gram": np.triu(GRAM)}, "transpose"),
         ({"residual": RESIDUAL[:5]}, "residual has shape"),
         ({"residual": RESIDUAL * np.nan}, "residual.* is nan"),
-        ({"config": LocalSGD(0.1, 2, 3, 2)}, "batch_size is 2, needs to be at most 1"),
+        ({"config": LocalSGD(0.1, (2, 1), 3, 2)}, "local_steps are 2 numbers, need to be one or 3"),
     ],
 )
 def test_impossible_requests_are_refused_in_one_sentence(change, sentence):

@@ -28,7 +28,7 @@ FLOORS = [
     {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics", "entropy"},
     {"kernels"},
     {"local_sgd"},
-    {"prediction", "diagnosis", "interpolation"},
+    {"responses", "prediction", "diagnosis", "interpolation"},
     {"certificate"},
     {"cli"},
 ]

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from ntk_localsgd.certificate.deep.certifier import DeepCertifier, is_deep
 from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle, no_proof
-from ntk_localsgd.certificate.schedule import Schedule
+from ntk_localsgd.certificate.schedule import Schedule, refuse_unproved
 from ntk_localsgd.certificate.two_layer.certifier import Certifier, first_layer
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
@@ -216,6 +216,7 @@ def until_certified(every: int = 10, *, method: Method = "auto", delta: float = 
 
 
 def _check(dataset: Dataset, clients: Clients, config: LocalSGD, method: str, delta: float) -> None:
+    refuse_unproved(config)
     if clients.num_samples != dataset.num_samples:
         raise InputError(f"clients hold {clients.num_samples} samples, but the dataset has {dataset.num_samples}.")
     if not _STEPS[0] <= config.step_size <= _STEPS[1]:

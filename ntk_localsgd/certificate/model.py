@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from ntk_localsgd import kernels
 from ntk_localsgd.certificate.rounding import largest_eigenvalue, spectral_norm
+from ntk_localsgd.certificate.schedule import refuse_unproved
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.rounding import SLACK, UNIT
@@ -33,7 +34,8 @@ class Rounds:
 
     @classmethod
     def of(cls, clients: Clients, config: LocalSGD) -> "Rounds":
-        """From the split and the settings."""
+        """From the split and the settings; `InputError` for those that no proof speaks of."""
+        refuse_unproved(config)
         owner = np.empty(clients.num_samples, np.int64)
         for c, part in enumerate(clients.indices):
             owner[part] = c

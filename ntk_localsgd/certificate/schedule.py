@@ -7,9 +7,22 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ntk_localsgd.clients import Clients
-from ntk_localsgd.local_sgd.config import LocalSGD
+from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
 
-__all__ = ["Schedule"]
+__all__ = ["Schedule", "refuse_unproved"]
+
+
+def refuse_unproved(config: LocalSGD) -> None:
+    """Refuse every setting that the proofs do not speak of: all but `PLAIN` ones, known today or not.
+
+    Every certificate reads its settings through `Schedule.of` or `model.Rounds.of`, which ask this.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    config.refuse_beyond(PLAIN, "the certificate")
 
 
 class Schedule(NamedTuple):
@@ -29,11 +42,10 @@ class Schedule(NamedTuple):
         Raises
         ------
         InputError
-            If numbers of steps, participants or batches do not fit the clients.
+            If numbers of steps or participants do not fit the clients, and as `refuse_unproved`.
         """
-        config.check_batches(clients)
-        sizes = np.array(clients.sizes)
-        batches = sizes if config.batch_size is None else np.full_like(sizes, config.batch_size)
+        refuse_unproved(config)
+        sizes, batches = np.array(clients.sizes), np.array(config.batches_of(clients))
         steps, taking_part = np.array(config.steps_of(clients)), config.participants_of(clients)
         return cls(config.step_size, steps, batches, sizes, taking_part, config.server_step_size)
 

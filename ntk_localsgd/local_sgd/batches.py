@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-__all__ = ["draw", "draw_participants"]
+__all__ = ["draw", "draw_participants", "walk"]
 
 # What a run's key is folded with for participants: no round has this number, so that no batch shares their stream.
 _PARTICIPANTS = 2**32 - 1
@@ -30,7 +30,7 @@ def draw(
     mask
         Which entries are samples; the others, padding, come last and are never drawn.
     size
-        b, at most the number of samples.
+        b; where it is more than there are samples, padding follows them, which the mask knows.
 
     Returns
     -------
@@ -44,6 +44,25 @@ def draw(
     # Complements, because a sort is ascending; it is stable, so that padding follows even a sample of number 0.
     ranks = jnp.where(mask, ~high, last), jnp.where(mask, ~low, last)
     return jax.lax.sort((*ranks, places), num_keys=2)[2][:size]
+
+
+def walk(
+    key: Array, round_number: Array, step: Array, client: Array, mask: Bool[Array, " n"], size: int
+) -> tuple[Int[Array, " b"], Bool[Array, " b"]]:
+    """The batch of a step that walks through a client's samples in random orders, b at a time.
+
+    With s = ⌈n_c/b⌉ batches in an order, step k takes the (k mod s)-th of order e = ⌊k/s⌋, which is `draw` of all
+    samples with e in the step's place. An order's last batch is what is left.
+
+    Returns
+    -------
+    Positions of b samples, and which of them belong to the batch.
+    """
+    number = jnp.sum(mask, dtype=jnp.int32)
+    in_order = -(-number // size)
+    order = draw(key, round_number, step // in_order, client, mask, len(mask))
+    places = step % in_order * size + jnp.arange(size, dtype=jnp.int32)
+    return order[jnp.minimum(places, len(mask) - 1)], places < number
 
 
 def draw_participants(key: Array, round_number: Array, number: int, size: int) -> Int[Array, " q"]:

@@ -128,9 +128,13 @@ def difference(a: Weights, b: Weights) -> Weights:
     return jax.tree.map(jnp.subtract, a, b)
 
 
-def sum_over_clients(stacked: Weights) -> Weights:
-    """Σ_c W_c layer by layer, as a product with ones: on a CPU a reduction over the first axis is ten times slower."""
-    return tuple(matmul(jnp.ones(len(w), w.dtype), w.reshape(len(w), -1)).reshape(w.shape[1:]) for w in stacked)
+def sum_over_clients(stacked: Weights, shares: Float[Array, " K"] | None = None) -> Weights:
+    """Σ_c w_c W_c layer by layer, w_c = 1 if no shares are given.
+
+    As a product: on a CPU a reduction over the first axis is ten times slower.
+    """
+    factors = jnp.ones(len(stacked[0]), stacked[0].dtype) if shares is None else shares
+    return tuple(matmul(factors, w.reshape(len(w), -1)).reshape(w.shape[1:]) for w in stacked)
 
 
 def row_movement(net: Network, reference: Network) -> Float[Array, ""]:

@@ -28,7 +28,8 @@ class GramRecorder:
         self, initial: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int, here: Network, start: int
     ) -> None:
         self.inputs, self.wanted, self.every, self.start = dataset.inputs, wanted, every, start
-        self.initial: ndarray | None = self._gram(initial) if wanted and start else None
+        elsewhere = start > 0 or initial is not here
+        self.initial: ndarray | None = self._gram(initial) if wanted and elsewhere else None
         self.rounds: list[int] = []
         self.values: dict[str, list[ndarray]] = {entry.name: [] for entry in wanted}
         self.take(here, start)

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
+from ntk_localsgd.local_sgd import server
 from ntk_localsgd.local_sgd.batches import draw_participants
 from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights, for_each
 from ntk_localsgd.local_sgd.observables import evaluate
@@ -23,26 +24,29 @@ class State(NamedTuple):
     trained: Weights
     patterns: Patterns | None  # at initialization, [K n_max m] a layer, where something is compared with them
     known: PyTree  # what was found at ``trained`` when it was observed, of use to the next round's steps
+    server: PyTree = ()  # of the server's optimizer
 
 
 class Sizes(NamedTuple):
-    """η and η_g."""
+    """η and η_g; by round what η is multiplied by, and by client K p_c, where these are not 1."""
 
     step_size: float
     server_step_size: float
+    step_factors: Float[Array, " R"] | None = None
+    client_weights: Float[Array, " K"] | None = None
 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many"))
 def begin(
-    nets: Network, trained: Weights, data: ClientData, *, way: Way, plan: Plan, many: bool
+    nets: Network, trained: Weights, optimizer: PyTree, data: ClientData, *, way: Way, plan: Plan, many: bool
 ) -> tuple[State, Seen, Seen]:
     """The state at ``trained``, and observables of rounds and of steps there, as if all clients held these weights.
 
-    ``nets`` are the initial networks, from which movement and flips are measured; ``many``: they are several, stacked
-    leaf by leaf, and so is every result.
+    ``nets`` are the initial networks, from which movement and flips are measured; ``optimizer`` is the server's state
+    (None: as before any round); ``many``: networks are several, stacked leaf by leaf, and so is every result.
     """
     alone = partial(_begin, data, way, plan)
-    return for_each(alone, nets, trained) if many else alone(nets, trained)
+    return for_each(alone, nets, trained, optimizer) if many else alone(nets, trained, optimizer)
 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many", "rounds"))
@@ -64,14 +68,17 @@ def go_on(
     return for_each(alone, nets, keys, states) if many else alone(nets, keys, states)
 
 
-def _begin(data: ClientData, way: Way, plan: Plan, net: Network, trained: Weights) -> tuple[State, Seen, Seen]:
+def _begin(
+    data: ClientData, way: Way, plan: Plan, net: Network, trained: Weights, optimizer: PyTree
+) -> tuple[State, Seen, Seen]:
     here = net.with_trained(trained)
     stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (len(data.mask), *w.shape)), trained)
     patterns = way.patterns(net, data) if plan.needs("flips") else None
     over_data, known = way.visit(here, data, patterns, plan)
     at_round = _observe(here, net, here, over_data, data, plan)
     at_step = lockstep.at_end(here, stacked, data, plan.at_steps)
-    return State(trained, patterns, known if way.KEEPS else None), at_round, at_step
+    optimizer = server.begin(plan.server, trained) if optimizer is None else optimizer
+    return State(trained, patterns, known if way.KEEPS else None, optimizer), at_round, at_step
 
 
 def _go_on(
@@ -86,10 +93,10 @@ def _go_on(
     state: State,
 ) -> tuple[State, Seen]:
     dtype = state.trained[0].dtype
-    etas = jnp.asarray(sizes.step_size, dtype), jnp.asarray(sizes.server_step_size, dtype)
+    sizes = jax.tree.map(lambda size: jnp.asarray(size, dtype), sizes)
     if not way.KEEPS:
         state = state._replace(known=way.visit(net.with_trained(state.trained), data, None, plan)[1])
-    one_round = partial(_one_round, net, data, key, *etas, way, plan)
+    one_round = partial(_one_round, net, data, key, sizes, way, plan)
     state, seen = jax.lax.scan(one_round, state, first_round + jnp.arange(rounds))
     return state if way.KEEPS else state._replace(known=None), seen
 
@@ -98,31 +105,34 @@ def _one_round(
     net: Network,
     data: ClientData,
     key: Array | None,
-    eta: Array,
-    server_eta: Array,
+    sizes: Sizes,
     way: Way,
     plan: Plan,
     state: State,
     number: Array,
 ) -> tuple[State, Seen]:
-    before = net.with_trained(state.trained)
-    start = _start(Start(before, data, state.known, number, key, eta, jnp.arange(len(data.mask))), plan)
+    before, eta, everyone = net.with_trained(state.trained), sizes.step_size, jnp.arange(len(data.mask))
+    if sizes.step_factors is not None:
+        eta = eta * sizes.step_factors[number]
+    start = _start(Start(before, data, state.known, number, key, eta, everyone, sizes.client_weights), plan)
     moved, seen = way.mean_movement(start, plan)
     if plan.participants is not None:
         seen = {name: _among_all(values, start.clients, len(data.mask)) for name, values in seen.items()}
-    weights = jax.tree.map(lambda w, step: w + server_eta * step, state.trained, moved)
+    weights, optimizer = server.step(plan.server, state.server, state.trained, moved, sizes.server_step_size)
     after = net.with_trained(weights)
     over_data, known = way.visit(after, data, state.patterns, plan)
-    return State(weights, state.patterns, known), seen | _observe(after, net, before, over_data, data, plan)
+    return State(weights, state.patterns, known, optimizer), seen | _observe(after, net, before, over_data, data, plan)
 
 
 def _start(everyone: Start, plan: Plan) -> Start:
-    """What the round's participants start from."""
-    if plan.participants is None or everyone.key is None:
-        return everyone
-    chosen = draw_participants(everyone.key, everyone.number, len(everyone.clients), plan.participants)
-    data, known = jax.tree.map(lambda held: held[chosen], (everyone.data, everyone.known))
-    return everyone._replace(data=data, known=known, clients=chosen)
+    """What the round's participants start from; their weights add up to 1."""
+    weights = everyone.weights
+    if plan.participants is not None and everyone.key is not None:
+        chosen = draw_participants(everyone.key, everyone.number, len(everyone.clients), plan.participants)
+        held = (everyone.data, everyone.known, weights)
+        data, known, weights = jax.tree.map(lambda each: each[chosen], held)
+        everyone = everyone._replace(data=data, known=known, clients=chosen)
+    return everyone if weights is None else everyone._replace(weights=weights / jnp.sum(weights))
 
 
 def _among_all(values: Array, chosen: Array, number: int) -> Array:

@@ -4,26 +4,25 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 from rich.progress import track
 
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
+from ntk_localsgd.local_sgd.config import PLAIN, Checkpoint, LocalSGD
 from ntk_localsgd.local_sgd.gradients import ClientData
 from ntk_localsgd.local_sgd.observables import Observable, select
-from ntk_localsgd.local_sgd.placement import everywhere, spread
 from ntk_localsgd.local_sgd.recording import GramRecorder, Record
-from ntk_localsgd.local_sgd.rounds import Sizes, State, begin, go_on
-from ntk_localsgd.local_sgd.ways import Plan, Seen, choose
+from ntk_localsgd.local_sgd.rounds import Sizes
+from ntk_localsgd.local_sgd.together import Together
+from ntk_localsgd.local_sgd.ways import ClientRule, Plan
 from ntk_localsgd.networks import Network
 from ntk_localsgd.networks.network import float_dtype
 from ntk_localsgd.scalars import whole_number
@@ -32,8 +31,6 @@ __all__ = ["Run", "run", "run_seeds"]
 
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
-
-_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +48,15 @@ class Run:
         was not finite at the start, which is all that the trajectory holds.
     stopped_at
         Round at which ``stop`` ended the run.
+    server
+        State of the server's optimizer after the last recorded round, for a `Checkpoint` to go on from; () without one,
+        and of a diverged run.
     """
 
     trajectory: xr.Dataset
     diverged_at: int | None = None
     stopped_at: int | None = None
+    server: PyTree = ()
     _last: Callable[[], Network] = dataclasses.field(kw_only=True, repr=False)
 
     @functools.cached_property
@@ -77,6 +78,7 @@ def run(
     progress: bool = False,
     mesh: Mesh | None = None,
     resume: Checkpoint | None = None,
+    reference: Network | None = None,
 ) -> Run:
     """Train a network by Local (S)GD and record what is observed.
 
@@ -92,7 +94,7 @@ def run(
     dataset, clients
         The data and who holds it. Targets of one output may stand in one column.
     config
-        Step size, local steps, rounds, batch size, server step size.
+        Step size, local steps, rounds, and all else that is the algorithm's.
     key
         Decides batches and participants; needed exactly when ``batch_size`` or ``participants`` is set.
     observe
@@ -110,6 +112,9 @@ def run(
         Where an earlier run from ``net`` has come to: go on from its ``network`` and ``round`` to the end of
         ``config``. The trajectory begins there, as if all clients held that network; movement, flips and batches are
         those of the whole run, and `join` puts both trajectories together.
+    reference
+        The network that movement and flips are measured from, which differs from ``net`` in its trained weights alone;
+        None: ``net``.
 
     Returns
     -------
@@ -133,6 +138,7 @@ def run(
         progress=progress,
         mesh=mesh,
         resume=None if resume is None else (resume,),
+        references=None if reference is None else (reference,),
     )
     return alone
 
@@ -150,6 +156,7 @@ def run_seeds(
     progress: bool = False,
     mesh: Mesh | None = None,
     resume: Sequence[Checkpoint] | None = None,
+    references: Sequence[Network] | None = None,
 ) -> list[Run]:
     """Train several networks of one shape by Local (S)GD on the same data and clients.
 
@@ -170,6 +177,8 @@ def run_seeds(
         number.
     resume
         As of `run`, one a network and all at the same round.
+    references
+        As ``reference`` of `run`, one a network.
     dataset, clients, config, observe, gram_every, progress
         As of `run`.
 
@@ -185,18 +194,25 @@ def run_seeds(
     nets, every = tuple(nets), whole_number("gram_every", gram_every)
     _check(nets, clients, config, keys)
     start, here = _beginning(nets, config, resume)
+    if references is not None:
+        nets = _measured_from(nets, references)
     entries = select(observe)
     at_rounds, at_taken, at_steps, at_grams = (
         tuple(entry for entry in entries if entry.when == when) for when in ("round", "taken", "step", "gram")
     )
     steps = config.steps_of(clients)
     own_steps = steps if len(set(steps)) > 1 else None
-    plan = Plan(max(steps), config.batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants)
-    together = _Together(nets, keys, ClientData.of(dataset, clients, nets[0]), config, plan, mesh)
-    states, *at_start = together.begin(here)
+    batch_size = None if config.batch_size is None else min(config.batch_size, max(clients.sizes))
+    sizes = _sizes(clients, config)
+    plan = Plan(
+        max(steps), batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants,
+        sizes.client_weights is not None, ClientRule.of(config), config.server,
+    )  # fmt: skip
+    together = Together(nets, keys, ClientData.of(dataset, clients, nets[0]), sizes, plan, mesh)
+    states, *at_start = together.begin(here, [point.server for point in resume] if resume and start else None)
     courses = [
         _Course(
-            Checkpoint(now, start, dataset, clients, config, k),
+            Checkpoint(now, start, dataset, clients, config, k, together.server(k, states)),
             Record(
                 entries, _before_steps(plan, clients, *first), GramRecorder(net, dataset, at_grams, every, now, start)
             ),
@@ -214,7 +230,7 @@ def run_seeds(
                 continue
             diverged = course.record.diverges(seen["loss"])
             if not diverged.size:
-                course.follow(together.network(k, after), first + rounds, seen)
+                course.follow(together.network(k, after), first + rounds, seen, together.server(k, after))
                 continue
             course.diverged_at = first + int(diverged[0]) + 1
             course.record.append({name: values[: diverged[0]] for name, values in seen.items()})
@@ -248,9 +264,9 @@ class _Course:
     def ended(self) -> bool:
         return self.diverged_at is not None or self.stopped_at is not None
 
-    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray]) -> None:
+    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray], server: PyTree) -> None:
         """Go on to the network of this round, with what was observed on the way, and ask whether to stop."""
-        self.at = dataclasses.replace(self.at, network=network, round=number)
+        self.at = dataclasses.replace(self.at, network=network, round=number, server=server)
         self.record.append(seen)
         self.record.grams.take(network, number)
         self._ask()
@@ -260,62 +276,12 @@ class _Course:
         recorded = self.at.round if self.diverged_at is None else max(self.diverged_at - 1, self.at.round)
         known = functools.partial(getattr, self.at, "network")
         last = known if recorded == self.at.round else functools.partial(again, self.at, recorded)
-        return Run(self.record.labelled(about), self.diverged_at, self.stopped_at, _last=last)
+        server = self.at.server if self.diverged_at is None else ()
+        return Run(self.record.labelled(about), self.diverged_at, self.stopped_at, server, _last=last)
 
     def _ask(self) -> None:
         if self.stop is not None and self.at.round % self.every == 0 and self.stop(self.at):
             self.stopped_at = self.at.round
-
-
-class _Together:
-    """The compiled rounds of one network, or of several as one program, and where their arrays are."""
-
-    def __init__(
-        self,
-        nets: tuple[Network, ...],
-        keys: Sequence[Array] | None,
-        data: ClientData,
-        config: LocalSGD,
-        plan: Plan,
-        mesh: Mesh | None,
-    ) -> None:
-        self.nets, self.mesh, self.many = nets, mesh, len(nets) > 1
-        self.sizes = Sizes(config.step_size, config.server_step_size)
-        self.plan, self.way = plan, choose(nets[0], data, plan)
-        self.key = None if keys is None else keys[0]
-        if self.many:
-            self.data = everywhere(data, mesh)
-            # On the device this is a program of its own for every shape and number of networks.
-            stack = np.stack if jax.default_backend() == "cpu" else jnp.stack
-            self.net = spread(jax.tree.map(lambda *leaves: stack(leaves), *nets), mesh, "networks")
-            self.key = None if keys is None else spread(jnp.stack(list(keys)), mesh, "networks")
-        else:
-            self.data, self.net = spread(data, mesh, "clients"), everywhere(nets[0], mesh)
-
-    def begin(self, here: tuple[Network, ...]) -> tuple[State, Seen, Seen]:
-        """The state at these networks, one each."""
-        trained = self.net.trained
-        if here is not self.nets:
-            weights = [net.trained for net in here]
-            trained = jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights) if self.many else weights[0]
-            trained = spread(trained, self.mesh, "networks") if self.many else everywhere(trained, self.mesh)
-        return begin(self.net, trained, self.data, way=self.way, plan=self.plan, many=self.many)
-
-    def go_on(self, states: State, first: int, rounds: int) -> tuple[State, Seen]:
-        sizes, way, plan, many = self.sizes, self.way, self.plan, self.many
-        return go_on(self.net, self.key, states, self.data, first, sizes, way=way, plan=plan, many=many, rounds=rounds)
-
-    def network(self, k: int, states: State) -> Network:
-        """The k-th network at a state."""
-        return self.nets[k].with_trained(self._of(states.trained, k))
-
-    def apart(self, seen: Seen) -> list[dict[str, np.ndarray]]:
-        """Observations network by network, on the host."""
-        held = jax.tree.map(np.asarray, seen)
-        return [self._of(held, k) for k in range(len(self.nets))]
-
-    def _of(self, tree: _T, k: int) -> _T:
-        return jax.tree.map(lambda leaf: leaf[k], tree) if self.many else tree
 
 
 def _beginning(
@@ -329,7 +295,30 @@ def _beginning(
         raise InputError(f"resume holds {len(resume)} checkpoints, needs one for each network, all at one round.")
     if first > config.num_rounds:
         raise InputError(f"resume is at round {first}, beyond the {config.num_rounds} rounds of config.")
+    if first and config.server is not None and not all(point.server for point in resume):
+        raise InputError(f"resume has no server state, but config has {config.server}: run.server is needed.")
     return first, tuple(net.with_trained(point.network.trained) for net, point in zip(nets, resume, strict=True))
+
+
+def _measured_from(nets: tuple[Network, ...], references: Sequence[Network]) -> tuple[Network, ...]:
+    """The references, if they are the networks at other trained weights."""
+    if len(references) != len(nets):
+        raise InputError(f"references are {len(references)}, need to be one for each of {len(nets)} networks.")
+    for net, other in zip(nets, references, strict=True):
+        fits = [w.shape for w in net.trained] == [w.shape for w in other.trained]
+        same = fits and type(net) is type(other) and eqx.tree_equal(net, other.with_trained(net.trained))
+        if not same:
+            raise InputError("reference differs from net in more than trained weights, needs the same fixed ones.")
+    return tuple(references)
+
+
+def _sizes(clients: Clients, config: LocalSGD) -> Sizes:
+    """Numbers that the compiled rounds take as arguments."""
+    factors = None if config.step_factors is None else np.array(config.step_factors)
+    weights = config.weights_of(clients)
+    return Sizes(
+        config.step_size, config.server_step_size, factors, np.array(weights) if len(set(weights)) > 1 else None
+    )
 
 
 def _again(
@@ -365,17 +354,20 @@ def _check(nets: tuple[Network, ...], clients: Clients, config: LocalSGD, keys: 
         raise InputError(f"keys are {len(keys)}, but there are {len(nets)} networks: one each is needed.")
     if config.random != (keys is not None):
         raise InputError("key is needed when batch_size or participants is set, and has no use when neither is.")
-    config.check_batches(clients)
     config.participants_of(clients)
 
 
 def _attributes(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> dict[str, object]:
     """What a trajectory says of its run; NetCDF attributes are never None, and lists of one would become numbers."""
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
-    if not isinstance(config.local_steps, int):
-        settings["local_steps"] = np.array(config.local_steps)
+    chosen = {name: getattr(config, name) for name in PLAIN} | config.chosen()
+    settings = {name: _attribute(value) for name, value in chosen.items() if value is not None}
     data = {"dataset": dataset.name, "num_samples": dataset.num_samples, "input_dim": dataset.input_dim}
     return settings | data | {"client_sizes": np.array(clients.sizes), "dtype": str(net.trained[0].dtype)}
+
+
+def _attribute(value: object) -> object:
+    """A setting as NetCDF has it."""
+    return np.array(value) if isinstance(value, tuple) else value if isinstance(value, int | float) else str(value)
 
 
 def _chunks(start: int, num_rounds: int, cadences: list[int], progress: bool) -> Iterator[tuple[int, int]]:

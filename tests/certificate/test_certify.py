@@ -166,7 +166,6 @@ def test_bad_input_is_one_sentence():
     for changed, words in (
         ({"server_step_size": 1.5}, r"server_step_size is 1\.5, but the certificate needs at most 1"),
         ({"participants": 5}, "participants is 5, needs to be at most K = 4"),
-        ({"batch_size": 9}, "batch_size is 9, but client 0 holds 1 samples"),
     ):
         with pytest.raises(InputError, match=words):
             certificate.certify(net, data, split, dataclasses.replace(config, **changed))

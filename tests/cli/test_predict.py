@@ -118,7 +118,7 @@ def test_left_out_step_size_is_nine_tenths_of_what_is_allowed(folder):
         (["held.npz", "--weights", "other.npz", *FEW], "weights take 5 inputs"),
         (["held.npz", "--weights", "net.npz", "--width", "8", *FEW], "width is 8"),
         (["held.npz", "--weights", "absent.npz", *FEW], "absent.npz cannot be read as a network (No such file"),
-        (["held.npz", "--batch-size", "9", *FEW], "batch_size is 9"),
+        (["held.npz", "--batch-size", "0", *FEW], "batch_size is 0"),
         (["held.npz", "--local-steps", "0", "--rounds", "3"], "local_steps is 0"),
         (["held.npz", "--local-steps", "2", "--rounds", "-3"], "num_rounds is -3"),
         (["held.npz", "--seed", "-1", *FEW], "seed is -1"),

@@ -201,7 +201,6 @@ def _run(config=LocalSGD(0.1, 1, 1), *, net=NET, data=DATA, split=SPLIT, **optio
         (lambda: LocalSGD(0.1, 1, -1), "num_rounds is -1"),
         (lambda: LocalSGD(0.1, 1, 1, batch_size=0), "batch_size is 0"),
         (lambda: LocalSGD(0.1, 1, 1, server_step_size=-1.0), "server_step_size is -1"),
-        (lambda: _run(LocalSGD(0.1, 1, 1, batch_size=2), key=jax.random.key(0)), "client 2 holds 1"),
         (lambda: _run(LocalSGD(0.1, 1, 1, batch_size=1)), "key is needed"),
         (lambda: _run(key=jax.random.key(0)), "key is needed"),
         (lambda: _run(observe=("lost",)), "'lost'"),

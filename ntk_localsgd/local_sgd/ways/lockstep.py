@@ -17,7 +17,7 @@ from ntk_localsgd.local_sgd.gradients import (
 )
 from ntk_localsgd.local_sgd.observables import Observable, evaluate
 from ntk_localsgd.local_sgd.states import StepState
-from ntk_localsgd.local_sgd.ways.steps import pass_over, patterns, take
+from ntk_localsgd.local_sgd.ways.steps import Local, enter, pass_over, patterns, take
 from ntk_localsgd.local_sgd.ways.way import Plan, Seen, Start, average
 from ntk_localsgd.networks import Network
 
@@ -32,30 +32,37 @@ def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) 
 
 
 def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
-    """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and the observables of steps, [τ+1 q …] and [τ q] each."""
+    """Σ_{c∈Q} w_c (W_{c,τ_c} − W(t)), w_c = 1/q if uniform; and the observables of steps, [τ+1 q …] and [τ q] each."""
     number = len(start.data.mask)
-    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (number, *w.shape)), start.net.trained)
+    stacked = jax.tree.map(lambda w: jnp.broadcast_to(w, (number, *w.shape)), enter(plan, start.net.trained))
     stacked, (seen, taken) = jax.lax.scan(partial(_everyone, start, plan), stacked, jnp.arange(plan.local_steps))
-    last = at_end(start.net, stacked, start.data, plan.at_steps)
+    last = at_end(start.net, stacked.weights, start.data, plan.at_steps, start.weights)
     seen = {name: jnp.concatenate([seen[name], last[name][None]]) for name in seen}
     origin = jax.tree.map(lambda w: w[None], start.net.trained)
-    return _mean(difference(stacked, origin)), seen | taken
+    return _mean(difference(stacked.weights, origin), start.weights), seen | taken
 
 
-def at_end(net: Network, stacked: Weights, data: ClientData, observables: tuple[Observable, ...]) -> Seen:
+def at_end(
+    net: Network,
+    stacked: Weights,
+    data: ClientData,
+    observables: tuple[Observable, ...],
+    shares: Array | None = None,
+) -> Seen:
     """Observables of all clients at a local step that none of them goes on from, [K …] each."""
-    return for_each(partial(_observe, net, _mean(stacked), observables), stacked, *data)
+    return for_each(partial(_observe, net, _mean(stacked, shares), observables), stacked, *data)
 
 
-def _everyone(start: Start, plan: Plan, stacked: Weights, k: Array) -> tuple[Weights, tuple[Seen, Seen]]:
-    return for_each(partial(_one_step, start, plan, _mean(stacked), k), stacked, start.clients, *start.data)
+def _everyone(start: Start, plan: Plan, stacked: Local, k: Array) -> tuple[Local, tuple[Seen, Seen]]:
+    mean = _mean(stacked.weights, start.weights)
+    return for_each(partial(_one_step, start, plan, mean, k), stacked, start.clients, *start.data)
 
 
 def _one_step(
-    start: Start, plan: Plan, mean: Weights, k: Array, weights: Weights, client: Array, *samples: Array
-) -> tuple[Weights, tuple[Seen, Seen]]:
-    moved, taken = take(start, plan, client, samples, None, weights, k)
-    return moved, (_observe(start.net, mean, plan.at_steps, weights, *samples), taken)
+    start: Start, plan: Plan, mean: Weights, k: Array, here: Local, client: Array, *samples: Array
+) -> tuple[Local, tuple[Seen, Seen]]:
+    moved, taken = take(start, plan, client, samples, None, here, k)
+    return moved, (_observe(start.net, mean, plan.at_steps, here.weights, *samples), taken)
 
 
 def _observe(
@@ -69,6 +76,8 @@ def _observe(
     return evaluate(observables, StepState(net.with_trained(weights), net.with_trained(mean), net, *samples))
 
 
-def _mean(stacked: Weights) -> Weights:
-    """(1/K) Σ_c W_c."""
-    return average(sum_over_clients(stacked), len(stacked[0]))
+def _mean(stacked: Weights, shares: Array | None) -> Weights:
+    """Σ_c w_c W_c, and (1/K) Σ_c W_c without shares."""
+    if shares is None:
+        return average(sum_over_clients(stacked), len(stacked[0]))
+    return sum_over_clients(stacked, shares)

@@ -18,7 +18,7 @@ from ntk_localsgd.local_sgd.gradients import (
 )
 from ntk_localsgd.local_sgd.observables import evaluate
 from ntk_localsgd.local_sgd.states import TakenState
-from ntk_localsgd.local_sgd.ways.steps import Samples, descend, pass_over, patterns, take
+from ntk_localsgd.local_sgd.ways.steps import Samples, descend, enter, pass_over, patterns, take
 from ntk_localsgd.local_sgd.ways.way import Plan, Seen, Start, average
 from ntk_localsgd.networks import Network
 
@@ -35,26 +35,33 @@ def visit(net: Network, data: ClientData, initial: Patterns | None, plan: Plan) 
 
 
 def mean_movement(start: Start, plan: Plan) -> tuple[Weights, Seen]:
-    """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and the observables of steps taken, [τ q] each."""
-    total, seen = sum_for_each(partial(_movement, start, plan), start.clients, start.known, *start.data)
-    return average(total, len(start.clients)), {name: values.T for name, values in seen.items()}
+    """Σ_{c∈Q} w_c (W_{c,τ_c} − W(t)), w_c = 1/q if uniform, and the observables of steps taken, [τ q] each."""
+    movement = partial(_movement, start, plan)
+    total, seen = sum_for_each(movement, start.clients, start.known, start.weights, *start.data)
+    seen = {name: values.T for name, values in seen.items()}
+    return total if start.weights is not None else average(total, len(start.clients)), seen
 
 
-def _movement(start: Start, plan: Plan, client: Array, known: Weights | None, *samples: Array) -> tuple[Weights, Seen]:
+def _movement(
+    start: Start, plan: Plan, client: Array, known: Weights | None, weight: Array | None, *samples: Array
+) -> tuple[Weights, Seen]:
     last, seen = _all_steps(start, plan, client, known, samples)
-    return difference(last, start.net.trained), seen
+    moved = difference(last, start.net.trained)
+    return moved if weight is None else jax.tree.map(lambda w: weight * w, moved), seen
 
 
 def _all_steps(
     start: Start, plan: Plan, client: Array, known: Weights | None, samples: Samples
 ) -> tuple[Weights, Seen]:
     """W_{c,τ_c}; ``known`` is the gradient at the start, which is the first step's with full batches."""
-    here = start.net.trained
+    here = enter(plan, start.net.trained)
     if known is None and not (plan.full and plan.at_taken):
         step = partial(take, start, plan, client, samples, None)
-        return jax.lax.scan(step, here, jnp.arange(plan.local_steps))
+        last, seen = jax.lax.scan(step, here, jnp.arange(plan.local_steps))
+        return last.weights, seen
     origin = gradient(start.net, *samples) if known is None else known
-    first = evaluate(plan.at_taken, TakenState(here, origin, here, origin))
+    first = evaluate(plan.at_taken, TakenState(here.weights, origin, here.weights, origin))
     step = partial(take, start, plan, client, samples, origin)
-    last, rest = jax.lax.scan(step, descend(here, origin, start.eta), jnp.arange(1, plan.local_steps))
-    return last, {name: jnp.concatenate([first[name][None], rest[name]]) for name in first}
+    one_step = descend(start, plan, here, origin, samples[2])
+    last, rest = jax.lax.scan(step, one_step, jnp.arange(1, plan.local_steps))
+    return last.weights, {name: jnp.concatenate([first[name][None], rest[name]]) for name in first}

@@ -5,24 +5,49 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.local_sgd.gradients import ClientData, DataPass, Patterns, Weights
 from ntk_localsgd.local_sgd.observables import Observable
+from ntk_localsgd.local_sgd.server import Adam, Momentum
 from ntk_localsgd.local_sgd.states import Need
 from ntk_localsgd.networks import Network
 
-__all__ = ["Plan", "Seen", "Start", "Way", "average"]
+__all__ = ["ClientRule", "Plan", "Seen", "Start", "Way", "average"]
 
 #: Values of observables, by name.
 Seen = dict[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
+class ClientRule:
+    """What a client's step is besides a gradient step on the batch's sum; as of `LocalSGD`."""
+
+    epochs: bool = False
+    mean: bool = False
+    momentum: float = 0.0
+    proximal: float = 0.0
+    weight_decay: float = 0.0
+
+    @classmethod
+    def of(cls, config: LocalSGD) -> "ClientRule":
+        """From the settings of a run."""
+        epochs, mean = config.batches == "epochs", config.reduction == "mean"
+        return cls(epochs, mean, config.client_momentum, config.proximal, config.weight_decay)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is nothing besides."""
+        return self == ClientRule()
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """What rounds are compiled for: τ, b (None: all samples at every step), and what is observed when.
 
-    ``own_steps``: τ_c ≤ τ of every client, where they are not all τ; ``participants``: q, where not all take part.
+    ``own_steps``: τ_c ≤ τ of every client, where they are not all τ; ``participants``: q, where not all take part;
+    ``weighted``: whether the average over them is not the uniform one.
     """
 
     local_steps: int
@@ -32,6 +57,9 @@ class Plan:
     at_steps: tuple[Observable, ...] = ()
     own_steps: tuple[int, ...] | None = None
     participants: int | None = None
+    weighted: bool = False
+    rule: ClientRule = ClientRule()
+    server: Momentum | Adam | None = None
 
     @property
     def full(self) -> bool:
@@ -50,7 +78,8 @@ class Plan:
 class Start(NamedTuple):
     """What a round starts from: the network W(t), what a pass over the data knows of it, t, and what it is led by.
 
-    ``data`` and ``known`` are those of the clients that take part, ``clients`` their numbers.
+    ``data`` and ``known`` are those of the clients that take part, ``clients`` their numbers, ``weights`` their shares
+    of the average, which add up to 1 (None: 1/q each).
     """
 
     net: Network
@@ -60,6 +89,7 @@ class Start(NamedTuple):
     key: Array | None
     eta: Array
     clients: Int[Array, " q"]
+    weights: Float[Array, " q"] | None = None
 
 
 class Way(Protocol):
@@ -79,7 +109,7 @@ class Way(Protocol):
         ...
 
     def mean_movement(self, start: Start, plan: Plan) -> tuple[Weights, Seen]:
-        """(1/q) Σ_{c∈Q} (W_{c,τ_c} − W(t)), and what was observed of steps, [τ q …] or [τ+1 q …] each."""
+        """Σ_{c∈Q} w_c (W_{c,τ_c} − W(t)), w the shares, and what was observed of steps, [τ q …] or [τ+1 q …] each."""
         ...
 
 

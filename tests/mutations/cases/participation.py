@@ -8,7 +8,7 @@ _PARTIAL_RUNS = f"{_PARTIAL}::test_runs_match_the_reference"
 MUTATIONS = (
     Mutation(
         "ntk_localsgd/local_sgd/ways/steps.py",
-        "jax.tree.map(partial(jnp.where, goes_on), moved, weights), seen",
+        "jax.tree.map(partial(jnp.where, goes_on), moved, here), seen",
         "moved, seen",
         "clients go on after their last step",
         (_PARTIAL_RUNS,),
@@ -42,9 +42,9 @@ MUTATIONS = (
         (f"{_PARTIAL}::test_participants_are_a_uniform_set_of_their_own_stream",),
     ),
     Mutation(
-        "ntk_localsgd/prediction.py",
-        "pair = share * (taking_part - 1) / (num_clients - 1) - 1",
-        "pair = share - 1",
+        "ntk_localsgd/responses.py",
+        "pair = share * (taking_part - 1) / (number - 1)",
+        "pair = share",
         "two clients take part together as often as one does",
         (f"{_PARTIAL}::test_predicted_moments_are_the_means_over_all_sets_of_participants",),
     ),
