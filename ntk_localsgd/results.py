@@ -9,7 +9,7 @@ import functools
 import hashlib
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,27 +67,33 @@ def load_or_compute(
     return save(path, measured(config, compute))
 
 
-def measured(config: Any, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+def measured(config: Any, compute: Callable[[], xr.Dataset], *, device: str | None = None) -> xr.Dataset:
     """What ``compute`` returns, with where it is from among its attributes.
 
-    ``configuration`` is the text that is hashed, ``job`` the same as class and values, ``device`` and ``versions`` are
-    those here, ``cost`` says how many seconds it took, how many of this process' processor time, and the largest memory
-    that the process has had so far, in bytes.
+    ``configuration`` is the text that is hashed, ``job`` the same as class and values, ``device`` (None: the one here)
+    and ``versions`` say what it was computed with, ``cost`` how many seconds it took, how many of this process'
+    processor time, and the largest memory that the process has had so far, in bytes.
     """
     begun, used = time.perf_counter(), time.process_time()
     result = compute()
     cost = {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - used, "memory": _peak()}
     about = {"configuration": canonical(config), "job": plain(config), "cost": cost}
-    return result.assign_attrs(about, device=device_name(), versions=versions())
+    return result.assign_attrs(about, device=device or device_name(), versions=versions())
 
 
-def path_for(config: Any, folder: str | pathlib.Path, *, code: str | None = None) -> pathlib.Path:
+def path_for(
+    config: Any, folder: str | pathlib.Path, *, code: str | None = None, device: str | None = None
+) -> pathlib.Path:
     """File of a configuration: the first 16 hexadecimal digits of the SHA-256 of all that decides the result."""
     import jax  # here, since workers that compute without it come here only to store
 
     # 63-bit seeds and default dtypes depend on JAX's x64 flag.
-    identity = [config, code or _library_code(), versions(), device_name(), bool(jax.config.read("jax_enable_x64"))]
-    return pathlib.Path(folder) / f"{hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]}.nc"
+    where = [versions(), device or device_name(), bool(jax.config.read("jax_enable_x64"))]
+    return pathlib.Path(folder) / f"{_hash([config, code or _library_code(), *where])}.nc"
+
+
+def _hash(identity: Sequence[Any]) -> str:
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()[:16]
 
 
 @functools.cache

@@ -6,10 +6,11 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 
 from rich.console import Console
 
-from ntk_localsgd.errors import InputError
+from ntk_localsgd.errors import InputError, StorageError
 from ntk_localsgd.evidence import Evidence, Header, Verdict, write_evidence
 from ntk_localsgd.provenance import commit, device_name, versions
 from ntk_localsgd.results import require_writable
@@ -58,12 +59,19 @@ def judge(claims: Sequence[Claim], context: Context, results: Results) -> Outcom
     return Outcome(rows, crashed)
 
 
-def header_of(context: Context, crashed: Mapping[str, str] | None = None) -> Header:
-    """What all rows of this run have in common, and what crashed."""
-    return Header(context.preset.name, context.seed, device_name(), commit(), versions(), crashed or {})
+def header_of(context: Context, crashed: Mapping[str, str] | None = None, device: str | None = None) -> Header:
+    """What all rows of this run have in common, and what crashed; without a device it is that of this process."""
+    return Header(context.preset.name, context.seed, device or device_name(), commit(), versions(), crashed or {})
 
 
-def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh: bool = False) -> int:
+def check(
+    claims: Sequence[Claim],
+    context: Context,
+    out: pathlib.Path,
+    *,
+    fresh: bool = False,
+    executor: Executor | None = None,
+) -> int:
     """Check the claims, write ``evidence.json``, ``paper_checks.md`` and ``report.html`` into a folder.
 
     Parameters
@@ -74,6 +82,8 @@ def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh
         Made if missing; results of jobs are kept in its folder ``runs`` and read from there.
     fresh
         Compute every job, stored or not.
+    executor
+        Who computes the jobs, as in `engine.compute`; an attribute ``device`` says on what.
 
     Returns
     -------
@@ -85,12 +95,18 @@ def check(claims: Sequence[Claim], context: Context, out: pathlib.Path, *, fresh
         If the folder cannot be written.
     """
     require_writable(out)
-    outcome = judge(claims, context, compute(jobs_of(claims, context), Store(out / "runs", fresh)))
-    header = header_of(context, outcome.crashed)
-    write_evidence(out / "evidence.json", header, outcome.rows)
+    device = getattr(executor, "device", None) or device_name()
+    results = compute(jobs_of(claims, context), Store(out / "runs", fresh, device=device), executor=executor)
+    outcome = judge(claims, context, results)
+    outcome = dataclasses.replace(outcome, rows=[dataclasses.replace(row, device=device) for row in outcome.rows])
+    header = header_of(context, outcome.crashed, device)
     report = pages.report([(header, outcome.rows)], expected=[entry.id for entry in claims])
-    (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
-    (out / "report.html").write_text(html.render(report), encoding="utf-8")
+    try:
+        write_evidence(out / "evidence.json", header, outcome.rows)
+        (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
+        (out / "report.html").write_text(html.render(report), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written ({error.strerror}): room to write is needed.") from error
     return conclude(outcome, out)
 
 

@@ -16,6 +16,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import read_evidence
 from verification import checking, registry
 from verification.context import Context
+from verification.engine import executors
 from verification.presets import PRESETS
 from verification.recheck import read_certificate, recheck
 from verification.report import difference, html, markdown, pages
@@ -62,6 +63,8 @@ class Run:
     """A folder with your own checks; what they measure is always computed anew."""
     fresh: bool = False
     """Compute everything, whether it is stored or not."""
+    workers: int | None = None
+    """Compute in so many processes, which share out the cores, or the GPUs if there are any. None: in this process."""
 
     def __call__(self) -> int:
         """Run."""
@@ -71,7 +74,9 @@ class Run:
             registry.load_scripts(self.scripts)
         preset = PRESETS[self.preset]
         claims = registry.select(self.ids or preset.claims)
-        return checking.check(claims, Context(preset, self.seed), self.out, fresh=self.fresh)
+        context = Context(preset, self.seed)
+        with executors.chosen(self.workers) as executor:
+            return checking.check(claims, context, self.out, fresh=self.fresh, executor=executor)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""The engine: leases, chunks, workers that are lost."""
+
+from tests.mutations.mutation import Mutation
+
+_DIR = "verification/engine"
+_LEASES, _WORKERS = "tests/verification/test_leases.py", "tests/verification/test_workers.py"
+
+MUTATIONS = (
+    Mutation(
+        f"{_DIR}/leases.py",
+        "os.O_CREAT | os.O_EXCL | os.O_WRONLY",
+        "os.O_CREAT | os.O_WRONLY",
+        "two sweeps hold one job",
+        (f"{_LEASES}::test_a_job_is_one_sweeps_until_it_gives_it_back",),
+    ),
+    Mutation(
+        f"{_DIR}/leases.py",
+        "not (is_alive(int(pid)) and _begun(int(pid)) == begun)",
+        "not is_alive(int(pid))",
+        "a process that has a dead owner's number keeps its lease",
+        (f"{_LEASES}::test_a_number_that_another_process_has_now_does_not_keep_a_lease",),
+    ),
+    Mutation(
+        f"{_DIR}/leases.py",
+        "                    os.utime(self._path(name, generation))",
+        "                    self._path(name, generation).stat()",
+        "long jobs lose their lease to another machine",
+        (f"{_LEASES}::test_a_lease_of_another_machine_expires_when_it_shows_no_sign_of_life",),
+    ),
+    Mutation(
+        f"{_DIR}/leases.py",
+        "return time.monotonic() - since > self._expiry",
+        "return False",
+        "a dead machine's jobs wait for ever",
+        (f"{_LEASES}::test_a_lease_of_another_machine_expires_when_it_shows_no_sign_of_life",),
+    ),
+    Mutation(
+        f"{_DIR}/computing.py",
+        "if self.strikes[job] < _ATTEMPTS:",
+        "if self.strikes[job] < 2:",
+        "a job is given up too early",
+        (f"{_WORKERS}::test_a_killed_worker_s_job_is_tried_again_and_one_that_always_kills_is_named",),
+    ),
+    Mutation(
+        f"{_DIR}/computing.py",
+        "            raise done.error",
+        "            self._give_up(job, done.error, done.trace)",
+        "a full disk is computed on in vain",
+        (f"{_WORKERS}::test_a_full_disk_ends_the_sweep_in_one_sentence",),
+    ),
+    Mutation(
+        f"{_DIR}/chunks.py",
+        "isinstance(value, float) or",
+        "isinstance(value, int | float) or",
+        "jobs of other widths count as alike",
+        (f"{_WORKERS}::test_shapes_depend_on_widths_and_not_on_seeds_or_step_sizes",),
+    ),
+    Mutation(
+        f"{_DIR}/chunks.py",
+        "math.ceil(waiting / (2 * self._workers))",
+        "waiting",
+        "the last chunk keeps one worker busy and the others idle",
+        (f"{_WORKERS}::test_chunks_hold_one_shape_grow_with_what_is_known_and_leave_something_for_all",),
+    ),
+    Mutation(
+        f"{_DIR}/worker.py",
+        "if differing := [name for name, version in (wanted.versions or {}).items() if mine.get(name) != version]:",
+        "if differing := []:",
+        "results of other libraries stand under this one's names",
+        (f"{_WORKERS}::test_other_versions_are_refused_and_flags_are_the_client_s",),
+    ),
+    Mutation(
+        f"{_DIR}/worker.py",
+        "(device := _device(wanted.device)) != wanted.device:",
+        "(device := _device(wanted.device)) == 1:",
+        "results of another device stand under this one's names",
+        (f"{_WORKERS}::test_other_versions_are_refused_and_flags_are_the_client_s",),
+    ),
+    Mutation(
+        f"{_DIR}/workers.py",
+        "each = max(1, len(cores) // number)",
+        "each = len(cores)",
+        "workers stand on each other's cores",
+        (f"{_WORKERS}::test_cores_are_shared_out_evenly_and_gpus_in_turn",),
+    ),
+)

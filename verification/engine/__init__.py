@@ -1,0 +1,7 @@
+"""The engine: jobs to results by any executor of `concurrent.futures`, through one store, whatever dies meanwhile."""
+
+from verification.engine.computing import compute
+from verification.engine.progress import progress_bar
+from verification.engine.results import Results
+
+__all__ = ["Results", "compute", "progress_bar"]
