@@ -65,7 +65,7 @@ test-all-pythons:
 
 # Needs uv; TensorFlow and tf2jax stay out (see [tool.uv] in pyproject.toml).
 lock:
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test --extra docs pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv .venv-* build dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis

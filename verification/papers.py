@@ -171,7 +171,7 @@ HUANG = Paper(
         Line(
             "Theoretically, FL-NTK converges to a global-optimal solution at a linear rate with properly tuned "
             "learning parameters.",
-            ("C4",),
+            ("C4", "C4-server", "C4-unequal"),
         ),
         Line(
             "Furthermore, with proper distributional assumptions, FL-NTK can also achieve good generalization.",

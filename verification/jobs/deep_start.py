@@ -20,12 +20,22 @@ _MULTIPLES = (1, 2)
 
 @dataclasses.dataclass(frozen=True)
 class DeepStart:
-    """Networks of one shape, one a seed, in float32."""
+    """Networks of one shape, one a seed, in float32.
+
+    Attributes
+    ----------
+    data, width, depth, seeds
+        The inputs, m, L, and one seed a network.
+    hidden_gain, readout_gain
+        Multiply A and all W_l, and V, as they are drawn: entries N(0, 2 hidden_gain²/m) and N(0, readout_gain²/o).
+    """
 
     data: Source
     width: int
     depth: int
     seeds: tuple[int, ...]
+    hidden_gain: float = 1.0
+    readout_gain: float = 1.0
 
     def compute(self) -> xr.Dataset:
         """By seed: least and largest ‖h_{i,l}‖ [layer], λ_min(Θ), λ_max(Θ), ‖Θ/m − kΘ^∞‖₂ [multiple k]."""
@@ -52,7 +62,10 @@ class DeepStart:
     def _network(self, seed: int) -> DeepReLU:
         problem = self.data.load()
         shape = {"width": self.width, "depth": self.depth, "output_dim": problem.num_outputs}
-        return DeepReLU.init(jax.random.key(seed), input_dim=problem.dataset.input_dim, dtype=np.float32, **shape)
+        net = DeepReLU.init(jax.random.key(seed), input_dim=problem.dataset.input_dim, dtype=np.float32, **shape)
+        inner, readout = (np.float32(gain) for gain in (self.hidden_gain, self.readout_gain))
+        hidden = [inner * weights for weights in net.hidden_weights]
+        return DeepReLU.from_arrays(inner * net.input_weights, hidden, readout * net.output_weights)
 
 
 @jax.jit

@@ -40,6 +40,8 @@ class LeakyTraining:
         Step size over 2o/(L m batch_size), at which steps on pre-activations of size 1 are of order 1.
     profile_every
         Rounds between two looks at layers and accuracies.
+    target_scale
+        Multiplies what is trained on; at 0 there is nothing to fit, and the network has to fall silent.
     """
 
     width: int
@@ -53,6 +55,7 @@ class LeakyTraining:
     step: float = 0.5
     batch_size: int = 50
     profile_every: int = 2
+    target_scale: float = 1.0
 
     @property
     def parameters(self) -> int:
@@ -60,7 +63,10 @@ class LeakyTraining:
         return self.depth * self.width**2
 
     def compute(self) -> xr.Dataset:
-        """By seed and round: entropy and share of pre-activations below 0 by layer h_0 … h_L; loss, accuracies."""
+        """By seed and round: entropy and share of pre-activations below 0 by layer h_0 … h_L; loss, accuracies.
+
+        ``entropy`` is that of bins of one width, ``narrowing_entropy`` that of bins that narrow with the slope.
+        """
         train, test = _digits(self.data_seed, self.samples, self.tests)
         nets = [self._network(seed) for seed in self.seeds]
         profile = _Profile(self.profile_every, train, test, len(nets))
@@ -70,9 +76,10 @@ class LeakyTraining:
             self.epochs,
             self.batch_size,
         )
-        whole = clients.iid(jax.random.key(0), train, 1)
+        fitted = dataclasses.replace(train, targets=train.targets * self.target_scale)
+        whole = clients.iid(jax.random.key(0), fitted, 1)
         keys = [stream(seed, "batches") for seed in self.seeds]
-        runs = local_sgd.run_seeds(nets, train, whole, config, keys=keys, stop=profile)
+        runs = local_sgd.run_seeds(nets, fitted, whole, config, keys=keys, stop=profile)
         if diverged := [run.diverged_at for run in runs if run.diverged_at is not None]:
             raise InputError(f"step is {self.step:g}, needs to be smaller: a run diverged at round {diverged[0]}.")
         losses = np.stack([run.trajectory.loss.values[profile.rounds] for run in runs])
@@ -96,7 +103,7 @@ class _Profile:
         self.every, self.train, self.test = every, train, test
         self.rounds: list[int] = []
         self.layers: dict[str, list[list[list[float]]]] = {
-            name: [[] for _ in range(number)] for name in ("entropy", "below")
+            name: [[] for _ in range(number)] for name in ("entropy", "narrowing_entropy", "below")
         }
         self.scores: dict[str, list[list[float]]] = {name: [[] for _ in range(number)] for name in ("train", "test")}
 
@@ -104,11 +111,13 @@ class _Profile:
         """False."""
         net, place = checkpoint.network, checkpoint.index
         assert isinstance(net, Stack)
+        assert isinstance(net.activation, LeakyReLU)
         if place == 0:
             self.rounds.append(checkpoint.round)
-        width = BIN * net.width**-0.5
+        width, narrowing = (size * net.width**-0.5 for size in (BIN, max(net.activation.negative_slope, BIN) * BIN))
         hidden, before = _layers(net, self.train.inputs)
         self.layers["entropy"][place].append([binned_entropy(h, width) for h in hidden])
+        self.layers["narrowing_entropy"][place].append([binned_entropy(h, narrowing) for h in hidden])
         self.layers["below"][place].append([float((z < 0).mean()) for z in before])
         for name, data in (("train", self.train), ("test", self.test)):
             guesses = np.argmax(np.asarray(net(data.inputs)), axis=1)

@@ -19,4 +19,11 @@ MUTATIONS = (
         "E1: the estimator's window left out of the interval",
         (f"{_ENTROPY}::test_estimate_is_the_share_below_0_up_to_its_window",),
     ),
+    Mutation(
+        "verification/jobs/leaky_training.py",
+        "targets=train.targets * self.target_scale",
+        "targets=train.targets",
+        "E4: the control has something to fit",
+        ("tests/verification/jobs/test_entropies.py",),
+    ),
 )

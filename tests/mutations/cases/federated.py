@@ -90,4 +90,32 @@ MUTATIONS = (
         "N5: points on the edge count as inside",
         (f"{_CLAIMS}/narrow/test_training.py",),
     ),
+    Mutation(
+        "verification/jobs/unequal_steps.py",
+        "local_steps=self.steps_by_client",
+        "local_steps=self.local_steps",
+        "C4-unequal: every client takes as many steps",
+        (f"{_JOBS}/test_unequal_steps.py",),
+    ),
+    Mutation(
+        "verification/claims/federated/sweeps.py",
+        "return float(2 / (1 - eigenvalues.min()))",
+        "return float(1 / (1 - eigenvalues.min()))",
+        "C4-server: the ceiling without its 2",
+        (f"{_CLAIMS}/federated/test_sweeps.py",),
+    ),
+    Mutation(
+        "verification/claims/federated/sweeps.py",
+        "                    worst_ratio(alike, results[job].loss.values),",
+        "                    worst_ratio(job, results[job].loss.values),",
+        "C4-unequal: the mean's rate is the fewest's",
+        (f"{_CLAIMS}/federated/test_sweeps.py",),
+    ),
+    Mutation(
+        "figures/narrow.py",
+        "proved == tried",
+        "proved < tried",
+        "a width is filled where a fit is not proved",
+        ("tests/figures/test_narrow.py",),
+    ),
 )

@@ -162,4 +162,11 @@ MUTATIONS = (
         "S3: the last residual for the largest of the round",
         (f"{_CLAIM_TESTS}/training/test_gradients.py::test_drift_is_bounded_by_the_steps_taken",),
     ),
+    Mutation(
+        f"{_JOBS}/deep_start.py",
+        "readout * net.output_weights",
+        "net.output_weights",
+        "D2: the control's V does not grow",
+        (f"{_JOB_TESTS}/test_deep_start.py",),
+    ),
 )

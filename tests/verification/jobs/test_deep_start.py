@@ -54,3 +54,8 @@ def test_larger_weights_scale_layers_and_kernel_as_the_controls_say():
         np.testing.assert_allclose(larger, factor ** (layer + 1) * h, rtol=1e-12, atol=1e-14)  # float64
     largest = [np.linalg.norm(_jacobian(net, x), 2) ** 2 for net in (plain, grown)]
     assert largest[1] == pytest.approx(factor ** (2 * 2) * largest[0], rel=1e-12)
+    # The job's own gains, in float32.
+    shape = (source, 32, 2, (5,))
+    own, larger = DeepStart(*shape).compute(), DeepStart(*shape, hidden_gain=factor, readout_gain=3.0).compute()
+    np.testing.assert_allclose(larger.largest_norm, own.largest_norm * factor ** (own.layer + 1), rtol=1e-5)
+    assert float(larger.largest[0]) == pytest.approx(9 * factor**4 * float(own.largest[0]), rel=1e-5)

@@ -1,5 +1,7 @@
 """Entropies' jobs: the formula by two routes, autodiff's volumes, a short training against the network built again."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -39,10 +41,16 @@ def test_profile_begins_with_the_network_as_drawn_and_is_the_same_for_a_seed_alo
     train = datasets.from_arrays(train.inputs[:40], train.targets[:40])
     hidden, before = net.layers(train.inputs)
     np.testing.assert_allclose(found.entropy[1, 0], [binned_entropy(h, BIN / 6**0.5) for h in hidden], atol=1e-12)
+    narrowing = [binned_entropy(h, 0.3 * BIN / 6**0.5) for h in hidden]
+    np.testing.assert_allclose(found.narrowing_entropy[1, 0], narrowing, atol=1e-12)
     np.testing.assert_allclose(found.below[1, 0, 1:], [(np.asarray(z) < 0).mean() for z in before], atol=1e-12)
     loss = 0.5 * float(((np.asarray(net(train.inputs)) - train.targets) ** 2).sum())
     assert float(found.loss[1, 0]) == pytest.approx(loss, rel=1e-5)
     assert (found.loss[:, -1] < found.loss[:, 0]).all()
     assert ((found.test >= 0) & (found.test <= 1)).all()
+    silent = dataclasses.replace(job, target_scale=0.0).compute()
+    start = 0.5 * float((np.asarray(net(train.inputs)) ** 2).sum())
+    assert float(silent.loss[1, 0]) == pytest.approx(start, rel=1e-5)
+    assert float(silent.train[1, 0]) == float(found.train[1, 0])  # accuracies are those of the images' labels
     with pytest.raises(InputError, match="step is 1e\\+06"):
         LeakyTraining(6, 2, 0.3, 40, 30, 4, (5, 6), 0, step=1e6, batch_size=20).compute()

@@ -1,5 +1,6 @@
 """Deep networks at initialization: D1, D2, D5."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,9 +20,8 @@ from verification.registry import claim
 
 __all__ = ["Sweep", "deviation", "largest", "over_depth", "over_width", "shape_of", "smallest"]
 
-# Controls: entries N(0, 4/m) instead of N(0, 2/m), so that layers grow like 2^{l/2}. A network is homogeneous: h_l is
-# multiplied by _TOO_LARGE^{l+1} and ∇f by _TOO_LARGE^L, and V's scale multiplies ∇f; nothing has to be drawn again.
-_TOO_LARGE = 2**0.5
+# Controls: entries N(0, 8/m) instead of N(0, 2/m), so that layers grow like 2^l.
+_TOO_LARGE = 2.0
 _AT_START = Condition("A, W_l, V drawn as `DeepReLU.init` says, ω = 0 by construction", True)
 
 # float32 leaves λ_min with an error of about 1e-6 λ_max; a singular matrix must still have a logarithm.
@@ -72,27 +72,39 @@ def _over_separation(context: Context, problem: Problem) -> Sweep:
     return Sweep("1/φ", tuple(1 / phi for phi in distances), [_start(context, other) for other in problems])
 
 
-def _width_and_depth(context: Context) -> Iterator[DeepStart]:
+def _controls(context: Context, swept: Sweep, *, hidden_gain: float = 1.0, power: float = 0.0) -> Sweep:
+    """The sweep's networks, a few of them, with larger layers, or with V's variance in a power of the parameter."""
+    seeds = swept.starts[0].seeds[: context.preset.deep.few_seeds]
+    gains = [(value / swept.values[0]) ** (power / 2) for value in swept.values]
+    starts = [
+        dataclasses.replace(start, seeds=seeds, hidden_gain=hidden_gain, readout_gain=gain)
+        for start, gain in zip(swept.starts, gains, strict=True)
+    ]
+    return swept._replace(starts=starts)
+
+
+def _larger_layers(context: Context, swept: Sweep) -> Sweep:
+    return _controls(context, swept, hidden_gain=_TOO_LARGE)
+
+
+def _norm_starts(context: Context) -> Iterator[DeepStart]:
     for problem in context.deep_problems():
-        yield from (*over_width(context, problem).starts, *over_depth(context, problem).starts)
+        for swept in (over_width(context, problem), over_depth(context, problem)):
+            yield from (*swept.starts, *_larger_layers(context, swept).starts)
 
 
 def _upper_starts(context: Context) -> Iterator[DeepStart]:
-    yield from _width_and_depth(context)
     for problem in context.deep_problems():
-        yield from _over_samples(context, problem).starts
+        depths = over_depth(context, problem)
+        yield from (*depths.starts, *_larger_layers(context, depths).starts)
+        for swept in (over_width(context, problem), _over_samples(context, problem)):
+            yield from (*swept.starts, *_controls(context, swept, power=1).starts)
 
 
 def _lower_starts(context: Context) -> Iterator[DeepStart]:
     for problem in context.deep_problems():
-        yield from over_width(context, problem).starts
-        if problem.source.kind == "planted":
-            for swept in (
-                _over_samples(context, problem),
-                _drawing_closer(context),
-                _over_separation(context, problem),
-            ):
-                yield from swept.starts
+        for row in _lower_rows(context, problem):
+            yield from (*row.swept.starts, *row.control.starts)
 
 
 def _limit_starts(context: Context) -> Iterator[DeepStart]:
@@ -118,13 +130,12 @@ def _numbers(start: DeepStart) -> dict[str, float]:
     return of_data | {"m": start.width, "L": start.depth, "delta": DELTA, "loss": 1.0}
 
 
-def deviation(results: Results, swept: Sweep, scale: float = 1.0) -> np.ndarray:
-    """max |‖h_{i,l}‖ − 1| [seeds points] of networks whose A and W_l are ``scale`` times as large."""
+def deviation(results: Results, swept: Sweep) -> np.ndarray:
+    """max |‖h_{i,l}‖ − 1| [seeds points]."""
     columns = []
     for start in swept.starts:
         norms = results[start]
-        grown = scale ** (norms.layer + 1)
-        ends = (abs(grown * norms[name] - 1).max("layer") for name in ("least_norm", "largest_norm"))
+        ends = (abs(norms[name] - 1).max("layer") for name in ("least_norm", "largest_norm"))
         columns.append(np.maximum(*(end.values for end in ends)))
     return np.stack(columns, axis=1)
 
@@ -146,7 +157,7 @@ def smallest(results: Results, swept: Sweep) -> np.ndarray:
     letter="R",
     source=BOUNDS["D1"].source,
     paper=ALLEN_ZHU,
-    needs=_width_and_depth,
+    needs=_norm_starts,
 )
 def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
     """The largest deviation of a layer's norm from 1, over m and over L; the control's layers grow."""
@@ -163,8 +174,8 @@ def hidden_norms(context: Context, results: Results) -> Iterator[Evidence]:
                 swept.values,
                 deviation(results, swept),
                 shape,
-                control=deviation(results, swept, _TOO_LARGE),
-                control_setting="A, W_l ~ N(0, 4/m)",
+                control=deviation(results, _larger_layers(context, swept)),
+                control_setting="A, W_l ~ N(0, 8/m)",
             )
 
 
@@ -180,34 +191,29 @@ def gradient_upper(context: Context, results: Results) -> Iterator[Evidence]:
     """max over residuals of ‖∇F‖²/F = 2λ_max(Θ), over m, L and n."""
     for problem in context.deep_problems():
         widths, depths, samples = (f(context, problem) for f in (over_width, over_depth, _over_samples))
-        controls = (
-            (widths, np.array(widths.values) / widths.values[0], "V's variance grows like m"),
-            (samples, np.array(samples.values), "the bound's factor n left out"),
-        )
-        yield _below_the_trace(results, _setting(context, problem, "L"), depths)
-        for swept, factor, changed in controls:
-            values = largest(results, swept)
+        setting = _setting(context, problem, "L")
+        yield _below_the_trace(results, setting, depths, _larger_layers(context, depths))
+        for swept in (widths, samples):
             yield stays_bounded(
                 _setting(context, problem, swept.parameter),
                 _AT_START,
                 "max ‖∇F‖²/F = 2λ_max(Θ)",
                 swept.parameter,
                 swept.values,
-                values,
+                largest(results, swept),
                 shape_of("D2-upper", swept),
-                control=values * factor,
-                control_setting=changed,
+                control=largest(results, _controls(context, swept, power=1)),
+                control_setting=f"V's variance grows like {swept.parameter}",
             )
 
 
-def _below_the_trace(results: Results, setting: dict[str, object], depths: Sweep) -> Evidence:
+def _below_the_trace(results: Results, setting: dict[str, object], depths: Sweep, larger: Sweep) -> Evidence:
     """Over L an exponent decides nothing: layers make rows alike, and λ_max rises towards the trace for many layers.
 
     The trace itself gives the constant: E 2λ_max(Θ) ≤ 2 E tr Θ = L n m/o up to lower orders in 1/m, since a layer's
     inputs have norm 1 and V's masked rows mean square m/(2o).
     """
-    constants = largest(results, depths) / shape_of("D2-upper", depths)
-    grown = constants * _TOO_LARGE ** (2 * np.array(depths.values))
+    constants, grown = (largest(results, swept) / shape_of("D2-upper", swept) for swept in (depths, larger))
     means, broken = ([mean_interval(column) for column in values.T] for values in (constants, grown))
     worst, control = (max(found, key=lambda mean: mean.upper) for found in (means, broken))
     power = slope(depths.values, constants)
@@ -220,17 +226,37 @@ def _below_the_trace(results: Results, setting: dict[str, object], depths: Sweep
         worst,
         1.0,
         control=control,
-        control_setting="A, W_l ~ N(0, 4/m)",
+        control_setting="A, W_l ~ N(0, 8/m)",
     )
 
 
+class _Row(NamedTuple):
+    """A sweep, its control, and what is changed there."""
+
+    swept: Sweep
+    control: Sweep
+    changed: str
+
+
+def _lower_rows(context: Context, problem: Problem) -> list[_Row]:
+    """Over m and, on planted data, n and 1/φ."""
+    widths = over_width(context, problem)
+    # Ten outputs have more rows in Θ than the narrowest networks have neurons: λ_min rises like m² and more there.
+    power = 3 if problem.num_outputs > 1 else 1
+    shrinking = f"V's variance shrinks like 1/m{'³' if power == 3 else ''}"
+    rows = [_Row(widths, _controls(context, widths, power=-power), shrinking)]
+    if problem.source.kind == "planted":
+        samples, distances = _over_samples(context, problem), _over_separation(context, problem)
+        closer = "the pair draws closer like n^(−4), unseen by the bound"
+        rows.append(_Row(samples, _drawing_closer(context), closer))
+        rows.append(_Row(distances, _controls(context, distances, power=-1), "V's variance shrinks like φ"))
+    return rows
+
+
 def _lower(context: Context, results: Results, claim_id: str) -> Iterator[Evidence]:
-    """min over residuals of ‖∇F‖²/F = 2λ_min(Θ), over m and, on planted data, n and 1/φ."""
+    """min over residuals of ‖∇F‖²/F = 2λ_min(Θ)."""
     for problem in context.deep_problems():
-        rows = [_in_width(context, results, problem)]
-        if problem.source.kind == "planted":
-            rows += [_in_samples(context, results, problem), _in_separation(context, results, problem)]
-        for swept, control, changed in rows:
+        for swept, control, changed in _lower_rows(context, problem):
             yield stays_bounded(
                 _setting(context, problem, swept.parameter),
                 _AT_START,
@@ -239,33 +265,10 @@ def _lower(context: Context, results: Results, claim_id: str) -> Iterator[Eviden
                 swept.values,
                 smallest(results, swept),
                 shape_of(claim_id, swept),
-                control=control,
+                control=smallest(results, control),
                 control_setting=changed,
                 relation="≥",
             )
-
-
-_Row = tuple[Sweep, np.ndarray, str]
-
-
-def _in_width(context: Context, results: Results, problem: Problem) -> _Row:
-    swept = over_width(context, problem)
-    # Ten outputs have more rows in Θ than the narrowest networks have neurons: λ_min rises like m² and more there.
-    power = 3 if problem.num_outputs > 1 else 1
-    shrunk = smallest(results, swept) * (swept.values[0] / np.array(swept.values)) ** power
-    return swept, shrunk, f"V's variance shrinks like 1/m{'³' if power == 3 else ''}"
-
-
-def _in_samples(context: Context, results: Results, problem: Problem) -> _Row:
-    closer = smallest(results, _drawing_closer(context))
-    return _over_samples(context, problem), closer, "the pair draws closer like n^(−4), unseen by the bound"
-
-
-def _in_separation(context: Context, results: Results, problem: Problem) -> _Row:
-    swept = _over_separation(context, problem)
-    # Against mφ/(o n^p) with its φ at the first distance throughout, as if the bound did not know of it.
-    unseen = smallest(results, swept) * swept.values[0] / np.array(swept.values)
-    return swept, unseen, "the bound's factor φ left out"
 
 
 @claim(

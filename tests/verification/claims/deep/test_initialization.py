@@ -23,7 +23,8 @@ def _norms(growth):
     def numbers(job, place):
         norms = np.ones((len(job.seeds), job.depth + 1))
         last = np.arange(job.depth + 1) == job.depth
-        deviation = 0.5 * _at("D1", job) * (job.width * job.depth) ** growth
+        # The control's layers are twice as large a layer.
+        deviation = 0.5 * _at("D1", job) * (job.width * job.depth) ** growth + (job.hidden_gain > 1) * 2**job.depth
         columns = {"least_norm": norms, "largest_norm": norms + deviation * last}
         return xr.Dataset({k: (("seed", "layer"), v) for k, v in columns.items()}, {"layer": np.arange(job.depth + 1)})
 
@@ -42,7 +43,8 @@ def _eigenvalues(claim_id, share=1.0):
     """2λ at a share of the bound."""
 
     def numbers(job, place):
-        value = np.full(len(job.seeds), share * _at(claim_id, job) / 2)
+        gains = job.readout_gain**2 * job.hidden_gain ** (2 * job.depth)
+        value = np.full(len(job.seeds), share * gains * _at(claim_id, job) / 2)
         return xr.Dataset({"largest": ("seed", value), "smallest": ("seed", value)})
 
     return numbers

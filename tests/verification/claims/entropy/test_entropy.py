@@ -58,12 +58,14 @@ def _trained(*, entropy_falls=True, relu=0.9, leaky=0.8, follows=True):
         rounds = np.arange(5.0)
         level = job.slope if entropy_falls else -job.slope
         order = rounds if follows else rounds[[0, 3, 1, 4, 2]]
+        order = order if job.target_scale else -order
         entropy = level + 1e-3 * np.broadcast_to(order[:, None], shape)
         final = (relu if job.slope == 0 else leaky) * (1 + 0.01 * np.arange(shape[0]))[:, None] / 1.03
         test = np.where(rounds > 0, final + (0.001 * place * np.arange(shape[0]))[:, None], 0.1)
         return xr.Dataset(
             {
                 "entropy": (("seed", "round", "layer"), entropy),
+                "narrowing_entropy": (("seed", "round", "layer"), -entropy),
                 "below": (("seed", "round", "layer"), np.full(shape, 0.5)),
                 "loss": (("seed", "round"), np.broadcast_to(10 - rounds, shape[:2])),
                 "test": (("seed", "round"), test),
