@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Shaped
 from numpy import ndarray
 
@@ -46,6 +45,8 @@ def read_csv(
     InputError
         If the file cannot be read; names the column and the row, both counted from 1 without the header.
     """
+    import pandas as pd  # here: half a second that other kinds of files do without
+
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             line = file.readline()

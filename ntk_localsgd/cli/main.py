@@ -16,6 +16,7 @@ from ntk_localsgd.cli.parsing import COMMANDS, execute
 
 __all__ = ["main"]
 
+_PROGRAM = "ntk-localsgd"
 _DESCRIPTION = (
     "Your own data: Gram matrix, predicted training, proof of convergence; the theory's bounds at your numbers."
 )
@@ -28,10 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(ntk_localsgd.__version__)
         return 0
     jax.config.update("jax_enable_x64", True)  # spectra are float64; a program, unlike the library, may say so
-    folder = importlib.import_module("ntk_localsgd.cli")
-    for module in pkgutil.iter_modules(folder.__path__):  # here and not on top: --version and importers need no kernels
-        importlib.import_module(f"{folder.__name__}.{module.name}")
+    # Modules are imported here and not on top: --version and importers need no kernels, and a command no other's.
+    if argv[:1] and _discover(argv[0]):
+        return execute(COMMANDS[argv[0]], prog=_PROGRAM, command=argv[0], argv=argv[1:])
+    _discover()
     subcommands = [Annotated[command, tyro.conf.subcommand(name)] for name, command in sorted(COMMANDS.items())]
-    return execute(
-        functools.reduce(operator.or_, subcommands), prog="ntk-localsgd", description=_DESCRIPTION, argv=argv
-    )
+    return execute(functools.reduce(operator.or_, subcommands), prog=_PROGRAM, description=_DESCRIPTION, argv=argv)
+
+
+def _discover(name: str | None = None) -> bool:
+    """Import the module of this name, or all; whether it holds a command."""
+    folder = importlib.import_module("ntk_localsgd.cli")
+    for module in pkgutil.iter_modules(folder.__path__):
+        if name is None or module.name == name:
+            importlib.import_module(f"{folder.__name__}.{module.name}")
+    return name in COMMANDS

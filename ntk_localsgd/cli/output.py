@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ntk_localsgd import results
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.provenance import device_name, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,9 +79,7 @@ def write_results(
     InputError
         If the folder cannot be written.
     """
-    text = json.dumps(
-        dict(content) | {"versions": results.versions(), "device": results.device_name()}, indent=1, allow_nan=False
-    )
+    text = json.dumps(dict(content) | {"versions": versions(), "device": device_name()}, indent=1, allow_nan=False)
     paths = folder / f"{command}-{data.stem}.json", folder / f"{command}-{data.stem}.png"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,15 +35,19 @@ def command(options: _Command) -> _Command:
     return options
 
 
-def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] | None = None) -> int:
+def execute(
+    commands: Any, *, prog: str, description: str | None = None, command: str = "", argv: Sequence[str] | None = None
+) -> int:
     """Parse the arguments into one of the command dataclasses and call it.
 
     Parameters
     ----------
     commands
-        A union of dataclasses whose instances are callable without arguments and return an exit code.
+        A dataclass, or a union of them, whose instances are callable without arguments and return an exit code.
     prog, description
-        Name and one line for the help text.
+        Name and one line for the help text; None: the dataclass's own.
+    command
+        Name of the subcommand that the one dataclass is.
     argv
         Arguments; None: those of the process.
 
@@ -57,7 +61,7 @@ def execute(commands: Any, *, prog: str, description: str, argv: Sequence[str] |
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no λ shows a question mark in its place
             stream.reconfigure(errors="replace")
     try:
-        return int(_parse(commands, prog, description, argv)() or 0)
+        return int(_parse(commands, f"{prog} {command}".rstrip(), description, argv)() or 0)
     except InputError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return _REFUSED
@@ -75,7 +79,7 @@ def _one_line(prog: str, message: Warning | str, *where: object, **options: obje
     print(f"{prog}: {message}", file=sys.stderr)
 
 
-def _parse(commands: Any, prog: str, description: str, argv: Sequence[str] | None) -> Any:
+def _parse(commands: Any, prog: str, description: str | None, argv: Sequence[str] | None) -> Any:
     """tyro's parser, with its boxed error messages turned into an `InputError` of one sentence."""
     boxed = io.StringIO()
     try:

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import math
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -125,3 +127,23 @@ def test_help_exits_with_0():
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])
     assert not stop.value.code
+
+
+def test_a_command_imports_what_it_needs_and_no_more(data):
+    # Half a second each, of which a Gram matrix needs none.
+    program = (
+        "import sys; from ntk_localsgd.starting import main\n"
+        f"assert main(['gram', {str(data)!r}]) == 0\n"
+        "print(*{'pandas', 'sympy', 'xarray', 'sklearn', 'flint', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_help_of_a_command_names_the_program(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["gram", "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: ntk-localsgd gram ")
+    assert "smallest eigenvalue" in shown
