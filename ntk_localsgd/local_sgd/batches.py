@@ -58,7 +58,7 @@ def walk(
     -------
     Positions of b samples, and which of them belong to the batch.
     """
-    number = jnp.sum(mask, dtype=jnp.int32)
+    number, step = jnp.sum(mask, dtype=jnp.int32), step.astype(jnp.int32)
     in_order = -(-number // size)
     order = draw(key, round_number, step // in_order, client, mask, len(mask))
     places = step % in_order * size + jnp.arange(size, dtype=jnp.int32)
