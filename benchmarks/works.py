@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from benchmarks.cases import OURS, Case, Route, Target, Work
+from benchmarks.practised import fedavg
 from ntk_localsgd import datasets, kernels, local_sgd, networks
 
 INPUT_DIM = 64
@@ -33,6 +34,7 @@ def works(smoke: bool) -> tuple[Work, ...]:
         deep_gram(products, smoke),
         two_layer_gram(products, smoke),
         local_gd(products, smoke),
+        fedavg(smoke),
         tracking(smoke),
         seeds(smoke),
         smallest_eigenvalue(smoke),

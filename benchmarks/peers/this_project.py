@@ -60,6 +60,26 @@ def seeds(arrays, settings):
     return route
 
 
+def fedavg(arrays, settings):
+    """Weights n_c/n, means over batches, shuffled epochs; the server's optimizer by its name and numbers."""
+    data, sizes, rule = datasets.from_arrays(arrays["x"], arrays["y"]), settings["sizes"], settings.get("server")
+    split = clients.Clients(tuple(np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])))
+    server = None if rule is None else {"momentum": local_sgd.Momentum, "adam": local_sgd.Adam}[rule[0]](*rule[1:])
+    steps = local_sgd.epoch_steps(split, settings["batch_size"], settings["epochs"])
+    config = local_sgd.LocalSGD(
+        settings["step_size"], steps, settings["num_rounds"], settings["batch_size"], settings["server_step_size"],
+        client_weights="samples", batches="epochs", reduction="mean", client_momentum=settings["client_momentum"],
+        server=server,
+    )  # fmt: skip
+    net = network(arrays)
+
+    def route():
+        after = local_sgd.run(net, data, split, config, key=jax.random.key(7)).network.trained
+        return Moved(jax.block_until_ready(after), net.trained)
+
+    return route
+
+
 def smallest_eigenvalue(arrays, settings):
     return lambda: np.array(kernels.smallest_eigenvalue(arrays["gram"]))
 
@@ -97,6 +117,7 @@ if __name__ == "__main__":
     works = [
         gram,
         local_gd,
+        fedavg,
         tracked,
         seeds,
         smallest_eigenvalue,
