@@ -157,11 +157,13 @@ def by_label(key: jax.Array, dataset: Dataset, num_clients: int, *, classes_per_
     return Clients(tuple(np.sort(np.concatenate([pieces[s] for s in hand])) for hand in dealt))
 
 
-def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentration: float) -> Clients:
+def dirichlet(
+    key: jax.Array, dataset: Dataset, num_clients: int, *, concentration: float, min_samples: int = 1
+) -> Clients:
     """Client shares of every class drawn from a symmetric Dirichlet distribution; no client stays empty.
 
     A small concentration gives clients with few classes and unequal sizes, a large one gives iid clients. A client
-    that got nothing takes one sample from the largest client.
+    that got fewer than ``min_samples`` takes what it lacks, sample by sample, from the client that is the largest then.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
         K.
     concentration
         Parameter of the Dirichlet distribution, positive and finite; its infinite limit is near `iid`.
+    min_samples
+        Samples that every client has at least, at most n/K.
 
     Returns
     -------
@@ -181,8 +185,8 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
     Raises
     ------
     InputError
-        If the concentration is not positive and finite, K does not fit n, or there are neither labels nor targets that
-        are classes.
+        If the concentration is not positive and finite, K or the smallest size do not fit n, or there are neither
+        labels nor targets that are classes.
 
     References
     ----------
@@ -192,6 +196,12 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
     num_clients = _number_of_clients(num_clients, dataset)
     # Beyond these, shares are those of the limits, one client a class or equal shares, to float64's digits.
     concentration = min(max(positive_number("concentration", concentration), 1e-100), 1e100)
+    least = whole_number("min_samples", min_samples)
+    if least * num_clients > dataset.num_samples:
+        raise InputError(
+            f"min_samples is {least}, needs to be at most {dataset.num_samples // num_clients} for {num_clients} "
+            f"clients of {dataset.num_samples} samples."
+        )
     rng = generator(key)
     labels = class_of_each_row(dataset)
     hands: list[list[int]] = [[] for _ in range(num_clients)]
@@ -204,7 +214,7 @@ def dirichlet(key: jax.Array, dataset: Dataset, num_clients: int, *, concentrati
         for c, part in zip(rng.permutation(num_clients), np.split(members, cuts), strict=True):
             hands[c].extend(part.tolist())
     for hand in hands:
-        if not hand:
+        while len(hand) < least:
             most = max(len(other) for other in hands)
             giver = hands[rng.choice([c for c, other in enumerate(hands) if len(other) == most])]
             hand.append(giver.pop(rng.integers(most)))

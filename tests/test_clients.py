@@ -133,3 +133,18 @@ def test_vector_targets_without_labels_cannot_be_split_by_label():
     data = datasets.from_arrays(np.eye(4), np.eye(4))
     with pytest.raises(InputError, match="neither labels nor one target a row"):
         clients.by_label(KEY, data, 2)
+
+
+@pytest.mark.parametrize("least", [1, 3, 5])
+def test_a_smallest_size_is_kept_and_takes_from_the_largest(least):
+    data = datasets.digits(40, classes=(3, 8), key=jax.random.key(0))
+    plain, kept = (
+        clients.dirichlet(jax.random.key(2), data, 8, concentration=0.1, min_samples=size) for size in (1, least)
+    )
+    assert min(kept.sizes) >= least
+    assert max(kept.sizes) <= max(plain.sizes)
+    assert sorted(np.concatenate(kept.indices)) == list(range(40))
+    if least == 3:
+        assert min(plain.sizes) < least
+    with pytest.raises(InputError, match="min_samples is 6, needs to be at most 5 for 8 clients of 40 samples"):
+        clients.dirichlet(jax.random.key(2), data, 8, concentration=0.1, min_samples=6)

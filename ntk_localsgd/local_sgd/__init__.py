@@ -6,6 +6,7 @@ LocalSGD(step_size=0.1, local_steps=5, num_rounds=20)
 """
 
 from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD, epoch_steps
+from ntk_localsgd.local_sgd.evaluation import held_out
 from ntk_localsgd.local_sgd.lazy import lazy_targets
 from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.local_sgd.recording import join
@@ -21,6 +22,7 @@ __all__ = [
     "Observable",
     "Run",
     "epoch_steps",
+    "held_out",
     "join",
     "lazy_targets",
     "run",

@@ -107,6 +107,20 @@ MUTATIONS = (
         (f"{_LINEAR}::test_moments_are_means_over_all_that_may_be_drawn",),
     ),
     Mutation(
+        "ntk_localsgd/clients.py",
+        "while len(hand) < least:",
+        "if len(hand) < least:",
+        "a client takes one sample and no more of those that it lacks",
+        ("tests/test_clients.py::test_a_smallest_size_is_kept_and_takes_from_the_largest",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/evaluation.py",
+        "jnp.sum(left**2) / (2 * len(left))",
+        "jnp.sum(left**2) / 2",
+        "a sum for the mean over held-out rows",
+        ("tests/local_sgd/test_evaluation.py",),
+    ),
+    Mutation(
         "ntk_localsgd/certificate/schedule.py",
         'config.refuse_beyond(PLAIN, "the certificate")',
         "None",
