@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from ntk_localsgd.certificate.outcome import Certificate
+from ntk_localsgd.certificate.schedule import refuse_unproved
 from ntk_localsgd.certificate.two_layer.certifier import first_layer
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
@@ -35,8 +36,9 @@ def write_certificate(
     Raises
     ------
     InputError
-        For a network of more layers, or a file that cannot be written.
+        For a network of more layers, settings that no proof speaks of, or a file that cannot be written.
     """
+    refuse_unproved(config)
     stack = structure(net)
     layer = None if stack is None else first_layer(stack)
     if layer is None:
