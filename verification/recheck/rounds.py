@@ -47,10 +47,10 @@ class Rounds(NamedTuple):
         except ZeroDivisionError:
             return None
         operator = one - gram * sums[tau] * (arb(1) / len(stated.clients))
-        norms = [norm(each) for each in (root, inverse, root * operator * inverse)]
+        root_norm, inverse_norm, contraction = (norm(each) for each in (root, inverse, root * operator * inverse))
         starts = [norm(power * inverse) for power in powers[:tau]]
         ends = [norm(root * gram * sums[tau - 1 - k]) for k in range(tau)]
-        return cls(eta, stated.clients, root, *norms, starts, ends)
+        return cls(eta, stated.clients, root, root_norm, inverse_norm, contraction, starts, ends)
 
     def radius(self, changes: arb_mat, unit: arb, spectral: arb) -> tuple[arb, arb] | None:
         """ρ and the radius that neurons need, for |Θ̃ − Θ| ≤ ``changes`` and ``unit`` ≥ ‖Dr‖/√m; None where ρ ≥ 1."""

@@ -77,15 +77,18 @@ def _stated(path: pathlib.Path, content: dict[str, Any]) -> Stated:
     if not (whole and shapes and set(signs) <= {-1, 1} and run["local_steps"] >= 1):
         raise InputError(f"{path}: network, data and clients do not fit each other.")
     return Stated(
-        arb_mat([[_number(v) for v in row] for row in net["weights"]]),
-        signs,
-        arb_mat([[_number(v) for v in row] for row in inputs]),
-        [_number(v) for v in content["data"]["targets"]],
-        clients,
-        _number(run["step_size"]),
-        run["local_steps"],
-        *(_number(claims[name]) for name in ("residual_norm", "rate", "constant", "radius")),
-        {(int(j), int(r)) for j, r in claims["switching"]},
+        weights=arb_mat([[_number(v) for v in row] for row in net["weights"]]),
+        signs=signs,
+        inputs=arb_mat([[_number(v) for v in row] for row in inputs]),
+        targets=[_number(v) for v in content["data"]["targets"]],
+        clients=clients,
+        step_size=_number(run["step_size"]),
+        local_steps=run["local_steps"],
+        residual_norm=_number(claims["residual_norm"]),
+        rate=_number(claims["rate"]),
+        constant=_number(claims["constant"]),
+        radius=_number(claims["radius"]),
+        switching={(int(j), int(r)) for j, r in claims["switching"]},
     )
 
 

@@ -211,8 +211,10 @@ class Walk:
         size = length(times(rounds.root, self.here.residuals)) + rounds.root_norm * off
         spectral = norm(self.inner).sqrt()
         least = rounds.radius(arb_mat(n, n), size * self.scale, spectral)
-        missing = "a round is not shown to contract"
-        for factor in _RADII if least is not None else ():
+        if least is None:
+            return "a round is not shown to contract"
+        missing = ""
+        for factor in _RADII:
             radius = above(self.gap + least[1] * arb(factor))
             unsure = self._within(radius)
             changes = self._changes(unsure)
