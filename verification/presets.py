@@ -8,6 +8,7 @@ __all__ = [
     "DeepSizes",
     "DepthLimitSizes",
     "EntropySizes",
+    "FrontierSizes",
     "PredictionSizes",
     "Preset",
     "Shape",
@@ -92,6 +93,17 @@ class CertificateSizes:
     deep: tuple[tuple[int, int, int, float], ...]  # n, m, L and κ of deep networks at initialization
     deep_seeds: int
     deep_controls: int  # seeds of each control
+
+
+@dataclasses.dataclass(frozen=True)
+class FrontierSizes:
+    """Sizes of the smallest lazy scales with a certificate; what is not varied is at its first-named value."""
+
+    samples: tuple[int, ...]  # n
+    widths: tuple[int, ...]  # m
+    depths: tuple[int | None, ...]  # L; None: two layers
+    seeds: int
+    kinds: tuple[str, ...] = ("digits", "sphere")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +202,7 @@ class Preset:
     widths: WidthSizes
     steps: StepSizes
     certificates: CertificateSizes
+    frontier: FrontierSizes
     depth_limit: DepthLimitSizes = DepthLimitSizes()
     federated: FederatedSizes = FederatedSizes()
     narrow: NarrowSizes = NarrowSizes()
@@ -215,6 +228,7 @@ _SMOKE = Preset(
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
     certificates=CertificateSizes(8, (4,), 2, (4, 16, 2**13), 8, ((4, 64, 2, 1e4),), 12, 6),
+    frontier=FrontierSizes((4, 6), (32,), (None, 2), 1, ("sphere",)),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2),
     federated=FederatedSizes(16, 4, 10, 1, (2**7, 2**11), (2**7, 2**11), 12, (1, 10), (16, 32), 3, (16,), 2**6, 10),
     narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 3, 40),
@@ -239,6 +253,7 @@ _QUICK = Preset(
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
     certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 2e3),), 72, 8),
+    frontier=FrontierSizes((8, 4, 16), (256, 128), (None, 1, 3), 1),
 )
 
 _FULL = dataclasses.replace(
@@ -287,6 +302,7 @@ _FULL = dataclasses.replace(
         100,
         8,
     ),
+    frontier=FrontierSizes((8, 16, 32, 64), (256, 128, 512, 1024), (None, 1, 2, 3, 4), 3),
     entropy=EntropySizes(100_000, 100_000, (*EntropySizes().shapes, Shape(256, 1, 0.5)), 800, 200, 20, 20),
     depth_limit=DepthLimitSizes(
         10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24

@@ -118,6 +118,17 @@ def test_certificate_draws_stored_rates_and_widths(smoke, results, shown):
 
 
 @pytest.mark.slow
+def test_the_frontier_draws_the_scales_that_are_stored(results, shown):
+    jobs, table, figure = shown("frontier")
+    assert len(table) == sum(len(job.seeds) for job in jobs)
+    by_samples = figure.axes[0]
+    shallow = [job for job in jobs if job.depth is None]
+    drawn = by_samples.lines[0]
+    assert drawn.get_xdata().tolist() == [job.data.num_samples for job in shallow]
+    assert drawn.get_ydata().tolist() == [float(results[job].scale.max()) for job in shallow]
+
+
+@pytest.mark.slow
 def test_spectrum_draws_stored_eigenvalues_under_the_bounds(results, shown):
     jobs, _, figure = shown("spectrum")
     left, middle, right = figure.axes
