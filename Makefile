@@ -25,8 +25,9 @@ $(STAMP): requirements.lock pyproject.toml
 verify: .venv ## the main job: check every claim on digits and sphere data, write results/report.html
 	$(RUN) -m verification run --preset quick
 
+# One core each: threads of linear algebra that wait for one spin, and small systems take six times as long.
 test: .venv ## the whole test suite, two processes
-	$(RUN) -m pytest -n 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 mutations: .venv ## break one formula at a time and see that the tests notice, some minutes; outside the suite
 	$(RUN) -m tests.mutations

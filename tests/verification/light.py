@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_info
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,3 +48,13 @@ class Deadly:
                 raise OSError("not today")
             os.kill(os.getpid(), signal.SIGKILL)
         return xr.Dataset({"tries": ((), self.times + 1)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Threads:
+    """How many threads linear algebra has while a job is computed."""
+
+    def compute(self):
+        """The largest number of any library."""
+        numbers = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        return xr.Dataset({"threads": ((), max(numbers, default=1))})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import pickle
 import shutil
 import sys
@@ -9,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from ntk_localsgd.errors import InputError
+from tests.verification.light import Threads
 from tests.verification.rows import COMPUTED, Doubled
 from verification.data import Source
 from verification.engine import compute
@@ -55,6 +58,13 @@ def test_a_job_that_fails_raises_where_it_is_read_and_the_others_go_on(tmp_path,
 def test_any_executor_will_do(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         assert float(compute([Doubled(2.0)], Store(tmp_path), executor=pool)[Doubled(2.0)].twice) == 4.0
+
+
+def test_linear_algebra_has_each_threads_share_of_the_cores(tmp_path):
+    cores = os.cpu_count()
+    with threadpool_limits(cores, user_api="blas"):
+        assert int(compute([Threads()], Store(tmp_path))[Threads()].threads) == max(1, cores // 2)
+        assert int(Threads().compute().threads) == cores
 
 
 def test_jobs_are_plain_values_that_pickle():

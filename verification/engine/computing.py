@@ -1,11 +1,14 @@
 """Maps jobs to their results: any executor, one store, progress while it lasts, whatever dies meanwhile."""
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 
 from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
 from ntk_localsgd import stored
 from ntk_localsgd.errors import InputError, StorageError
@@ -21,6 +24,9 @@ __all__ = ["compute"]
 
 # How often a job is tried by workers that may be lost; and how long until somebody else's jobs are looked at again.
 _ATTEMPTS, _POLL = 3, 0.5
+
+# Jobs at a time: while one is traced and compiled, which takes one core, another's rounds use the second.
+_THREADS = 2
 
 
 def compute(
@@ -39,8 +45,7 @@ def compute(
     executor
         Any of `concurrent.futures`' kind, to whose workers jobs are sent in chunks; they store results where they see
         the folder and return them where they do not. A worker that is lost is replaced by another: a job fails when it
-        has failed three times. None: two threads; while one job is traced and compiled, which takes one core, another's
-        rounds use the second.
+        has failed three times. None: two threads, and half of the cores for the linear algebra of each.
     width
         Chunks that are under way at a time; None: as many as the executor has workers.
 
@@ -57,14 +62,23 @@ def compute(
     KeyboardInterrupt
         If interrupted; jobs that were finished are stored.
     """
-    own = ThreadPoolExecutor(max_workers=2) if executor is None else None
+    own = ThreadPoolExecutor(max_workers=_THREADS) if executor is None else None
     pool = executor or own
     assert pool is not None
     try:
-        return _Sweep(list(dict.fromkeys(jobs)), store, pool, width or int(getattr(pool, "_max_workers", 2))).run()
+        with _shared_cores() if own else contextlib.nullcontext():
+            return _Sweep(list(dict.fromkeys(jobs)), store, pool, width or int(getattr(pool, "_max_workers", 2))).run()
     finally:
         if own is not None:
             own.shutdown(wait=True, cancel_futures=True)
+
+
+def _shared_cores() -> contextlib.AbstractContextManager[object]:
+    """Linear algebra on each worker's share of the cores.
+
+    Its threads spin while they wait for a core, and small systems take six times as long as on one.
+    """
+    return threadpool_limits(max(1, (os.cpu_count() or 1) // _THREADS), user_api="blas")
 
 
 class _Sweep:
