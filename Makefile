@@ -9,7 +9,7 @@ STAMP   = $(VENV)/.stamp
 export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: verify report test mutations lint format figures bench wheel test-all-pythons lock clean .venv
+.PHONY: verify report docs site test mutations lint format figures bench wheel test-all-pythons lock clean .venv
 .DEFAULT_GOAL := verify
 
 .venv: $(STAMP)
@@ -45,6 +45,11 @@ report: .venv ## the committed evidence as paper_checks.md, and with all rows as
 	$(RUN) -m verification report
 	$(RUN) -m verification report --to build/report.html
 
+docs: .venv ## the site, in build/site: tutorials executed, every link and public name checked, the report beside it
+	$(RUN) -m sphinx -b html -W --keep-going docs build/site
+
+site: docs
+
 figures: .venv ## draw the figures, computing the runs that are missing
 	$(RUN) -m figures --missing run
 
@@ -69,4 +74,4 @@ lock:
 	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test --extra docs pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-* build dist results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist results docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

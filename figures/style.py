@@ -43,6 +43,7 @@ VERDICT_COLOURS = {
     Verdict.INCONCLUSIVE: _PALETTE[8],
     Verdict.REFUTED: _PALETTE[3],
 }
+#: Matplotlib markers of the verdicts.
 VERDICT_SYMBOLS = {
     Verdict.VERIFIED: "P",
     Verdict.OBSERVED: "o",

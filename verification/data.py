@@ -15,7 +15,9 @@ from ntk_localsgd.errors import InputError
 
 __all__ = ["Kind", "Problem", "Source", "Split", "with_close_pair", "with_close_pairs"]
 
+#: Kinds of data, as `Source` says.
 Kind = Literal["digits", "digits10", "sphere", "planted", "pairs"]
+#: How clients share the samples: each sees few classes, or a random part.
 Split = Literal["label", "iid"]
 
 # What nearly parallel pairs are apart where nothing else is said: an angle of 11°, and λ0 near 0.04.

@@ -66,6 +66,7 @@ class Paper:
     theorem: tuple[str, ...] = ()
 
 
+#: The main paper: Local SGD on deep ReLU networks.
 DENG = Paper(
     "deng2022",
     "Deng, Kamani and Mahdavi 2022: Local SGD on deep ReLU networks",
@@ -112,6 +113,7 @@ DENG = Paper(
     ("C2", "C3"),
 )
 
+#: Gradient descent on two layers.
 DU = Paper(
     "du2019",
     "Du, Zhai, Poczos and Singh 2019: gradient descent on two-layer networks",
@@ -124,6 +126,7 @@ DU = Paper(
     theorem=("C1",),
 )
 
+#: Gradient descent on deep networks.
 ALLEN_ZHU = Paper(
     "allen-zhu2019",
     "Allen-Zhu, Li and Song 2019; Zou and Gu 2019: deep networks",
@@ -135,6 +138,7 @@ ALLEN_ZHU = Paper(
     30,
 )
 
+#: FL-NTK: Local GD on two layers.
 HUANG = Paper(
     "huang2021",
     "Huang, Li, Song and Yang 2021: FL-NTK, Local GD on two-layer networks",
@@ -187,6 +191,7 @@ HUANG = Paper(
     ("C4",),
 )
 
+#: The kernel and its concentration.
 CLASSICAL = Paper(
     "classical",
     "The kernel and its concentration: classical results",
@@ -201,6 +206,7 @@ CLASSICAL = Paper(
     60,
 )
 
+#: This project's own.
 OWN = Paper(
     "own",
     "This project's own",
@@ -211,6 +217,7 @@ OWN = Paper(
     70,
 )
 
+#: Claims that belong to no paper.
 OTHER = Paper(
     "other",
     "Other claims",

@@ -293,7 +293,7 @@ _FULL = dataclasses.replace(
     ),
     steps=StepSizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3),
     certificates=CertificateSizes(
-        2000,
+        1200,
         (2, 4, 8, 16, 32),
         4,
         (32, 64, 10**6),
@@ -346,4 +346,5 @@ _GPU = dataclasses.replace(
     claims=("K4a-many", "K4b-many", "C8-run", "S4-slope", "S5", "S6-slope", "S4-deep", "S5-deep", "D2-run"),
 )
 
+#: Every preset by its name.
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_SMOKE, _QUICK, _FULL, _GPU)}

@@ -36,6 +36,7 @@ __all__ = [
 
 #: Of all trained layers, first layer first.
 Weights = tuple[Float[Array, "m p"], ...]
+#: 1{pre-activation ≥ 0} of all trained layers.
 Patterns = tuple[Bool[Array, "..."], ...]
 
 _T = TypeVar("_T")

@@ -193,4 +193,11 @@ def _coefficients(name: str, variance: float) -> tuple[Float[ndarray, " k"], Flo
     return series[0], series[1]
 
 
-RELU, TANH, SOFTPLUS, GELU = LeakyReLU(0.0), Smooth("tanh"), Smooth("softplus"), Smooth("gelu")
+#: σ(z) = max(z, 0).
+RELU = LeakyReLU(0.0)
+#: σ(z) = tanh z.
+TANH = Smooth("tanh")
+#: σ(z) = log(1 + e^z).
+SOFTPLUS = Smooth("softplus")
+#: σ(z) = z Φ(z), Φ the standard normal distribution function.
+GELU = Smooth("gelu")

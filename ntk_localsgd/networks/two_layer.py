@@ -18,8 +18,8 @@ from ntk_localsgd.scalars import whole_number
 
 __all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU", "two_layer"]
 
-# Neurons are drawn in blocks of this many, block b from fold_in(key, b), so that a network of any width can be streamed
-# block by block and still be the one that `TwoLayerReLU.init` builds.
+#: Neurons are drawn in blocks of this many, block b from fold_in(key, b), so that a network of any width can be
+#: streamed block by block and still be the one that `TwoLayerReLU.init` builds.
 NEURONS_PER_BLOCK = 2**16
 
 

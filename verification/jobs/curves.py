@@ -14,6 +14,7 @@ from verification.jobs.training import Training, gram_of, residual_of, stream
 
 __all__ = ["CertifiedCurve", "Curve", "InitialGrams", "Scheme", "Spectrum"]
 
+#: How clients share the samples: as the training says, at random, or by a Dirichlet law.
 Scheme = Literal["training", "iid", "dirichlet"]
 
 # Share of the residual's norm at the start below which float64 leaves a certificate too few digits.

@@ -16,6 +16,7 @@ __all__ = ["CHOICES", "Case", "Choice", "Observed", "Order", "follow"]
 #: smallest r, which push everything one way.
 Choice = Literal["drawn", "largest", "rising", "falling"]
 
+#: In which order the batches come.
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 

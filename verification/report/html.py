@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from ntk_localsgd.evidence import Evidence, Verdict
 from verification.report.pages import Card, Findings, Picture, Report, searched
+from verification.report.typesetting import pieces
 
 __all__ = ["render", "typeset"]
 
@@ -49,6 +50,7 @@ def render(shown: Report) -> str:
         strip=_strip,
         searched=searched,
         total=Findings.of(shown.cards),
+        shown={card.id for card in shown.cards},
         table=Markup(_script(json.dumps(rows, ensure_ascii=False))),
         component=Markup(_script((bundle / "dt_bundle.js").read_text(encoding="utf-8"))),
         styles=Markup((bundle / "dt_bundle.css").read_text(encoding="utf-8")),
@@ -61,8 +63,8 @@ def typeset(text: str) -> Markup:
     >>> typeset("n^16 <= φ^{3/2} λ_min(H^∞)")
     Markup('n<sup>16</sup> &lt;= φ<sup>3/2</sup> λ<sub>min</sub>(H<sup>∞</sup>)')
     """
-    raised = re.sub(r"\^(?:\{([^}]*)\}|\(([^()]*)\)|([−-]?[^\W_]+|∞))", r"<sup>\1\2\3</sup>", str(escape(text)))
-    return Markup(re.sub(r"_(?:\{([^}]*)\}|([^\W_]+))", r"<sub>\1\2</sub>", raised))
+    parts = ((kind, typeset(part) if kind else escape(part)) for kind, part in pieces(text))
+    return Markup("").join(Markup(f"<{kind}>{part}</{kind}>") if kind else part for kind, part in parts)
 
 
 def _facets(card: Card, row: Evidence, paper: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from ntk_localsgd.networks import Network
 
 __all__ = ["KEEPS", "at_end", "mean_movement", "patterns", "visit"]
 
+#: Whether what a round leaves is handed from chunk to chunk.
 KEEPS = False
 
 

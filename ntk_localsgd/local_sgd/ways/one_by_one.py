@@ -24,7 +24,8 @@ from ntk_localsgd.networks import Network
 
 __all__ = ["KEEPS", "mean_movement", "patterns", "visit"]
 
-# Clients' gradients, as large as K networks, are handed from round to round but not from chunk to chunk.
+#: Whether what a round leaves is handed from chunk to chunk: clients' gradients, as large as K networks, are handed
+#: from round to round only.
 KEEPS = False
 
 

@@ -26,7 +26,8 @@ from ntk_localsgd.networks import Network, Stack, matmul, structure
 
 __all__ = ["KEEPS", "Pass", "is_faster", "mean_movement", "movement", "patterns", "there_and_back", "visit"]
 
-# The pass at a round's end holds the next round's first steps.
+#: Whether what a round leaves is handed from chunk to chunk: the pass at a round's end holds the next one's first
+#: steps.
 KEEPS = True
 
 # Steps are written out one by one, which takes compile time.
