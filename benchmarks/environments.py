@@ -13,6 +13,19 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "project": (),
     "pytorch": ("torch==2.13.0", "numpy==2.4.6"),
     "fedjax": ("fedjax==0.0.17", "jax==0.5.3", "jaxlib==0.5.3", "numpy==2.4.6"),
+    # The newest JAX that runs neural-tangents' structured derivatives; no dependencies: it names TensorFlow among them.
+    "structured": (
+        "--no-deps",
+        "neural-tangents==0.6.5",
+        "jax==0.4.23",
+        "jaxlib==0.4.23",
+        "numpy==1.26.4",
+        "scipy==1.11.4",
+        "ml-dtypes==0.3.2",
+        "opt-einsum==3.3.0",
+        "frozendict==2.4.0",
+        "typing-extensions==4.12.2",
+    ),
     "flower": ("flwr[simulation]==1.42.0", "torch==2.13.0", "numpy==2.4.6"),
 }
 
@@ -37,7 +50,7 @@ def python_of(name: str) -> pathlib.Path:
 def versions_of(name: str) -> dict[str, str]:
     """Installed versions of what an environment was made for."""
     code = "import importlib.metadata as m, sys; print(*(m.version(name) for name in sys.argv[1:]))"
-    names = [requirement.split("==")[0].split("[")[0] for requirement in REQUIREMENTS[name]]
+    names = [req.split("==")[0].split("[")[0] for req in REQUIREMENTS[name] if not req.startswith("-")]
     done = subprocess.run([python_of(name), "-c", code, *names], capture_output=True, text=True, check=True)
     return dict(zip(names, done.stdout.split(), strict=True))
 

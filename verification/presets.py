@@ -223,7 +223,7 @@ _SMOKE = Preset(
     control_seeds=6,
     sweep_rounds=5,
     gd_rounds=5,
-    deep=DeepSizes((8, 16), (2**6, 2**9), (3, 1), (0.4, 0.1), (5, 2), (4, 2), 4, 12, 8, 5),
+    deep=DeepSizes((8, 16), (2**6, 2**9), (3, 1), (0.4, 0.1), (5, 2), (4, 2), 4, 12, 8, 5, ("planted",)),
     prediction=PredictionSizes(8, 2, 5, 2, (2**6, 2**9), 6, 8, (2**6, 2**8), 12),
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 8), (256,), 2),
@@ -232,6 +232,7 @@ _SMOKE = Preset(
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2),
     federated=FederatedSizes(16, 4, 10, 1, (2**7, 2**11), (2**7, 2**11), 12, (1, 10), (16, 32), 3, (16,), 2**6, 10),
     narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 3, 40),
+    kinds=("digits",),
 )
 
 _QUICK = Preset(
