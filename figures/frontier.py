@@ -1,7 +1,7 @@
 """The frontier of certificates: the smallest lazy scale κ against samples, width and depth, and what it costs (C9)."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.figure
 import pandas as pd
@@ -20,7 +20,7 @@ __all__ = ["FIGURE"]
 
 _CLIENTS, _STEPS = 4, 5
 
-_LINES = {"digits": "-", "sphere": "--"}
+_LINES: dict[str, Literal["-", "--"]] = {"digits": "-", "sphere": "--"}
 
 
 def _jobs(context: Context) -> list[Frontier]:
@@ -66,8 +66,8 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         (axes[3], by_samples, "n", "mebibytes"),
     ):
         for (kind, depth), rows in part.groupby(["data", "depth"]):
-            means = rows.groupby(x)[y].max()
-            panel.plot(means.index, means, _LINES[kind], marker="o", markersize=3.5, color=colours[depth])
+            largest = rows.groupby(x)[y].max()
+            panel.plot(largest.index, largest, _LINES[str(kind)], marker="o", markersize=3.5, color=colours[depth])
         _log_axes(panel, sorted(part[x].unique()))
     axes[0].set(xlabel="samples $n$", ylabel="smallest $\\kappa$ with a proof")
     axes[1].set(xlabel="width $m$", ylabel="smallest $\\kappa$ with a proof")

@@ -294,7 +294,7 @@ _FULL = dataclasses.replace(
     ),
     steps=StepSizes(("digits", "planted"), (8, 4, 16), (0.8, 0.4, 0.2), (5, 1, 25), (1024, 64, 16), 3),
     certificates=CertificateSizes(
-        1200,
+        2000,
         (2, 4, 8, 16, 32),
         4,
         (32, 64, 10**6),

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import time
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -16,15 +17,15 @@ from rich.table import Table
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate
 from ntk_localsgd.cli.certified_run import plot_run
+from ntk_localsgd.cli.certified_training import Training
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
 from ntk_localsgd.cli.output import check_folder, show, write_results
 from ntk_localsgd.cli.parsing import command
-from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
+from ntk_localsgd.cli.search import Asked, Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import finite
-from ntk_localsgd.local_sgd.config import Checkpoint
 from ntk_localsgd.networks import Stack, save_network
 from ntk_localsgd.scalars import positive_number
 
@@ -59,6 +60,8 @@ class Certify(ProblemOptions):
     """Train up to this many rounds and certify as soon as it is possible."""
     every: int = 10
     """With rounds: try to certify every this many of them."""
+    resume: bool = False
+    """With rounds: go on from where the same command was interrupted or its time was up."""
     find: Literal["scale", "width"] | None = None
     """Look for the smallest lazy scale, or width, at which convergence is proved, by bisection to 25%."""
     time_limit: float = 120.0
@@ -79,12 +82,15 @@ class Certify(ProblemOptions):
                 raise InputError(f"save is {self.save}, needs to name a file that ends in .npz.")
         self._check_record()
         seconds = positive_number("time_limit", self.time_limit)
+        if self.resume and not self.rounds:
+            raise InputError("resume is set, but without rounds there is no training to go on with.")
         if self.find is not None:
             return self._find(self.find, seconds)
+        began = time.monotonic()
         start = self._start()
         _forecast(start)
-        seconds, left = (1 - _ADVICE) * seconds, _ADVICE * seconds
-        ended = self._proved(start, seconds)
+        end, seconds = began + seconds, (1 - _ADVICE) * seconds
+        ended = self._proved(start, began + seconds - time.monotonic())
         content = self._content(start, ended.losses)
         kept = [] if self.save is None else [_saved(ended.net, self.save)]
         if ended.refusal is not None:
@@ -96,7 +102,11 @@ class Certify(ProblemOptions):
             rounds = len(ended.losses) - 1
             raise InputError(f"{ended.refusal.rstrip('.')}; the {rounds} rounds are kept in {where}.")
         proof = ended.proof
-        enough = None if self.rounds or (proof is not None and proof.certified) else self._enough(start, left)
+        enough = (
+            None
+            if self.rounds or (proof is not None and proof.certified)
+            else self._enough(start, end - time.monotonic())
+        )
         content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
         figure = None
         if proof is not None:
@@ -171,7 +181,8 @@ class Certify(ProblemOptions):
         }
 
     def _proved(self, start: Start, seconds: float) -> "_Ended":
-        """Train, if asked to, and certify, for at most so many seconds."""
+        """Train, if asked to, and certify, for at most so many seconds together."""
+        end = time.monotonic() + seconds
         config, data = self._config(start, self.rounds), (start.dataset, start.clients)
         first = np.array([start.residual @ start.residual / 2])
         ended = _Ended(start.net, first)
@@ -180,7 +191,7 @@ class Certify(ProblemOptions):
             if ended.over:
                 return ended
         try:
-            with watched(f"looking for a proof, {self.method} method", seconds):
+            with watched(f"looking for a proof, {self.method} method", end - time.monotonic()):
                 proof = certificate.certify(ended.net, *data, config, method=self.method, delta=self.delta)
                 return ended._replace(proof=proof)
         except TimeUp:
@@ -190,24 +201,13 @@ class Certify(ProblemOptions):
 
     def _trained(self, start: Start, config: local_sgd.LocalSGD, seconds: float) -> "_Ended":
         """The network after the rounds, or when a proof or the end of the time came."""
-        net, data = start.net, (start.dataset, start.clients)
-        stop = _Remembering(certificate.until_certified(self.every, method=self.method, delta=self.delta))
-        try:
-            with limited(seconds):
-                run = local_sgd.run(net, *data, config, key=self._key, stop=stop, progress=True)
-        except KeyboardInterrupt as interrupt:
-            if stop.last is None:
-                raise
-            path = _saved(net.with_trained(stop.last.network.trained), self._reached)
-            raise KeyboardInterrupt(f"the network after {stop.last.round} rounds is in {path}") from interrupt
-        except TimeUp:
-            reached = 0 if stop.last is None else stop.last.round
-            run = local_sgd.run(net, *data, dataclasses.replace(config, num_rounds=reached), key=self._key)
-            return _Ended(net.with_trained(run.network.trained), np.asarray(run.trajectory.loss.values), over=True)
-        proof = stop.stop.certificate
-        proof = proof if proof is not None and proof.certified else None
-        losses = np.asarray(run.trajectory.loss.values, np.float64)
-        return _Ended(net.with_trained(run.network.trained), losses, proof, over=proof is not None)
+        stop = certificate.until_certified(self.every, method=self.method, delta=self.delta)
+        path = self.out / f"certify-{self.data.stem}-checkpoint.npz"
+        reached = Training(start, config, self._key, stop, path).run(seconds, resume=self.resume)
+        proof = reached.proof if reached.proof is not None and reached.proof.certified else None
+        if reached.time_up:
+            start.notes.append(f"{reached.round} rounds are kept in {path}, --resume goes on")
+        return _Ended(reached.net, reached.losses, proof, over=reached.time_up or proof is not None)
 
     def _enough(self, start: Start, seconds: float) -> float | None:
         """The smallest power of ten, from the largest down, at which the ball method proves this network lazy."""
@@ -233,12 +233,11 @@ class Certify(ProblemOptions):
             raise InputError(f"rounds is {self.rounds}, which --find has no use for: it certifies at the start.")
         tried: list[Tried] = []
         proofs: dict[float, tuple[Start, Certificate]] = {}
-        console = Console(stderr=True)
-        works = functools.partial(self._attempt, what, proofs)
+        console, asked = Console(stderr=True), Asked(functools.partial(self._attempt, what, proofs))
         if what == "scale":
-            numbers = tries(works, self.scale or 1.0, most=_MOST_SCALE, growth=10.0, ratio=1.25)
+            numbers = tries(asked, self.scale or 1.0, most=_MOST_SCALE, growth=10.0, ratio=1.25)
         else:
-            numbers = tries(works, self.width or 64, most=_MOST_WIDTH, growth=4, ratio=1.25, step=2)
+            numbers = tries(asked, self.width or 64, most=_MOST_WIDTH, growth=4, ratio=1.25, step=2)
         ended = ""
         try:
             with limited(seconds):
@@ -253,8 +252,8 @@ class Certify(ProblemOptions):
             raise KeyboardInterrupt(best) from interrupt
         found, rows = smallest(tried), [each._asdict() for each in tried]
         if found is None:
-            last = f", the largest being {max(each.value for each in tried):.4g}" if tried else ""
-            print(f"no {what} was proved{last}{', ' + ended if ended else ''}.")
+            most, growth = (_MOST_SCALE, 10.0) if what == "scale" else (_MOST_WIDTH, 4.0)
+            print(f"no {what} was proved{asked.told(tried, seconds, most=most, growth=growth)}.")
             return 1
         start, proof = proofs[found]
         start.notes.extend([ended] if ended else [])
@@ -322,22 +321,6 @@ def _forecast(start: Start) -> None:
         f"residual norm {math.sqrt(start.factor) * float(np.linalg.norm(start.residual)):.4g}, m = {start.net.width}",
         highlight=False,
     )
-
-
-@dataclasses.dataclass
-class _Remembering:
-    """A stop that keeps the last checkpoint, for whoever interrupts the run."""
-
-    stop: certificate.UntilCertified
-    last: Checkpoint | None = None
-
-    @property
-    def every(self) -> int:
-        return self.stop.every
-
-    def __call__(self, checkpoint: Checkpoint) -> bool:
-        self.last = checkpoint
-        return self.stop(checkpoint)
 
 
 def _saved(net: Stack, path: pathlib.Path) -> pathlib.Path:

@@ -1,10 +1,12 @@
 """The smallest number for which something works: by factors upwards, then by bisection."""
 
+import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Tried", "is_monotone", "smallest", "tries"]
+__all__ = ["Asked", "Tried", "is_monotone", "smallest", "tries"]
 
 
 class Tried(NamedTuple):
@@ -12,6 +14,39 @@ class Tried(NamedTuple):
 
     value: float
     works: bool
+
+
+@dataclasses.dataclass
+class Asked:
+    """What is asked of each number, with the number asked about last and the seconds that each answer took."""
+
+    works: Callable[[float], bool]
+    last: float | None = None
+    began: float = 0.0
+    seconds: list[float] = dataclasses.field(default_factory=list)
+
+    def __call__(self, value: float) -> bool:
+        """The answer."""
+        self.last, self.began = value, time.monotonic()
+        answer = self.works(value)
+        self.seconds.append(time.monotonic() - self.began)
+        return answer
+
+    def told(self, tried: Sequence[Tried], limit: float, *, most: float, growth: float) -> str:
+        """Of a search in which nothing has worked: what was tried, and which limit on seconds would try the rest."""
+        values = [f"{each.value:.4g}" for each in tried]
+        said = f": {', '.join(values)} {'is' if len(values) == 1 else 'are'} not" if values else ""
+        if self.last is None:
+            return f", ended after {limit:g} s before the first number was tried"
+        if len(self.seconds) == len(tried) and self.last >= most:
+            return said
+        spent = time.monotonic() - self.began
+        rest = 1 + math.ceil(math.log(most / self.last) / math.log(growth))
+        enough = sum(self.seconds) + rest * max([spent, *self.seconds])
+        return (
+            f"{said}, ended after {limit:g} s in which {self.last:.4g} was not decided; all numbers up to {most:.4g} "
+            f"may take {enough:.1g} s (--time-limit)"
+        )
 
 
 def tries(

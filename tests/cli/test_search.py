@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntk_localsgd.cli.search import Tried, is_monotone, smallest, tries
+from ntk_localsgd.cli.search import Asked, Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
 
 
@@ -44,3 +44,28 @@ def test_a_block_ends_when_its_time_is_up_and_not_before():
     with limited(600):
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)  # the alarm of a block that has ended does not ring
+
+
+def test_a_search_in_which_nothing_works_says_what_it_tried_and_what_the_rest_would_take():
+    asked = Asked(lambda _: False)
+    tried = list(tries(asked, 1.0, most=1000.0, growth=10.0, ratio=1.25))
+    assert asked.told(tried, 5.0, most=1000.0, growth=10.0) == ": 1, 10, 100, 1000 are not"
+    asked = Asked(lambda _: False)
+    assert "before the first number" in asked.told([], 5.0, most=1000.0, growth=10.0)
+
+    def slow(value):
+        if value > 5:
+            raise TimeUp
+        return False
+
+    asked = Asked(slow)
+    numbers = tries(asked, 1.0, most=1000.0, growth=10.0, ratio=1.25)
+    tried = [next(numbers)]
+    with pytest.raises(TimeUp):
+        next(numbers)
+    asked.seconds, asked.began = [2.0], time.monotonic() - 3.0
+    # 2 seconds for 1, and for each of 10, 100, 1000 the longest that any has taken.
+    assert asked.told(tried, 5.0, most=1000.0, growth=10.0) == (
+        ": 1 is not, ended after 5 s in which 10 was not decided; "
+        "all numbers up to 1000 may take 1e+01 s (--time-limit)"
+    )

@@ -81,14 +81,17 @@ class OrderWidths(Widths):
     def compute(self) -> xr.Dataset:
         """Widths for ``single`` samples and ``full`` batches [seed], infinite if none is found, what C1 asks for.
 
-        ``spoiled`` [seed]: certified at the largest single-sample width with targets 30 times as large.
+        ``spoiled`` [seed]: the width for single samples with targets 30 times as large, infinite if up to 4 times the
+        largest width none is certified.
         """
         keys = self.keys("certified for every order")
         single, full = (
             [smallest(partial(self._certified, each, size), 2, _WIDEST) for each in keys] for size in (1, None)
         )
         widest = max(single)
-        spoiled = [widest < math.inf and self._certified(each, 1, int(widest), LARGE) for each in keys]
+        # Where some seed is certified at no width there is no premise, and nothing to spoil.
+        start = int(widest) if widest < math.inf else _WIDEST
+        spoiled = [smallest(partial(self._certified, each, 1, scale=LARGE), start, 4 * start) for each in keys]
         return self.table(single=single, full=full, spoiled=spoiled)
 
     def _certified(self, key: jax.Array, batch_size: int | None, width: int, scale: float = 1) -> bool:

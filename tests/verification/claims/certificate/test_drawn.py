@@ -44,17 +44,26 @@ def test_overstated_certificates_that_some_runs_keep_are_no_control():
     assert not row.control.broke
 
 
-@pytest.mark.parametrize(("spoiled", "width", "verdict"), [(0, 64, Verdict.VERIFIED), (0, 2000, Verdict.REFUTED)])
-def test_widths_are_held_against_those_that_are_asked_for(spoiled, width, verdict):
-    columns = {"single": [32, width], "full": [16, 32], "spoiled": [0, spoiled]}
+@pytest.mark.parametrize(("width", "verdict"), [(64, Verdict.VERIFIED), (2000, Verdict.REFUTED)])
+def test_widths_are_held_against_those_that_are_asked_for(width, verdict):
+    columns = {"single": [32, width], "full": [16, 32], "spoiled": [np.inf, np.inf]}
     variables = {name: ("seed", np.array(values)) for name, values in columns.items()}
     for row in planted.rows("C8-order-widths", lambda *_: xr.Dataset(variables | {"asked": 1e3})):
         assert row.verdict is verdict
         assert row.measured == width
+        assert row.control.broke
+
+
+def test_a_width_that_large_targets_do_not_change_is_no_control():
+    columns = {"single": [32, 64], "full": [16, 32], "spoiled": [np.inf, 128]}
+    variables = {name: ("seed", np.array(values)) for name, values in columns.items()}
+    for row in planted.rows("C8-order-widths", lambda *_: xr.Dataset(variables | {"asked": 1e3})):
+        assert not row.control.broke
+        assert row.control.measured == 128
 
 
 def test_a_seed_that_no_width_certifies_leaves_no_premise():
-    columns = {"single": [32, np.inf], "full": [16, 32], "spoiled": [0, 0]}
+    columns = {"single": [32, np.inf], "full": [16, 32], "spoiled": [np.inf, np.inf]}
     variables = {name: ("seed", np.array(values)) for name, values in columns.items()}
     for row in planted.rows("C8-order-widths", lambda *_: xr.Dataset(variables | {"asked": 1e3})):
         assert row.premise.holds is False
