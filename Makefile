@@ -9,7 +9,7 @@ STAMP   = $(VENV)/.stamp
 export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/compiled
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: verify report docs site test mutations lint format figures bench wheel test-all-pythons lock clean .venv
+.PHONY: verify report docs site test mutations lint format figures bench wheel test-all-pythons lock extras clean .venv
 .DEFAULT_GOAL := verify
 
 .venv: $(STAMP)
@@ -69,9 +69,14 @@ PYTHONS ?= python3.12 python3.13
 test-all-pythons:
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit 1; done
 
-# Needs uv; TensorFlow and tf2jax stay out (see [tool.uv] in pyproject.toml).
+# Needs uv; TensorFlow and tf2jax stay out (see [tool.uv] in pyproject.toml). What the extras need besides has a lock of its own.
+COMPILE = uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test --extra docs pyproject.toml
 lock:
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --extra test --extra docs pyproject.toml -o requirements.lock
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra cluster --extra parquet -c requirements.lock | grep -vxFf requirements.lock > requirements-extras.lock
+
+extras: .venv ## what --cluster and Parquet need, into the environment; tests that need it are skipped where it is not there
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-extras.lock
 
 clean:
 	rm -rf .venv .venv-* build dist results docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

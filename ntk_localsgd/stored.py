@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -53,7 +54,8 @@ def save(path: pathlib.Path, result: xr.Dataset) -> xr.Dataset:
     storable = _storable(result.as_numpy())
     temporary = None
     try:
-        content = storable.to_netcdf(None, engine="h5netcdf")
+        with _own_locks():
+            content = storable.to_netcdf(None, engine="h5netcdf")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_HOST}-{os.getpid()}-", suffix=".part")
         temporary = pathlib.Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -173,6 +175,13 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _own_locks() -> contextlib.AbstractContextManager[Any]:
+    """Where Dask is at work xarray asks its scheduler for a lock, which knows nothing of files in memory."""
+    if "dask" not in sys.modules:
+        return contextlib.nullcontext()
+    return sys.modules["dask"].config.set(scheduler="synchronous")  # type: ignore[no-any-return]
 
 
 def _sum(name: str, *blocks: memoryview | bytes) -> str:

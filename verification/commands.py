@@ -66,6 +66,11 @@ class Run:
     workers: int | None = None
     """Compute in so many processes, which share out the cores, or the GPUs if there are any. None: in this process."""
 
+    cluster: str | None = None
+    """Compute on other machines: tcp://host:port or tls://host:port of a Dask scheduler, or slurm."""
+    cluster_config: pathlib.Path | None = None
+    """TOML for slurm: jobs, memory, and if wanted partition, cores, walltime, gpus (of each job), address."""
+
     def __call__(self) -> int:
         """Run."""
         if not 0 <= self.seed < 2**32:
@@ -75,7 +80,7 @@ class Run:
         preset = PRESETS[self.preset]
         claims = registry.select(self.ids or preset.claims)
         context = Context(preset, self.seed)
-        with executors.chosen(self.workers) as executor:
+        with executors.chosen(self.workers, self.cluster, self.cluster_config) as executor:
             return checking.check(claims, context, self.out, fresh=self.fresh, executor=executor)
 
 

@@ -67,7 +67,7 @@ def compute(
     assert pool is not None
     try:
         with _shared_cores() if own else contextlib.nullcontext():
-            return _Sweep(list(dict.fromkeys(jobs)), store, pool, width or int(getattr(pool, "_max_workers", 2))).run()
+            return _Sweep(list(dict.fromkeys(jobs)), store, pool, width).run()
     finally:
         if own is not None:
             own.shutdown(wait=True, cancel_futures=True)
@@ -84,13 +84,19 @@ def _shared_cores() -> contextlib.AbstractContextManager[object]:
 class _Sweep:
     """One call of `compute`."""
 
-    def __init__(self, jobs: Sequence[Job], store: Store, pool: Executor, width: int) -> None:
-        self.jobs, self.store, self.pool, self.width = jobs, store, pool, width
+    def __init__(self, jobs: Sequence[Job], store: Store, pool: Executor, width: int | None) -> None:
+        self.jobs, self.store, self.pool, self._width = jobs, store, pool, width
         self.here = type(pool) is ThreadPoolExecutor
         self.computed, self.failed = Kept(store), dict[Job, Exception]()
         self.strikes: dict[Job, int] = {}
         self.under_way: dict[Future[list[worker.Done]], list[Job]] = {}
         self.elsewhere: list[Job] = []
+
+    @property
+    def width(self) -> int:
+        """Chunks under way; executors that grow say how many that are by an attribute ``workers``."""
+        workers: int = getattr(self.pool, "workers", 0) or getattr(self.pool, "_max_workers", 2)
+        return self._width or workers
 
     def run(self) -> Results:
         """Until every job is computed or has failed."""

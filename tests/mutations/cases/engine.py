@@ -4,6 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _DIR = "verification/engine"
 _LEASES, _WORKERS = "tests/verification/test_leases.py", "tests/verification/test_workers.py"
+_CLUSTER = "tests/verification/test_cluster.py"
 
 MUTATIONS = (
     Mutation(
@@ -82,5 +83,26 @@ MUTATIONS = (
         "each = len(cores)",
         "workers stand on each other's cores",
         (f"{_WORKERS}::test_cores_are_shared_out_evenly_and_gpus_in_turn",),
+    ),
+    Mutation(
+        f"{_DIR}/cluster.py",
+        'options["worker_extra_args"] += ["--host", _LOOPBACK]',
+        'options["worker_extra_args"] += []',
+        "workers listen on every network",
+        (f"{_CLUSTER}::test_a_slurm_job_asks_for_what_the_configuration_says_and_listens_on_loopback_only",),
+    ),
+    Mutation(
+        f"{_DIR}/cluster.py",
+        "if type(value) is not _KEYS[name]:",
+        "if value is None:",
+        "a configuration's mistake is found by Slurm",
+        (f"{_CLUSTER}::test_a_configuration_is_checked_before_anything_is_asked_for",),
+    ),
+    Mutation(
+        f"{_DIR}/executors.py",
+        'if (config is not None) != (cluster == "slurm"):',
+        'if config is None and cluster == "slurm":',
+        "a configuration without slurm is ignored",
+        (f"{_CLUSTER}::test_bad_options_are_one_sentence",),
     ),
 )
