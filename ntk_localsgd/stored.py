@@ -181,7 +181,7 @@ def _own_locks() -> contextlib.AbstractContextManager[Any]:
     """Where Dask is at work xarray asks its scheduler for a lock, which knows nothing of files in memory."""
     if "dask" not in sys.modules:
         return contextlib.nullcontext()
-    return sys.modules["dask"].config.set(scheduler="synchronous")  # type: ignore[no-any-return]
+    return sys.modules["dask"].config.set(scheduler="synchronous")
 
 
 def _sum(name: str, *blocks: memoryview | bytes) -> str:
