@@ -34,6 +34,9 @@ _TOGETHER = {
     r"$\lambda_{\min}(\Theta(W(t)))$": {"smallest_eigenvalue": "enclosure"},
 }
 
+# Relative difference of values below which they are drawn as one.
+_ALIKE = 1e-9
+
 # Lines of a panel that are told apart; more are drawn as their range.
 _LINES = 8
 
@@ -104,7 +107,9 @@ def _scale(axes: Axes, label: str) -> None:
     """Losses and gradients by decades, shares in percent, rounds as whole numbers."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     positive = values[np.isfinite(values) & (values > 0)]
-    if ("loss" in label or "gradient" in label) and positive.size and positive.max() > positive.min():
+    if 0 < positive.size == np.isfinite(values).sum() and positive.max() <= (1 + _ALIKE) * positive.min():
+        axes.set_ylim(0.95 * positive.min(), 1.05 * positive.max())  # no axis can show what rounding tells apart
+    elif ("loss" in label or "gradient" in label) and positive.size:
         label_decades(axes)
     if "patterns" in label or "flips" in label:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))

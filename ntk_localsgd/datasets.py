@@ -92,6 +92,13 @@ class Dataset:
         """Number of coordinates d."""
         return self.inputs.shape[1]
 
+    def rows(self, chosen: Int[ndarray, " k"]) -> "Dataset":
+        """The data set of these rows alone, by their numbers from 0."""
+        labels, norms = (None if part is None else part[chosen] for part in (self.labels, self.norms))
+        return dataclasses.replace(
+            self, inputs=self.inputs[chosen], targets=self.targets[chosen], labels=labels, norms=norms
+        )
+
     @property
     def separation(self) -> float:
         """φ = min_{i≠j} ‖x_i − x_j‖; infinite for a single row."""

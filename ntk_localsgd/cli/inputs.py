@@ -15,7 +15,8 @@ from ntk_localsgd import clients, datasets
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.scalars import whole_number
+from ntk_localsgd.randomness import generator
+from ntk_localsgd.scalars import positive_number, whole_number
 
 __all__ = [
     "ActivationName",
@@ -37,12 +38,11 @@ class DataOptions:
     """How a file of the user's own is read."""
 
     data: tyro.conf.Positional[pathlib.Path]
-    """A .npz (inputs, targets, optionally client) or .csv file (columns target and optionally client, the others are
-    inputs)."""
+    """A .npz (inputs, targets, maybe client) or .csv file (columns target and maybe client, all others inputs)."""
     target: str = "target"
-    """Column of the targets in a .csv: numbers; species=setosa makes that value +1 and all others -1."""
+    """Column of a .csv with the targets; species=setosa makes that one +1 and all others -1."""
     client: str = "client"
-    """Column of the clients in a .csv, numbers or names."""
+    """Column of a .csv with the clients."""
     drop: tuple[str, ...] = ()
     """Columns of a .csv to leave out."""
     standardise: bool = False
@@ -71,15 +71,17 @@ class ProblemOptions(DataOptions):
     local_steps: int
     """Local steps τ of every client in a round."""
     step_size: float | None = None
-    """Step size η; left out: 0.9 of the largest one that the theory allows."""
+    """η; left out: 0.9 of the largest one that the theory allows."""
     clients: int | None = None
-    """Number of clients K to split the data into; left out: the data's own client of each row."""
+    """K, to split the data into; left out: the data's own."""
     scheme: Literal["iid", "by_label", "dirichlet"] | None = None
-    """With clients: how to split; left out: iid."""
+    """How to split; left out: iid."""
     classes_per_client: int | None = None
     """Classes that a client sees (by_label); left out: 2."""
     concentration: float | None = None
     """Small: clients of few classes and unequal sizes (dirichlet); left out: 1."""
+    min_samples: int | None = None
+    """Samples that every client has at least (dirichlet); left out: 1."""
     assignment: pathlib.Path | None = None
     """File with the client of each row, one a line, numbers or names."""
     weights: pathlib.Path | None = None
@@ -95,22 +97,28 @@ class ProblemOptions(DataOptions):
     scale: float | None = None
     """Lazy scale κ: train κ(g(W) − g(W(0))), g the network; movement is like 1/κ. Step sizes are for this function."""
     rows: Literal["scaled", "given"] | None = None
-    """Train on rows scaled to norm 1, or as the file has them; left out: as given if weights are, scaled otherwise."""
+    """Train on rows scaled to norm 1, or as given; left out: given if weights are, scaled otherwise."""
     seed: int = 0
     """Decides the split and the random network."""
 
 
 class Problem(NamedTuple):
-    """The data with rows of norm 1, who holds them, norms to put back if any, and what the user should know of it."""
+    """The data with rows of norm 1, who holds them, norms to put back if any, and what the user should know of it.
+
+    ``held_out``: rows that nobody holds, for evaluation.
+    """
 
     dataset: Dataset
     clients: Clients
     scales: Float[ndarray, " n"] | None
     notes: list[str]
+    held_out: Dataset | None = None
 
 
-def read_problem(options: ProblemOptions) -> Problem:
+def read_problem(options: ProblemOptions, *, hold_out: float | None = None) -> Problem:
     """The data and who holds it: split by the scheme into K clients, or by the file's own column.
+
+    ``hold_out``: the share of rows, drawn by the seed, that no client gets.
 
     Raises
     ------
@@ -122,11 +130,28 @@ def read_problem(options: ProblemOptions) -> Problem:
     if dataset.targets.ndim != 1:
         raise InputError(f"targets of {options.data} have shape {dataset.targets.shape}, need one number a row.")
     _refuse_unused(options)
+    held: Dataset | None = None
+    if hold_out is not None:
+        rows, others = _held_out(options, dataset.num_samples, hold_out)
+        read.append(f"{len(others)} rows are held out, drawn by the seed")
+        column = None if column is None else column[rows]
+        dataset, held = dataset.rows(rows), dataset.rows(others)
     split, notes = _split(options, dataset, column)
     given = options.rows == "given" or (options.rows is None and options.weights is not None)
     changed = scaling_note(dataset)
     notes = [*read, *notes, *changed * (not given)]
-    return Problem(dataset, split, dataset.norms if given and changed else None, notes)
+    return Problem(dataset, split, dataset.norms if given and changed else None, notes, held)
+
+
+def _held_out(options: ProblemOptions, number: int, share: float) -> tuple[ndarray, ndarray]:
+    """Rows to train on and rows to keep, each in the file's order."""
+    kept = round(positive_number("hold_out", share) * number)
+    if not 0 < kept < number:
+        raise InputError(
+            f"hold_out is {share:g}, needs to be a share of the {number} rows that leaves some and keeps some."
+        )
+    order = generator(purpose_key(options.seed, 3)).permutation(number)
+    return np.sort(order[kept:]), np.sort(order[:kept])
 
 
 def scaling_note(dataset: Dataset) -> list[str]:
@@ -146,7 +171,7 @@ def require_memory(what: str, numbers: float) -> None:
 
 def _refuse_unused(options: ProblemOptions) -> None:
     """Options of a split that does not take place, or of another scheme."""
-    owners = {"classes_per_client": "by_label", "concentration": "dirichlet"}
+    owners = {"classes_per_client": "by_label", "concentration": "dirichlet", "min_samples": "dirichlet"}
     if options.assignment is not None and options.clients is not None:
         raise InputError(f"assignment is {options.assignment}, but --clients splits anew: leave one of them out.")
     for name in ("scheme", *owners):
@@ -178,7 +203,8 @@ def _split(options: ProblemOptions, dataset: Dataset, column: ndarray | None) ->
         per_client = 2 if options.classes_per_client is None else options.classes_per_client
         return clients.by_label(key, dataset, number, classes_per_client=per_client), notes
     concentration = 1.0 if options.concentration is None else options.concentration
-    return clients.dirichlet(key, dataset, number, concentration=concentration), notes
+    least = 1 if options.min_samples is None else options.min_samples
+    return clients.dirichlet(key, dataset, number, concentration=concentration, min_samples=least), notes
 
 
 def _assigned(path: pathlib.Path, rows: int) -> ndarray:
@@ -193,5 +219,5 @@ def _assigned(path: pathlib.Path, rows: int) -> ndarray:
 
 
 def purpose_key(seed: int, purpose: int) -> jax.Array:
-    """Key of the split (0), the random network (1) or the batches (2)."""
+    """Key of the split (0), the random network (1), the batches (2) or the rows held out (3)."""
     return jax.random.fold_in(jax.random.key(whole_number("seed", seed, least=0, most=2**63 - 1)), purpose)

@@ -1,14 +1,17 @@
 """What the command lines share: dataclasses become commands, and every error is one sentence with exit code 2."""
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import io
 import re
 import sys
+import types
+import typing
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 
@@ -31,8 +34,32 @@ COMMANDS: dict[str, type[Callable[[], int]]] = {}
 
 def command(options: _Command) -> _Command:
     """Register a dataclass as the subcommand that has the name of its module; calling an instance runs it."""
+    for own in options.__mro__:
+        if dataclasses.is_dataclass(own) and own not in _SHORTENED:
+            _SHORTENED.add(own)
+            own.__annotations__ |= {name: _shortened(kind) for name, kind in own.__annotations__.items()}
     COMMANDS[options.__module__.rpartition(".")[2]] = options
     return options
+
+
+# Dataclasses whose annotations have been shortened; some are bases of several commands.
+_SHORTENED: set[type] = set()
+
+# What stands for a value in the help text.
+_METAVARS = {"int": "INT", "float": "FLOAT", "str": "STR", "Path": "PATH"}
+
+
+def _shortened(kind: Any) -> Any:
+    """An option's type that help shows without None and False: what leaving it out means is said in its text."""
+    if kind is bool:
+        return tyro.conf.FlagCreatePairsOff[Annotated[bool, tyro.conf.arg(help_behavior_hint="")]]
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) not in (types.UnionType, typing.Union) or len(parts) != 1:
+        return kind
+    shown = _METAVARS.get(getattr(parts[0], "__name__", ""), "")
+    if get_origin(parts[0]) is Literal:
+        shown = "{" + ",".join(map(str, get_args(parts[0]))) + "}"
+    return Annotated[kind, tyro.conf.arg(metavar=shown, help_behavior_hint="")] if shown else kind
 
 
 def execute(
@@ -61,9 +88,11 @@ def execute(
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no λ shows a question mark in its place
             stream.reconfigure(errors="replace")
     try:
-        return int(_parse(commands, f"{prog} {command}".rstrip(), description, argv)() or 0)
+        chosen = None
+        chosen = _parse(commands, f"{prog} {command}".rstrip(), description, argv)
+        return int(chosen() or 0)
     except InputError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}: {_as_options(str(error), chosen)}", file=sys.stderr)
         return _REFUSED
     except KeyboardInterrupt as interrupt:
         kept = f"; {interrupt}" if interrupt.args else ""
@@ -72,6 +101,32 @@ def execute(
     except MemoryError as error:
         print(f"{prog}: this takes more memory than there is ({error or 'none is left'}).", file=sys.stderr)
         return _REFUSED
+
+
+# What an argument of the library is called on the command line.
+_CALLED = {"num_rounds": "rounds", "num_clients": "clients"}
+
+# What follows an argument's name at the beginning of a sentence about it.
+_VERBS = ("is ", "are ", "names ", "holds ", "hold ")
+
+
+def _as_options(sentence: str, chosen: Any) -> str:
+    """A sentence about the library's arguments as one about the options that they were given by.
+
+    A name without underscore is an English word too, and stands for the option at the beginning only.
+    """
+    names = {field.name for field in dataclasses.fields(chosen)} if dataclasses.is_dataclass(chosen) else set()
+    called = {name: name for name in names} | {argument: name for argument, name in _CALLED.items() if name in names}
+    long = sorted((name for name in called if "_" in name), key=len, reverse=True)
+    if long:
+        words = rf"(?<![\w-])({'|'.join(long)})(?!\w)"
+        sentence = re.sub(words, lambda word: _option(called[word[1]]), sentence)
+    first, _, rest = sentence.partition(" ")
+    return f"{_option(called[first])} {rest}" if first in called and rest.startswith(_VERBS) else sentence
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _one_line(prog: str, message: Warning | str, *where: object, **options: object) -> None:  # noqa: ARG001 (a hook)

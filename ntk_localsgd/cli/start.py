@@ -1,6 +1,7 @@
 """What commands on the user's own data begin with: the network, its Gram matrix, a step size, the lazy scale."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -65,6 +66,8 @@ class Start:
         κ², by which losses, Gram matrices and squared residuals of f exceed those of g; 1 without a scale.
     notes
         What the user should know.
+    held_out
+        Rows that nobody holds.
     """
 
     dataset: Dataset
@@ -75,6 +78,7 @@ class Start:
     step_size: StepSize
     factor: float
     notes: list[str]
+    held_out: Dataset | None = None
 
     @property
     def residual(self) -> Float[ndarray, " n"]:
@@ -107,8 +111,17 @@ class Start:
         }
 
 
-def read_start(options: ProblemOptions, *, proved: bool = True) -> Start:
-    """All that the options name; ``proved``: refuse, and do not only note, where the theory says nothing.
+def read_start(
+    options: ProblemOptions,
+    *,
+    proved: bool = True,
+    hold_out: float | None = None,
+    counted: Callable[[Clients], Float[ndarray, " K"] | None] = lambda _: None,
+) -> Start:
+    """All that the options name.
+
+    ``proved``: refuse, and do not only note, where the theory says nothing; ``hold_out``: the share of rows that nobody
+    gets; ``counted``: by how much less than a sum a client's loss is, from the clients.
 
     Raises
     ------
@@ -116,7 +129,9 @@ def read_start(options: ProblemOptions, *, proved: bool = True) -> Start:
         As `read_problem`, `read_network` and `checked_step_size`; where Θ cannot be told from a singular matrix; for a
         lazy scale, or an activation that is not homogeneous, on rows that are not of norm 1.
     """
-    dataset, split, norms, notes = read_problem(options)
+    dataset, split, norms, notes, held = read_problem(options, hold_out=hold_out)
+    if held is not None and options.scale is not None:
+        raise InputError("hold_out is set, but f = κ(g − g(W(0))) is evaluated where it is trained: leave out --scale.")
     net = read_network(options, dataset)
     if norms is not None and (options.scale is not None or not isinstance(net.activation, LeakyReLU)):
         why = "its activation" if options.scale is None else "a lazy scale"
@@ -128,12 +143,12 @@ def read_start(options: ProblemOptions, *, proved: bool = True) -> Start:
     gram, trouble = measured_gram(net, dataset, norms)
     if trouble is not None and proved:
         raise InputError(trouble)
-    step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved)
+    step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved, counted=counted(split))
     notes += [] if trouble is None else [trouble.rstrip(".")]
     if step_size.value > step_size.allowed * (1 + _ROUNDING):
         notes.append(f"step size {step_size.value:g} is above {rounded_down(step_size.allowed)}, 1/λ_max of a client, "
                      "beyond which no convergence is proved")  # fmt: skip
-    return Start(dataset, split, net, norms, gram, step_size, factor, notes)
+    return Start(dataset, split, net, norms, gram, step_size, factor, notes, held)
 
 
 def read_network(options: ProblemOptions, dataset: Dataset) -> Stack:
@@ -218,9 +233,16 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
 
 
 def checked_step_size(
-    gram: Float[ndarray, "n n"], split: Clients, step_size: float | None, *, proved: bool = True
+    gram: Float[ndarray, "n n"],
+    split: Clients,
+    step_size: float | None,
+    *,
+    proved: bool = True,
+    counted: Float[ndarray, " K"] | None = None,
 ) -> StepSize:
     """η, refused above 1/max_c λ_max(Θ_cc) where it is to be ``proved``; None gives 0.9 of that.
+
+    ``counted``: the numbers b_c of samples that losses are means over, which divide λ_max(Θ_cc).
 
     Raises
     ------
@@ -228,6 +250,7 @@ def checked_step_size(
         Says which client it is that limits the step size, what happens there, and the largest η allowed.
     """
     largest = [float(scipy.linalg.eigvalsh(gram[np.ix_(s, s)])[-1]) for s in split.indices]
+    largest = largest if counted is None else (np.array(largest) / counted).tolist()
     client = int(np.argmax(largest))
     allowed = 1 / largest[client]
     if step_size is None:

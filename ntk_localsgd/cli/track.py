@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import json
@@ -11,20 +12,25 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import PyTree
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ntk_localsgd import local_sgd, prediction
-from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
+from ntk_localsgd.cli.inputs import purpose_key
 from ntk_localsgd.cli.output import check_folder, show
 from ntk_localsgd.cli.parsing import command
+from ntk_localsgd.cli.practised import PractisedOptions
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import OBSERVABLES, Checkpoint, LocalSGD
+from ntk_localsgd.files import read_npz
+from ntk_localsgd.local_sgd import OBSERVABLES, Checkpoint, LocalSGD, Observable, server
+from ntk_localsgd.local_sgd.config import PLAIN
 from ntk_localsgd.networks import Stack, load_network, save_network
 from ntk_localsgd.provenance import versions
 from ntk_localsgd.scalars import whole_number
@@ -51,21 +57,21 @@ _WRITTEN_EVERY = 10.0
 
 @command
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Track(ProblemOptions):
+class Track(PractisedOptions):
     """Train by Local (S)GD on your own data and record weights, patterns, drift and kernel beside the prediction."""
 
     rounds: int
     """Rounds R to train."""
-    batch_size: int | None = None
-    """Fresh batches of b samples in every local step; left out: all samples of the client."""
     observe: str = "movement,flips,drift,eigenvalue"
-    """What to record beside the loss, names with commas between: these four, or any of local_sgd.OBSERVABLES."""
+    """Beside the loss, with commas between: these four, or any of local_sgd.OBSERVABLES."""
     every: int | None = None
-    """Take the Gram matrix, and write what is there, every this many rounds; left out: a twentieth of them."""
+    """Rounds from one Gram matrix, and file of what is there, to the next; left out: a twentieth of all."""
     every_step: bool = False
-    """Keep what clients see at every local step, and not only at the last one of each round."""
+    """Keep every local step, and not only the last one of each round."""
+    hold_out: float | None = None
+    """Share of the rows, drawn by the seed, that no client gets and that are evaluated on."""
     resume: bool = False
-    """Go on from what an interrupted, or shorter, run of the same settings has written."""
+    """Go on from what a shorter run of the same settings has written."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder for track-DATA.nc, .csv, .png and .pdf, and the network in track-DATA-network.npz."""
 
@@ -74,13 +80,15 @@ class Track(ProblemOptions):
         check_folder("out folder", self.out)
         names = observables(self.observe)
         every = whole_number("every", max(1, self.rounds // 20) if self.every is None else self.every)
-        start = read_start(self, proved=False)
+        self.check_practised()
+        start = read_start(self, proved=False, hold_out=self.hold_out, counted=self.counted)
         if start.norms is not None:
             raise InputError(
                 f"inputs have rows of norm {start.norms.min():.4g} … {start.norms.max():.4g}, but training is on rows "
                 "of norm 1: --rows scaled trains on rows scaled to it."
             )
-        config = start.config(self, self.rounds, self.batch_size)
+        config, notes = self.practised(start.factor * start.step_size.value, self.rounds, start.clients)
+        start.notes.extend(notes)
         files = _Files(self.out, self.data.stem)
         tracked = _Tracked(start, config, names, every, self.every_step, self.seed, self.scale)
         began, trajectory = time.monotonic(), tracked.train(files, resume=self.resume)
@@ -112,11 +120,13 @@ class _Files:
     def path(self, ending: str) -> pathlib.Path:
         return self.out / f"track-{self.name}{ending}"
 
-    def write(self, trajectory: xr.Dataset, net: Stack) -> None:
-        """The trajectory and its last network, each moved into place when it is whole."""
+    def write(self, trajectory: xr.Dataset, net: Stack, server: PyTree) -> None:
+        """The trajectory, its last network and the server's memory, each moved into place when it is whole."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             parts = [self.path(".part.nc"), self.path("-network.part.npz")]
+            if leaves := jax.tree.leaves(server):
+                np.savez(self.path("-server.npz"), *map(np.asarray, leaves))
             trajectory.to_netcdf(parts[0], engine="h5netcdf")
             save_network(net, parts[1])
             os.replace(parts[0], self.path(".nc"))
@@ -124,8 +134,8 @@ class _Files:
         except OSError as error:
             raise InputError(f"out folder {self.out} cannot be written ({error.strerror}).") from error
 
-    def read(self) -> tuple[xr.Dataset, Stack]:
-        """What `write` wrote."""
+    def read(self, server: PyTree) -> tuple[xr.Dataset, Stack, PyTree]:
+        """What `write` wrote; ``server`` has the structure of the server's memory."""
         try:
             with xr.open_dataset(self.path(".nc"), engine="h5netcdf") as opened:
                 trajectory = opened.load()
@@ -134,7 +144,11 @@ class _Files:
         net = load_network(self.path("-network.npz"))
         if trajectory.attrs.get("network") != _fingerprint(*net.trained):
             raise InputError(f"{self.path('-network.npz')} is not the network of {self.path('.nc')}: begin anew.")
-        return trajectory, net
+        leaves, structure = jax.tree.flatten(server)
+        if leaves:
+            held = read_npz(self.path("-server.npz"), tuple(f"arr_{k}" for k in range(len(leaves))))
+            server = jax.tree.unflatten(structure, [held[f"arr_{k}"] for k in range(len(leaves))])
+        return trajectory, net, server
 
     def write_shown(self, trajectory: xr.Dataset, *, steps: bool) -> list[pathlib.Path]:
         """Tables and figure; all paths of the run."""
@@ -183,39 +197,50 @@ class _Tracked:
                     if here.round < end:
                         break
                     if time.monotonic() - written > _WRITTEN_EVERY:
-                        files.write(self._labelled(trajectory, here, predicted), cast("Stack", here.network))
+                        self._keep(files, trajectory, here, predicted)
                         written = time.monotonic()
         except KeyboardInterrupt as interrupt:
             if trajectory is None or here is None:
                 raise
-            files.write(self._labelled(trajectory, here, predicted), cast("Stack", here.network))
+            self._keep(files, trajectory, here, predicted)
             kept = f"{here.round} rounds are kept in {files.path('.nc')}, --resume goes on"
             raise KeyboardInterrupt(kept) from interrupt
         assert trajectory is not None
         assert here is not None
-        whole = self._labelled(trajectory, here, predicted)
-        files.write(whole, cast("Stack", here.network))
-        return whole
+        return self._keep(files, trajectory, here, predicted)
+
+    def _keep(
+        self, files: _Files, trajectory: xr.Dataset, here: Checkpoint, predicted: np.ndarray | None
+    ) -> xr.Dataset:
+        """Write what there is, and hand it back with its labels."""
+        labelled = self._labelled(trajectory, here, predicted)
+        files.write(labelled, cast("Stack", here.network), here.server)
+        return labelled
 
     def _piece(self, end: int, trajectory: xr.Dataset | None, here: Checkpoint | None) -> tuple[xr.Dataset, Checkpoint]:
         start = self.start
         config = dataclasses.replace(self.config, num_rounds=end)
-        key = None if config.batch_size is None else purpose_key(self.seed, 2)
+        key = purpose_key(self.seed, 2) if config.random else None
         run = local_sgd.run(
-            start.net, start.dataset, start.clients, config, key=key, observe=self.names, gram_every=self.every,
-            resume=here,
+            start.net, start.dataset, start.clients, config, key=key, observe=(*self.names, *self.evaluated),
+            gram_every=self.every, resume=here,
         )  # fmt: skip
         new = self._reduced(run.trajectory)
         trajectory = new if trajectory is None else local_sgd.join(trajectory, new)
         reached = int(trajectory["round"][-1])
-        return trajectory, Checkpoint(run.network, reached, start.dataset, start.clients, config)
+        return trajectory, Checkpoint(run.network, reached, start.dataset, start.clients, config, server=run.server)
+
+    @functools.cached_property
+    def evaluated(self) -> tuple[Observable, ...]:
+        """What is observed of the rows held out; made once, so that rounds are compiled once."""
+        return () if self.start.held_out is None else local_sgd.held_out(self.start.held_out)
 
     def _reduced(self, trajectory: xr.Dataset) -> xr.Dataset:
         """In units of f, and of local steps the last one where not all are asked for."""
         factor = self.start.factor
         with xr.set_options(keep_attrs=True):
             for name in trajectory.data_vars if factor != 1 else ():
-                entry = OBSERVABLES[str(name)]
+                entry = OBSERVABLES[str(name)]  # nothing is held out where there is a scale
                 if entry.units.startswith("target²") or entry.when == "gram":
                     trajectory[name] = factor * trajectory[name]
         if not self.every_step:
@@ -226,14 +251,18 @@ class _Tracked:
     def _predicted(self) -> np.ndarray | None:
         """Losses by round, from the Gram matrix at the start; the mean over batches where there are any."""
         start, config = self.start, self.config
-        if config.batch_size is None:
-            path = prediction.local_gd(start.gram.matrix, start.clients, start.residual, config)
-            return start.factor / 2 * np.square(path).sum(axis=1)
-        if start.dataset.num_samples > _MOST_SAMPLES:
-            start.notes.append(f"no prediction for batches of more than {_MOST_SAMPLES} samples, it takes n³ a round")
+        given = (start.gram.matrix, start.clients, start.residual, config)
+        try:
+            if not config.random or (config.participants is None and config.batches_of(given[1]) == given[1].sizes):
+                return start.factor / 2 * np.square(prediction.local_gd(*given)).sum(axis=1)
+            if start.dataset.num_samples > _MOST_SAMPLES:
+                few = f"no prediction for batches of more than {_MOST_SAMPLES} samples, it takes n³ a round"
+                start.notes.append(few)
+                return None
+            return start.factor / 2 * prediction.local_sgd_second_moment(*given)
+        except InputError as error:
+            start.notes.append(f"no prediction: {str(error).rstrip('.')}")
             return None
-        moments = prediction.local_sgd_second_moment(start.gram.matrix, start.clients, start.residual, config)
-        return start.factor / 2 * moments
 
     def _labelled(self, trajectory: xr.Dataset, here: Checkpoint, predicted: np.ndarray | None) -> xr.Dataset:
         """With prediction, settings and what a later run needs to go on."""
@@ -255,10 +284,13 @@ class _Tracked:
 
     def _settings(self) -> dict[str, object]:
         """All that decides the run but for its number of rounds."""
-        start, config = self.start, dataclasses.asdict(self.config)
+        start, config = self.start, {name: getattr(self.config, name) for name in PLAIN} | self.config.chosen()
         del config["num_rounds"]
+        config |= {"server": str(self.config.server)} if self.config.server is not None else {}
         data = _fingerprint(start.dataset.inputs, start.dataset.targets)
-        more = {"seed": self.seed} if self.config.batch_size is not None else {}
+        more: dict[str, object] = {"seed": self.seed} if self.config.random else {}
+        if start.held_out is not None:
+            more["held_out"] = _fingerprint(start.held_out.inputs)
         about = {
             "data": data,
             "clients": _fingerprint(*start.clients.indices),
@@ -268,18 +300,22 @@ class _Tracked:
 
     def _earlier(self, files: _Files) -> tuple[xr.Dataset, Checkpoint]:
         """What has been written, if it is of the same run."""
-        trajectory, net = files.read()
-        settings, now = json.loads(trajectory.attrs["settings"]), self._settings()
-        if other := [name for name in now if settings.get(name) != now[name]]:
+        rule = self.config.server
+        trajectory, net, memory = files.read(server.begin(rule, self.start.net.trained))
+        settings, now = json.loads(trajectory.attrs["settings"]), json.loads(json.dumps(self._settings()))
+        reached = int(trajectory["round"][-1])
+        for each in (settings, now):  # a longer run has more of them
+            each["step_factors"] = each.get("step_factors", [])[:reached]
+        if other := [name for name in {**now, **settings} if settings.get(name) != now.get(name)]:
+            was, now_is = settings.get(other[0]), now.get(other[0])
             raise InputError(
-                f"{files.path('.nc')} is of another run ({other[0]} was {settings.get(other[0])}, is {now[other[0]]}): "
+                f"{files.path('.nc')} is of another run ({other[0]} was {was}, is {now_is}): "
                 "--resume needs the same settings."
             )
-        reached = int(trajectory["round"][-1])
         if reached > self.config.num_rounds:
             raise InputError(f"rounds is {self.config.num_rounds}, but {files.path('.nc')} holds {reached} already.")
         here = self.start.net.with_trained(net.trained)
-        point = Checkpoint(here, reached, self.start.dataset, self.start.clients, self.config)
+        point = Checkpoint(here, reached, self.start.dataset, self.start.clients, self.config, server=memory)
         return trajectory.drop_vars("predicted_loss", errors="ignore"), point
 
 

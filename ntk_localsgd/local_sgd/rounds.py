@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
+from numpy import ndarray
 
 from ntk_localsgd.local_sgd import server
 from ntk_localsgd.local_sgd.batches import draw_participants
@@ -30,10 +31,10 @@ class State(NamedTuple):
 class Sizes(NamedTuple):
     """η and η_g; by round what η is multiplied by, and by client K p_c, where these are not 1."""
 
-    step_size: float
-    server_step_size: float
-    step_factors: Float[Array, " R"] | None = None
-    client_weights: Float[Array, " K"] | None = None
+    step_size: Array | float
+    server_step_size: Array | float
+    step_factors: Array | ndarray | None = None
+    client_weights: Array | ndarray | None = None
 
 
 @partial(jax.jit, static_argnames=("way", "plan", "many"))
@@ -111,17 +112,19 @@ def _one_round(
     state: State,
     number: Array,
 ) -> tuple[State, Seen]:
-    before, eta, everyone = net.with_trained(state.trained), sizes.step_size, jnp.arange(len(data.mask))
-    if sizes.step_factors is not None:
-        eta = eta * sizes.step_factors[number]
-    start = _start(Start(before, data, state.known, number, key, eta, everyone, sizes.client_weights), plan)
+    before, everyone = net.with_trained(state.trained), jnp.arange(len(data.mask))
+    eta, server_eta, factors, weights = (None if size is None else jnp.asarray(size) for size in sizes)
+    assert eta is not None
+    assert server_eta is not None
+    eta = eta if factors is None else eta * factors[number]
+    start = _start(Start(before, data, state.known, number, key, eta, everyone, weights), plan)
     moved, seen = way.mean_movement(start, plan)
     if plan.participants is not None:
         seen = {name: _among_all(values, start.clients, len(data.mask)) for name, values in seen.items()}
-    weights, optimizer = server.step(plan.server, state.server, state.trained, moved, sizes.server_step_size)
-    after = net.with_trained(weights)
+    trained, optimizer = server.step(plan.server, state.server, state.trained, moved, server_eta)
+    after = net.with_trained(trained)
     over_data, known = way.visit(after, data, state.patterns, plan)
-    return State(weights, state.patterns, known, optimizer), seen | _observe(after, net, before, over_data, data, plan)
+    return State(trained, state.patterns, known, optimizer), seen | _observe(after, net, before, over_data, data, plan)
 
 
 def _start(everyone: Start, plan: Plan) -> Start:

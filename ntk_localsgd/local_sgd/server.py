@@ -69,7 +69,7 @@ class ServerState(NamedTuple):
 
     mean: Weights
     square: Weights
-    count: Int[Array, ""]
+    rounds: Int[Array, ""]
 
 
 def begin(rule: Momentum | Adam | None, weights: Weights) -> ServerState | tuple[()]:
@@ -86,21 +86,21 @@ def step(
     """W(t+1), from W(t) and the clients' average movement, and the state after it."""
     if rule is None or not isinstance(state, ServerState):
         return jax.tree.map(lambda w, each: w + eta * each, weights, moved), ()
-    count, dtype = state.count + 1, weights[0].dtype
+    number, dtype = state.rounds + 1, weights[0].dtype
     if isinstance(rule, Momentum):
         beta = jnp.asarray(rule.decay, dtype)
         mean = jax.tree.map(lambda m, each: beta * m + each, state.mean, moved)
-        return jax.tree.map(lambda w, m: w + eta * m, weights, mean), ServerState(mean, (), count)
+        return jax.tree.map(lambda w, m: w + eta * m, weights, mean), ServerState(mean, (), number)
     first, second, epsilon = (jnp.asarray(value, dtype) for value in (rule.decay, rule.square_decay, rule.epsilon))
     mean = jax.tree.map(lambda m, each: first * m + (1 - first) * each, state.mean, moved)
     square = jax.tree.map(lambda v, each: second * v + (1 - second) * each**2, state.square, moved)
-    rounds = count.astype(dtype)
+    rounds = number.astype(dtype)
     by_mean, by_square = (1 - first**rounds, 1 - second**rounds) if rule.corrected else (1, 1)
 
     def entry(w: Array, m: Array, v: Array) -> Array:
         return w + eta * (m / by_mean) / (jnp.sqrt(v / by_square) + epsilon)
 
-    return jax.tree.map(entry, weights, mean, square), ServerState(mean, square, count)
+    return jax.tree.map(entry, weights, mean, square), ServerState(mean, square, number)
 
 
 def _share(name: str, value: float) -> float:

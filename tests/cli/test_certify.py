@@ -145,10 +145,10 @@ def test_a_search_ends_when_its_time_is_up(capsys, more):
     [
         (["--weights", "wide.npz", "--find", "width"], "find is width, but weights wide.npz have one"),
         (["--rounds", "5", "--find", "scale"], "rounds is 5, which --find has no use for"),
-        (["--time-limit", "0"], "time_limit is 0.0"),
+        (["--time-limit", "0"], "--time-limit is 0.0"),
         (["--scale", "-1"], "scale is -1.0"),
         (["--step-size", "50"], "above 1/λ_max of client"),
-        (["--local-steps", "0"], "local_steps is 0"),
+        (["--local-steps", "0"], "--local-steps is 0"),
         (["--rounds", "10", "--every", "0"], "every is 0"),
         (["--weights", "no.npz"], "no.npz cannot be read"),
         (["--method", "best"], "method"),

@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("folder")
 def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     options = ProblemOptions(data="d.npz", local_steps=1, weights="net.npz")
-    dataset, _, scales, notes = read_problem(options)
+    dataset, _, scales, notes, _ = read_problem(options)
     assert notes == []
     net = read_network(options, dataset)
     np.testing.assert_allclose(scales * np.asarray(net(dataset.inputs)), np.asarray(net(ROWS)), rtol=1e-12)
@@ -73,7 +73,7 @@ def test_the_loss_at_the_start_is_the_user_s(capsys):
 @pytest.mark.usefixtures("folder")
 def test_labels_and_clients_of_the_file_are_used_or_it_is_said():
     split = ProblemOptions(data="d.npz", local_steps=1, clients=2, scheme="by_label", classes_per_client=1)
-    _, clients, _, notes = read_problem(split)
+    _, clients, _, notes, _ = read_problem(split)
     assert [part.tolist() for part in sorted(clients.indices, key=min)] == [[0, 1, 2], [3, 4, 5]]
     assert notes[0] == "split anew into 2 clients, the file's own are not used"
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from figures.trajectory import draw
 from ntk_localsgd import local_sgd
@@ -46,3 +47,10 @@ def test_many_clients_become_their_range(clients):
     (drift,) = (axes for axes in draw(wide).axes if axes.get_ylabel() == "client drift")
     assert len(drift.lines) == (clients if clients == 3 else 1)
     assert len(drift.collections) == (clients == 12)
+
+
+def test_values_that_rounding_tells_apart_are_drawn_as_one():
+    loss = 4.619634821423956
+    both = {"loss": ("round", [loss]), "predicted_loss": ("round", [np.nextafter(loss, 5)])}
+    low, high = draw(xr.Dataset(both, {"round": [0]})).axes[0].get_ylim()
+    assert low < 0.96 * loss < 1.04 * loss < high

@@ -48,8 +48,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/track.py",
-        "return start.factor / 2 * np.square(path).sum(axis=1)",
-        "return start.factor * np.square(path).sum(axis=1)",
+        "return start.factor / 2 * np.square(prediction",
+        "return start.factor * np.square(prediction",
         "predicted loss without the half",
         (f"{_TRACK}::test_what_is_written_is_the_run_of_the_given_network",),
     ),

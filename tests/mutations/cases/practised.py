@@ -52,8 +52,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/rounds.py",
-        "sizes.step_factors[number]",
-        "sizes.step_factors[0]",
+        "eta * factors[number]",
+        "eta * factors[0]",
         "the first round's step size in all of them",
         (_LOOP,),
     ),
@@ -119,6 +119,27 @@ MUTATIONS = (
         "jnp.sum(left**2) / 2",
         "a sum for the mean over held-out rows",
         ("tests/local_sgd/test_evaluation.py",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/practised.py",
+        '"sqrt": -0.5',
+        '"sqrt": -1.0',
+        "step sizes by the root of the round that fall with the round",
+        ("tests/cli/test_practised.py::test_options_are_settings_of_the_library_and_a_run_goes_on",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/inputs.py",
+        "np.sort(order[kept:]), np.sort(order[:kept])",
+        "np.sort(order), np.sort(order[:kept])",
+        "rows that are held out are trained on",
+        ("tests/cli/test_practised.py::test_rows_are_held_out_and_evaluated",),
+    ),
+    Mutation(
+        "ntk_localsgd/certificate/record.py",
+        "    refuse_unproved(config)",
+        "    pass",
+        "a record that leaves out settings",
+        (_SCOPE,),
     ),
     Mutation(
         "ntk_localsgd/certificate/schedule.py",
