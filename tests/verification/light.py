@@ -1,6 +1,7 @@
 """Jobs that take no JAX, for tests of what happens around them."""
 
 import dataclasses
+import errno
 import os
 import pathlib
 import signal
@@ -58,3 +59,14 @@ class Threads:
         """The largest number of any library."""
         numbers = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
         return xr.Dataset({"threads": ((), max(numbers, default=1))})
+
+
+def _full(descriptor, *, sync=os.fsync):
+    """A disk that is full as long as a file says so, where none can be mounted."""
+    if pathlib.Path(os.environ["NTK_TESTS_FULL"]).exists():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    sync(descriptor)
+
+
+if "NTK_TESTS_FULL" in os.environ:
+    os.fsync = _full

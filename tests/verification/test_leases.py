@@ -44,6 +44,19 @@ def test_a_lease_of_a_process_that_is_gone_is_taken_over_at_once_and_by_one(tmp_
     assert list(first.folder.iterdir()) == []
 
 
+def test_what_the_dead_have_left_on_stored_results_is_swept_up(tmp_path):
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", _DYING, str(tmp_path)], check=False).returncode == -9
+        with Leases(tmp_path) as own:
+            pass
+        assert [path.name for path in own.folder.iterdir()] == ["a.0.lease"]  # somebody will ask for it
+        (tmp_path / "a.nc").touch()
+        with Leases(tmp_path):
+            pass
+        assert list(own.folder.iterdir()) == []
+        (tmp_path / "a.nc").unlink()
+
+
 def test_a_number_that_another_process_has_now_does_not_keep_a_lease(tmp_path, monkeypatch):
     with Leases(tmp_path) as first, Leases(tmp_path) as second:
         with monkeypatch.context() as patch:
@@ -91,7 +104,9 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with Leases(tmp_path) as own:
-        monkeypatch.setattr(os, "open", full)
-        with pytest.raises(StorageError, match="No space left"):
-            own.acquire(["a"])
-        monkeypatch.undo()
+        for function in ("open", "write"):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, function, full)
+                with pytest.raises(StorageError, match="No space left"):
+                    own.acquire(["a"])
+            assert list(own.folder.glob("*.lease")) == []

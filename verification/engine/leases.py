@@ -59,6 +59,7 @@ class Leases:
         self._over.set()
         self._beating.join()
         self.release(list(self._held))
+        self._sweep_up()
 
     def stop(self) -> None:
         """Tell the workers to begin no further job."""
@@ -93,15 +94,30 @@ class Leases:
                 for generation in range(self._held.pop(name) + 1):
                     self._path(name, generation).unlink(missing_ok=True)
 
+    def _sweep_up(self) -> None:
+        """Delete leases that the dead have left on what is stored by now: nobody asks for these."""
+        for name, generations in self._generations().items():
+            if (self.folder.parent / f"{name}.nc").exists():
+                for path in (self._path(name, generation) for generation in generations):
+                    with contextlib.suppress(FileNotFoundError):
+                        if self._is_gone(path):
+                            path.unlink()
+
     def _create(self, name: str, generation: int) -> bool:
+        path = self._path(name, generation)
         try:
-            handle = os.open(self._path(name, generation), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return False
         except OSError as error:
             raise _full(self.folder, error) from error
-        with os.fdopen(handle, "w") as file, contextlib.suppress(OSError):  # a lease without an owner's name expires
-            file.write(_me())
+        try:
+            os.write(handle, _me().encode())
+        except OSError as error:
+            path.unlink()
+            raise _full(self.folder, error) from error
+        finally:
+            os.close(handle)
         return True
 
     def _path(self, name: str, generation: int) -> pathlib.Path:
