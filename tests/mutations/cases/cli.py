@@ -188,8 +188,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/main.py",
-        "    return execute(",
-        "    return 0 * execute(",
+        "return execute(COMMANDS[argv[0]]",
+        "return 0 * execute(COMMANDS[argv[0]]",
         "every command ends with exit code 0",
         (f"{_CLI}::test_bad_input_gets_one_sentence_and_exit_code_2",),
     ),
