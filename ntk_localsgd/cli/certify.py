@@ -89,8 +89,10 @@ class Certify(ProblemOptions):
         began = time.monotonic()
         start = self._start()
         _forecast(start)
-        end, seconds = began + seconds, (1 - _ADVICE) * seconds
-        ended = self._proved(start, began + seconds - time.monotonic())
+        end, seconds, spent = began + seconds, (1 - _ADVICE) * seconds, time.monotonic() - began
+        if spent > seconds:
+            start.notes.append(f"the network and its Gram matrix alone took {spent:.2g} s")
+        ended = self._proved(start, seconds - spent)
         content = self._content(start, ended.losses)
         kept = [] if self.save is None else [_saved(ended.net, self.save)]
         if ended.refusal is not None:
