@@ -59,7 +59,7 @@ class Draw:
             self._write(figure, context, results, out / name)
         # Those that an earlier call has drawn stay in the report.
         drawn = {name: figure for name, figure in discover().items() if (out / f"{name}.md").exists()}
-        index = {name: figure.paper for name, figure in drawn.items()}
+        index = {name: {"paper": figure.paper, "claims": figure.claims} for name, figure in drawn.items()}
         (out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         print(out)
         return 0

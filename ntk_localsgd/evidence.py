@@ -177,8 +177,13 @@ class Evidence:
 
     @property
     def tightness(self) -> float | None:
-        """measured / bound, where both are numbers."""
+        """measured / bound, where both are numbers; of ≤ and ≥ only where the bound is positive.
+
+        Of −0.2 ≤ −10⁻¹² a quotient would say that the worst holds best.
+        """
         if self.measured is None or self.bound is None or self.bound == 0:
+            return None
+        if self.bound < 0 and self.relation in ("≤", "≥"):
             return None
         return self.measured / self.bound
 

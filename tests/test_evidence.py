@@ -143,6 +143,8 @@ def test_nan_stands_in_no_relation(relation):
 def test_tightness_needs_two_numbers():
     assert _evidence(bound=0.0, conclusion=Condition("c", False)).tightness is None
     assert _evidence(measured=None).tightness is None
+    assert _evidence(measured=-2.0, bound=-1.0, interval=None).tightness is None
+    assert _evidence(measured=-0.5, bound=-1.0, relation="within", tolerance=0.6, interval=None).tightness == 0.5
 
 
 def test_an_undecided_premise_is_refused_in_one_sentence():

@@ -104,7 +104,7 @@ def check(
     try:
         write_evidence(out / "evidence.json", header, outcome.rows)
         (out / "paper_checks.md").write_text(markdown.render(report), encoding="utf-8")
-        (out / "report.html").write_text(html.render(report), encoding="utf-8")
+        (out / "report.html").write_text(html.render(report, pages.links_from(out)), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{out} cannot be written ({error.strerror}): room to write is needed.") from error
     return conclude(outcome, out)

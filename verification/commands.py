@@ -97,7 +97,8 @@ class Report:
         """Render."""
         files = pages.evidence_of(self.evidence)
         shown = pages.report(files, images=pages.gallery(_GALLERY, self.to.parent))
-        _write(self.to, (html if self.to.suffix == ".html" else markdown).render(shown))
+        as_html = self.to.suffix == ".html"
+        _write(self.to, html.render(shown, pages.links_from(self.to.parent)) if as_html else markdown.render(shown))
         return 0
 
 

@@ -13,7 +13,8 @@ from verification import registry
 from verification.report import html, pages
 
 _RELATIONS = {"<=": "≤", ">=": "≥"}
-_EVIDENCE = pathlib.Path(pages.__file__).parents[1] / "evidence"
+_ROOT = pathlib.Path(pages.__file__).resolve().parents[2]
+_EVIDENCE = _ROOT / "verification" / "evidence"
 
 
 def write(app: Sphinx) -> None:
@@ -70,7 +71,16 @@ def report(app: Sphinx, error: Exception | None) -> None:
     """The committed evidence's report, whole, beside the pages."""
     if error is None and app.builder.name == "html":
         shown = pages.report(pages.evidence_of(_EVIDENCE), images=pages.gallery(GALLERY, pathlib.Path(app.outdir)))
-        (pathlib.Path(app.outdir) / "report.html").write_text(html.render(shown), encoding="utf-8")
+        sources = pathlib.Path(app.outdir) / "sources"
+        sources.mkdir(exist_ok=True)
+
+        def link(file: pathlib.Path) -> str:
+            """A copy beside the report, as text: a site is moved without the checkout."""
+            name = "-".join(file.resolve().relative_to(_ROOT).parts) + ".txt"
+            shutil.copy(file, sources / name)
+            return f"sources/{name}"
+
+        (pathlib.Path(app.outdir) / "report.html").write_text(html.render(shown, link), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

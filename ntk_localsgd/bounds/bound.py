@@ -107,6 +107,8 @@ class Bound:
         The premise's upper bound on η, if there is one.
     least_samples
         The premise's smallest n.
+    module
+        Where it is stated; `theorem` says.
     """
 
     claim: str
@@ -118,6 +120,7 @@ class Bound:
     width: sp.Expr | None = None
     step: sp.Expr | None = None
     least_samples: int = 1
+    module: str = ""
 
     def evaluate(self, **numbers: float) -> float:
         """The right-hand side at numbers, named as in `SYMBOLS`; infinite beyond what a float holds.
@@ -284,7 +287,7 @@ def theorem(statement: Callable[[], Bound]) -> Callable[[], Bound]:
     bound = statement()
     if bound.claim in BOUNDS:
         raise InputError(f"{bound.claim} has two bounds, {BOUNDS[bound.claim].source} and {bound.source}.")
-    BOUNDS[bound.claim] = bound
+    BOUNDS[bound.claim] = dataclasses.replace(bound, module=statement.__module__)
     return statement
 
 

@@ -1,4 +1,4 @@
-"""The site: every public name has an entry, prose is built without a warning, links lead somewhere. `make docs` builds all."""
+"""The site: every public name has an entry, prose is built without a warning, links lead somewhere."""
 
 import pathlib
 import subprocess
@@ -23,7 +23,7 @@ def test_every_public_name_has_a_docstring_to_show():
 
 
 def test_a_value_without_a_comment_and_a_class_without_a_docstring_are_missed(monkeypatch):
-    monkeypatch.setattr(api, "_comment", lambda path: [])
+    monkeypatch.setattr(api, "_comment", lambda _: [])
     assert api._directive("ntk_localsgd.networks.TANH") == ""
     assert api._directive("ntk_localsgd.networks.deep") == ".. autofunction:: ntk_localsgd.networks.deep\n"
 

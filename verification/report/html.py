@@ -4,8 +4,9 @@ import base64
 import importlib.resources
 import json
 import math
+import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jinja2
 from markupsafe import Markup, escape
@@ -27,10 +28,17 @@ _MARKS = dict(zip(Verdict, "✔✘○·?", strict=True))
 _FILTERS = ("paper", "verdict", "letter", "data", "preset", "device")
 
 
-def render(shown: Report) -> str:
+def render(shown: Report, link: Callable[[pathlib.Path], str] | None = None) -> str:
     """One file that needs no other: scripts, styles, figures and rows are inside.
 
     The table's component is DataTables, as the package itables ships it.
+
+    Parameters
+    ----------
+    shown
+        What is shown.
+    link
+        Where a source file lies, seen from the page; None: sources are named, without a link.
     """
     papers = {card.id: section.paper for section in shown.sections for card in section.cards}
     rows = [_facets(card, row, papers[card.id].name) for card in shown.cards for row in card.rows]
@@ -50,6 +58,8 @@ def render(shown: Report) -> str:
         strip=_strip,
         searched=searched,
         total=Findings.of(shown.cards),
+        link=link,
+        pictures=[picture for section in shown.sections for picture in section.pictures],
         shown={card.id for card in shown.cards},
         table=Markup(_script(json.dumps(rows, ensure_ascii=False))),
         component=Markup(_script((bundle / "dt_bundle.js").read_text(encoding="utf-8"))),

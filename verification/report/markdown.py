@@ -162,9 +162,16 @@ def _tested(line: Line, cards: Mapping[str, Card]) -> str:
 
 def _cards(cards: Sequence[Card]) -> str:
     """A line a claim."""
-    table = ["| claim | | statement | verdicts | worst tightness | controls broken |", "|---|---|---|---|---|---|"]
-    table += [f"| {_named(card)} {_cells(card.letter, card.statement, *_digest(card))}" for card in cards]
+    table = ["| claim | | statement | verdicts | worst tightness |", "|---|---|---|---|---|"]
+    table += [f"| {_named(card)} {_cells(card.letter, card.statement, *_short(card))}" for card in cards]
     return "\n".join(table) + "\n"
+
+
+def _short(card: Card) -> tuple[str, str]:
+    """Verdict counts with the controls that did not break, and worst tightness."""
+    counts, tightness, _ = _digest(card)
+    whole = len(card.rows) - card.broken
+    return f"{counts}, {whole} controls UNBROKEN" if whole else counts, tightness
 
 
 def _open(cards: Sequence[Card]) -> str:

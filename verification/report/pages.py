@@ -6,14 +6,16 @@ import json
 import os
 import pathlib
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Evidence, Header, Relation, Verdict, read_evidence
 from verification.papers import OTHER, Paper
 from verification.presets import PRESETS
-from verification.registry import CLAIMS, Claim, in_order
+from verification.registry import CLAIMS, Claim, in_order, is_part
 
 __all__ = [
     "SUMMARY",
@@ -24,6 +26,8 @@ __all__ = [
     "Section",
     "evidence_of",
     "gallery",
+    "in_words",
+    "links_from",
     "report",
     "searched",
     "worst",
@@ -35,13 +39,14 @@ SUMMARY = "summary"
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure of the gallery: its paper, where it lies seen from the report, its first sentence, and its file."""
+    """A figure of the gallery: paper, where it lies seen from the report, first sentence, file, and claims it shows."""
 
     name: str
     paper: str
     link: str
     caption: str
     file: pathlib.Path = pathlib.Path()
+    claims: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +78,16 @@ class Card:
         return sum(row.control.broke for row in self.rows)
 
     @property
-    def sources(self) -> list[str]:
-        """The scripts of the claim and of the jobs that it names, as paths from the project's folder."""
+    def sources(self) -> dict[str, list[pathlib.Path]]:
+        """The files in which its bound, the claim, and the jobs that it names are written."""
         if self.claim is None:
-            return []
+            return {}
         script = inspect.getmodule(self.claim.judge)
         names = {getattr(value, "__module__", "") for value in vars(script).values()} if script else set()
         jobs = sorted(name for name in names if isinstance(name, str) and name.startswith("verification.jobs."))
-        return [_from_here(self.claim.file), *(f"{name.replace('.', '/')}.py" for name in jobs)]
+        bounds = [BOUNDS[name].module for name in sorted(BOUNDS, key=len) if is_part(self.id, name)][-1:]
+        files = {"bound": [_file(name) for name in bounds], "claim": [self.claim.file]}
+        return {kind: paths for kind, paths in (files | {"jobs": [_file(name) for name in jobs]}).items() if paths}
 
     @property
     def again(self) -> list[str]:
@@ -107,7 +114,7 @@ class Findings:
     recalled, never_inside
         Claims whose statement is recalled; claims of which no row meets the premise, so that nothing is shown.
     worst
-        By relation, the tightness nearest to failure.
+        By relation, the tightness nearest to failure of those rows whose conclusion holds.
     """
 
     inside: tuple[int, int]
@@ -131,7 +138,7 @@ class Findings:
             verdicts[Verdict.INCONCLUSIVE],
             tuple(card.id for card in cards if card.letter.startswith("R")),
             tuple(card.id for card in cards if not any(row.premise.holds for row in card.rows)),
-            worst(rows),
+            worst([row for row in rows if row.conclusion.holds]),
         )
 
 
@@ -159,8 +166,7 @@ class Section:
         parts = [f"inside its premise it holds in {inside} of {met} rows" if met else "no row meets its premise"]
         parts += [f"outside, its conclusion holds in {outside} of {unmet}"] if unmet else []
         recalled = f"; exponents or constants of {', '.join(found.recalled)} are recalled" if found.recalled else ""
-        worst = ", ".join(f"{value:.3g} ({relation})" for relation, value in found.worst.items())
-        tight = f"; worst tightness {worst}" if worst else ""
+        tight = f"; worst tightness {in_words(found.worst)}" if found.worst else ""
         return f"Its theorem ({', '.join(card.id for card in cards)}): {', '.join(parts)}{tight}{recalled}."
 
 
@@ -185,6 +191,39 @@ class Report:
     def rows(self) -> list[Evidence]:
         """All rows."""
         return [row for card in self.cards for row in card.rows]
+
+    @property
+    def _main(self) -> "Section | None":
+        return next((section for section in self.sections if section.theorem), None)
+
+    @property
+    def main(self) -> str:
+        """Name of the first paper that has a theorem here."""
+        return self._main.paper.name if self._main else ""
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """What is asked first, of that paper: does its theorem hold, how tight is it, what is recalled."""
+        if self._main is None:
+            return {}
+        paper, cards = self._main.paper, [card for card in self._main.cards if card.id in self._main.paper.theorem]
+        found, every = Findings.of(cards), Findings.of(self.cards).recalled
+        (met, inside), (unmet, outside) = found.inside, found.outside
+        holds = f"In {inside} of {met} rows inside its premise" if met else "No row meets its premise"
+        holds += f"; outside, its conclusion holds in {outside} of {unmet}" if unmet else ""
+        near = (
+            f"Where it holds, measured over bound is at worst {in_words(found.worst)}." if found.worst else "Unknown."
+        )
+        recalled = ", ".join(self._main.findings.recalled) or "nothing"
+        return {
+            f"Does the main theorem hold ({', '.join(card.id for card in cards)})?": (
+                f"{holds}; {found.refuted or 'none'} refuted. {paper.title.partition(':')[0]}."
+            ),
+            "How tight is it?": near,
+            "What rests on recalled numbers?": (
+                f"Of this paper {recalled}; in all {len(every)} of {len(self.cards)} claims."
+            ),
+        }
 
 
 def report(
@@ -243,18 +282,20 @@ def evidence_of(folder: pathlib.Path) -> list[tuple[Header, list[Evidence]]]:
 def gallery(folder: pathlib.Path, beside: pathlib.Path) -> list[Picture]:
     """Figures of a folder, linked relative to the folder of the report.
 
-    ``index.json`` says which paper each belongs to; its caption is the ``.md`` file beside the picture.
+    ``index.json`` says which paper each belongs to, and which claims it shows; its caption is the ``.md`` file beside
+    the picture.
     """
     index = folder / "index.json"
     if not index.exists():
         return []
     pictures = []
-    for name, paper in json.loads(index.read_text(encoding="utf-8")).items():
+    for name, about in json.loads(index.read_text(encoding="utf-8")).items():
         picture, caption = folder / f"{name}.png", folder / f"{name}.md"
         if picture.exists() and caption.exists():
             link = pathlib.Path(os.path.relpath(picture.resolve(), beside.resolve())).as_posix()
             first, _, _ = caption.read_text(encoding="utf-8").strip().partition(". ")
-            pictures.append(Picture(name, paper, link, first.rstrip(".") + ".", picture))
+            caption = first.rstrip(".") + "."
+            pictures.append(Picture(name, about["paper"], link, caption, picture, tuple(about["claims"])))
     return pictures
 
 
@@ -268,6 +309,11 @@ def worst(rows: Sequence[Evidence]) -> dict[Relation, float]:
     return {relation: nearest[relation](each) for relation, each in values.items()}
 
 
+def in_words(values: Mapping[Relation, float]) -> str:
+    """Tightness by relation."""
+    return ", ".join(f"{value:.3g} ({relation})" for relation, value in values.items())
+
+
 def searched(row: Evidence) -> str:
     """What "verified" rests on where no interval decides: in how many trials no counterexample was found."""
     looked = row.verdict is Verdict.VERIFIED and row.interval is None and row.trials > 1 and not row.failures
@@ -276,6 +322,15 @@ def searched(row: Evidence) -> str:
 
 def _farthest(values: list[float]) -> float:
     return max(values, key=lambda value: abs(value - 1))
+
+
+def links_from(folder: pathlib.Path) -> Callable[[pathlib.Path], str]:
+    """How a page in a folder links to a file of this machine: relatively, so that both may be moved together."""
+    return lambda file: pathlib.Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+
+
+def _file(module: str) -> pathlib.Path:
+    return pathlib.Path(inspect.getfile(sys.modules[module]))
 
 
 def _from_here(folder: pathlib.Path) -> str:

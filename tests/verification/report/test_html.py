@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Header
 from tests.verification.rows import row
 from verification import registry
@@ -26,6 +27,10 @@ def _discovered():
 
 def _page(*rows, **header):
     return html.render(pages.report([(dataclasses.replace(QUICK, **header), rows)]))
+
+
+def _code(file):
+    return f"code/{file.name}"
 
 
 def test_powers_and_indices_are_raised_and_lowered_and_markup_is_escaped():
@@ -47,11 +52,21 @@ def test_no_request_leaves_and_a_crash_or_an_unbroken_control_is_not_overlooked(
     assert re.search(r"Without a row here: [^<]*\bS0\b", text)
 
 
+def test_a_card_links_to_bound_claim_and_jobs_where_it_is_told_how():
+    for name in ("K4a", "C4-server"):  # of a part without a bound of its own, the whole claim's
+        linked = set(re.findall(r'href="code/(\w+)\.py"', html.render(pages.report([(QUICK, [row(name)])]), _code)))
+        bound, script = BOUNDS[name.partition("-")[0]].module, registry.CLAIMS[name].file
+        assert {bound.rpartition(".")[2], script.stem} < linked
+    assert 'href="code/' not in _page(row("K4a"))
+
+
 def test_the_first_table_says_what_holds_where_what_is_recalled_and_what_is_not_shown():
     text = _page(row("C2", premise=False), row("C2", premise=False, holds=False), row("K2"), row("C5"))
+    answers = re.sub("<[^>]*>", " ", text.split('id="answers">')[1].split("</dl>")[0])
+    assert "main theorem hold (C2)?  No row meets its premise; outside, its conclusion holds in 1 of 2; none" in answers
+    assert "measured over bound is at worst 0.5 (≤)" in answers
+    assert "Of this paper C2; in all 1 of 3 claims." in answers
     first = text.split('id="papers"')[1].split("</table>")[0]
-    assert "no row meets its premise, outside, its conclusion holds in 1 of 2" in first
-    assert "exponents or constants of C2 are recalled" in first
     deng = first.split("</tr>")[1]
     assert "1 of 1 hold" in deng
     assert deng.count('href="#C2"') == 2

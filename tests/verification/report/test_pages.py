@@ -82,10 +82,11 @@ def test_a_gallery_links_from_the_report_s_folder(tmp_path):
     folder.mkdir()
     (folder / "lazy.png").write_bytes(b"")
     (folder / "lazy.md").write_text("Movement falls like m^(−0.5). And more.\n")
-    (folder / "index.json").write_text(json.dumps({"lazy": "du2019", "absent": "du2019"}))
+    about = {"paper": "du2019", "claims": ["S4"]}
+    (folder / "index.json").write_text(json.dumps(dict.fromkeys(("lazy", "absent"), about)))
     (picture,) = pages.gallery(folder, tmp_path / "elsewhere")
     assert picture == pages.Picture(
-        "lazy", "du2019", "../gallery/lazy.png", "Movement falls like m^(−0.5).", folder / "lazy.png"
+        "lazy", "du2019", "../gallery/lazy.png", "Movement falls like m^(−0.5).", folder / "lazy.png", ("S4",)
     )
     assert pages.gallery(tmp_path, tmp_path) == []
     shown = pages.report([(QUICK, [row()])], images=[picture])
