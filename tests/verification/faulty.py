@@ -21,18 +21,22 @@ def store(folder, device=None):
     return Store(pathlib.Path(folder), home=("tests",), device=device)
 
 
+def _finished(folder):
+    return len(list(pathlib.Path(folder).glob("*.nc")))
+
+
 def main(folder, seed, kills):
     """Exit code: 0 if every job is stored, 1 if some have failed, 2 if the disk is full."""
     with Workers(2) as workers:
         over, draw = threading.Event(), random.Random(seed)
 
         def kill():
-            for _ in range(kills):
-                if over.wait(draw.uniform(1.0, 2.5)):
-                    return
-                if pids := workers.pids():
+            left, due = kills, _finished(folder)
+            while left and not over.wait(0.02):
+                if _finished(folder) >= due and (pids := workers.pids()):
                     os.kill(draw.choice(pids), signal.SIGKILL)
                     print("killed", flush=True)
+                    left, due = left - 1, _finished(folder) + draw.randrange(8, 24)
 
         killer = threading.Thread(target=kill)
         killer.start()
