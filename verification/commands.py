@@ -16,10 +16,11 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import read_evidence
 from verification import checking, registry
 from verification.context import Context
-from verification.engine import executors
+from verification.engine import executors, plan
 from verification.presets import PRESETS
 from verification.recheck import read_certificate, recheck
 from verification.report import difference, html, markdown, pages
+from verification.store import Store
 
 _HERE = pathlib.Path(__file__).parent
 _GALLERY = _HERE.parent / "figures" / "gallery"
@@ -66,6 +67,8 @@ class Run:
     workers: int | None = None
     """Compute in so many processes, which share out the cores, or the GPUs if there are any. None: in this process."""
 
+    dry_run: bool = False
+    """Only say how many jobs there are, which results are stored, and what the rest is estimated to take."""
     cluster: str | None = None
     """Compute on other machines: tcp://host:port or tls://host:port of a Dask scheduler, or slurm."""
     cluster_config: pathlib.Path | None = None
@@ -80,6 +83,11 @@ class Run:
         preset = PRESETS[self.preset]
         claims = registry.select(self.ids or preset.claims)
         context = Context(preset, self.seed)
+        if self.dry_run:
+            device = executors.expected_device(self.workers)
+            jobs = checking.jobs_of(claims, context)
+            plan.show(plan.plan(jobs, Store(self.out / "runs", self.fresh, device=device)), self.workers or 2)
+            return 0
         with executors.chosen(self.workers, self.cluster, self.cluster_config) as executor:
             return checking.check(claims, context, self.out, fresh=self.fresh, executor=executor)
 

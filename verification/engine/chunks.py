@@ -1,14 +1,14 @@
 """Which jobs go together: those of one shape, as many as take some seconds; one compiled program serves them."""
 
-import dataclasses
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
+from ntk_localsgd.results import plain
 from verification.store import Job
 
-__all__ = ["Chunks", "shape_of"]
+__all__ = ["Chunks", "shape_of", "shape_of_plain"]
 
 #: Seconds that a chunk is to take: its own overhead is a few milliseconds.
 _SECONDS, _MOST = 2.0, 256
@@ -78,12 +78,17 @@ def shape_of(job: Any) -> Hashable:
     >>> shape_of(Source("sphere", 8, 1)) == shape_of(Source("sphere", 8, 2)) != shape_of(Source("sphere", 9, 1))
     True
     """
-    return (type(job), *(_shape(field.name, getattr(job, field.name)) for field in dataclasses.fields(job)))
+    return shape_of_plain(plain(job))
+
+
+def shape_of_plain(job: Any) -> Hashable:
+    """The same of what a result says about its job."""
+    return _shape("", job)
 
 
 def _shape(name: str, value: Any) -> Hashable:
-    if dataclasses.is_dataclass(value):
-        return shape_of(value)
+    if isinstance(value, Mapping):
+        return tuple((key, _shape(key, entry)) for key, entry in value.items())
     if isinstance(value, list | tuple):
         return tuple(_shape(name, entry) for entry in value)
     return type(value).__name__ if isinstance(value, float) or name in ("seed", "seeds") else value

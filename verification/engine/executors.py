@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["chosen"]
+__all__ = ["chosen", "expected_device"]
 
 
 @contextlib.contextmanager
@@ -47,3 +47,13 @@ def chosen(
             yield executor
     else:
         yield None
+
+
+def expected_device(workers: int | None) -> str:
+    """What jobs would be computed on, found without starting a process; on clusters nobody knows."""
+    from ntk_localsgd.provenance import device_name, processor_name
+    from verification.engine.workers import gpus, shared_out
+
+    if workers is None or gpus():
+        return device_name()
+    return processor_name(len(shared_out(max(1, workers))[0]))

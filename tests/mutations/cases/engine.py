@@ -105,4 +105,32 @@ MUTATIONS = (
         "a configuration without slurm is ignored",
         (f"{_CLUSTER}::test_bad_options_are_one_sentence",),
     ),
+    Mutation(
+        f"{_DIR}/plan.py",
+        "layers = 4 * width * inputs + 6 * width**2",
+        "layers = 4 * width * inputs + 4 * width**2",
+        "a deep network's gradient for two thirds of its price",
+        ("tests/verification/test_plan.py::test_operations_are_those_of_the_gradients",),
+    ),
+    Mutation(
+        f"{_DIR}/plan.py",
+        "open_jobs = [plain(job) for job in own if job not in there]",
+        "open_jobs = [plain(job) for job in own]",
+        "what is stored is paid for twice",
+        ("tests/verification/test_plan.py::test_what_is_stored_is_counted_and_the_rest_is_estimated_from_like_jobs",),
+    ),
+    Mutation(
+        f"{_DIR}/grid.py",
+        "for each in itertools.product(*varied.values())]",
+        "for each in zip(*varied.values())]",
+        "a grid is walked along its diagonal",
+        ("tests/verification/test_grid.py::test_every_combination_stands_at_its_label",),
+    ),
+    Mutation(
+        f"{_DIR}/leases.py",
+        "                        if self._is_gone(path):\n                            path.unlink()",
+        "                        self._is_gone(path)",
+        "leases of the dead stay for ever",
+        (f"{_LEASES}::test_what_the_dead_have_left_on_stored_results_is_swept_up",),
+    ),
 )
