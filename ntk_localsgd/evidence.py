@@ -118,6 +118,8 @@ class Evidence:
         The probability with which the conclusion may fail; None where it may not.
     trials, failures
         Settings, seeds or runs looked at, and at how many the conclusion failed.
+    searched
+        How many of the trials a search for counterexamples went to.
     claim, preset, seed, device, code
         Stamped by whoever runs the claim: its id, sizes, seed, device, and a fingerprint of its code.
 
@@ -139,6 +141,7 @@ class Evidence:
     delta: float | None = None
     trials: int = 1
     failures: int = 0
+    searched: int = 0
     claim: str = ""
     preset: str = ""
     seed: int | None = None

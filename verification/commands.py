@@ -64,6 +64,8 @@ class Run:
     """A folder with your own checks; what they measure is always computed anew."""
     fresh: bool = False
     """Compute everything, whether it is stored or not."""
+    attack: bool = False
+    """Search for counterexamples too, by random restarts and gradients, where a claim says how."""
     workers: int | None = None
     """Compute in so many processes, which share out the cores, or the GPUs if there are any. None: in this process."""
 
@@ -82,7 +84,7 @@ class Run:
             registry.load_scripts(self.scripts)
         preset = PRESETS[self.preset]
         claims = registry.select(self.ids or preset.claims)
-        context = Context(preset, self.seed)
+        context = Context(preset, self.seed, self.attack)
         if self.dry_run:
             device = executors.expected_device(self.workers)
             jobs = checking.jobs_of(claims, context)

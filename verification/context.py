@@ -18,6 +18,7 @@ class Context:
 
     preset: Preset
     seed: int
+    attack: bool = False  # whether counterexamples are searched for besides
 
     def problem(
         self, kind: str, num_samples: int, *, seed: int | None = None, distance: float | None = None

@@ -1,10 +1,12 @@
 """From numbers to rows: the conclusion is computed from its relation, and so is whether the control breaks it."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -26,6 +28,7 @@ __all__ = [
     "compared",
     "equal",
     "in_words",
+    "searched_for",
     "stays_bounded",
     "threshold",
     "with_probability",
@@ -243,6 +246,30 @@ def stays_bounded(
         trials=len(constants),
         failures=_failing(holds, left, relation, 0.0, GROWTH),
     )
+
+
+def searched_for(setting: str, found: xr.Dataset) -> Evidence:
+    """A row for measured / bound ≤ 1 wherever a search for counterexamples has been.
+
+    The control is the same search against a bound 0.7 times as large, which must be refuted: a search that finds no
+    ratio above 0.7 says little.
+    """
+    worst, searched = float(found.found.max()), int(found.searched)
+    restarts = found.sizes["restart"]
+    row = at_most(
+        {"case": setting, "starts": restarts, "steps from each": searched // restarts},
+        Condition("premise of the claim, at every point", True),
+        f"measured / bound ≤ 1 at every point; at random starts up to {float(found.start.max()):.4f}",
+        worst,
+        1.0,
+        # Some hundred roundings of 1e-16, beside residuals that are no smaller than 1e-4 of the targets.
+        tolerance=1e-10,
+        control=worst,
+        control_bound=0.7,
+        control_setting="0.7 times the bound",
+        trials=int(found.settings),
+    )
+    return dataclasses.replace(row, searched=searched)
 
 
 def threshold(

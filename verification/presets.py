@@ -209,10 +209,14 @@ class Preset:
     entropy: EntropySizes = EntropySizes()
     kinds: tuple[str, ...] = ("digits", "sphere")  # data sets of two-layer networks
     claims: tuple[str, ...] = ()  # what is checked if no claim is named; none: all
+    attack_restarts: int = 64  # random starts of a search for counterexamples, and steps from each
+    attack_steps: int = 1200
 
 
 _SMOKE = Preset(
     name="smoke",
+    attack_restarts=8,
+    attack_steps=300,
     trials=12,
     kernel_samples=6,
     many_samples=40,
@@ -260,6 +264,8 @@ _QUICK = Preset(
 _FULL = dataclasses.replace(
     _QUICK,
     name="full",
+    attack_restarts=512,
+    attack_steps=2000,
     kernel_samples=16,
     many_samples=2000,
     sweep_samples=32,

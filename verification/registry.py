@@ -8,13 +8,15 @@ import inspect
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ntk_localsgd.errors import InputError, unknown_name
 from ntk_localsgd.evidence import Evidence
 from ntk_localsgd.provenance import code_fingerprint, device_name
 from verification.context import Context
 from verification.engine import Results
+from verification.jobs.search import Ratio, Search
+from verification.judging import searched_for
 from verification.papers import OTHER, Paper
 from verification.store import Job
 
@@ -22,9 +24,10 @@ __all__ = ["CLAIMS", "Claim", "claim", "discover", "in_order", "load_scripts", "
 
 Needs = Callable[[Context], Iterable[Job]]
 Judge = Callable[[Context, Results], Iterable[Evidence]]
+Attack = Callable[[Context], Mapping[str, Ratio]]
 
 #: How certain a statement itself is.
-LETTERS = ("S", "P", "R", "D", "D, heuristic")
+LETTERS = ("S", "P", "R", "D", "D, heuristic", "C")
 
 #: Modules of scripts outside the project are named so.
 SCRIPTS = "user_checks"
@@ -41,7 +44,8 @@ class Claim:
     statement
         premise ⇒ conclusion, in symbols.
     letter
-        One of `LETTERS`: S stated in an abstract, P published, R recalled, D derived here, with proof or by heuristics.
+        One of `LETTERS`: S stated in an abstract, P published, R recalled, D derived here, with proof or by heuristics,
+        C conjectured.
     source
         Paper and theorem, or the section of ``docs/theory.md``.
     paper
@@ -50,6 +54,9 @@ class Claim:
         The jobs that ``judge`` will read.
     judge
         Yields one `Evidence` a setting, each with its control; it computes nothing that takes long.
+    attack
+        By setting in words, measured over bound as functions of all that the claim leaves open, for ``run --attack`` to
+        search for counterexamples.
     """
 
     id: str
@@ -59,6 +66,7 @@ class Claim:
     paper: Paper
     needs: Needs
     judge: Judge
+    attack: Attack | None = None
 
     @property
     def file(self) -> pathlib.Path:
@@ -91,7 +99,7 @@ class Claim:
             "code": _code(self.file)[:12],
         }
         rows = []
-        for row in self.judge(context, own):
+        for row in (*self.judge(context, own), *self._attacked(context, own)):
             if not isinstance(row, Evidence):
                 raise InputError(f"claim {self.id} yields a {type(row).__name__}, needs to yield Evidence.")
             if row.claim not in ("", self.id):
@@ -100,6 +108,22 @@ class Claim:
         if not rows:
             raise InputError(f"claim {self.id} yields no row: at least one is needed.")
         return rows
+
+    def _searches(self, context: Context) -> dict[str, Search]:
+        """Searches for counterexamples by what they go through; none unless they are asked for."""
+        if self.attack is None or not context.attack:
+            return {}
+        ratios, sizes = self.attack(context), context.preset
+        seeds = context.seeds(f"attack {self.id}", len(ratios))
+        return {
+            name: Search(ratio, seed, sizes.attack_restarts, sizes.attack_steps)
+            for (name, ratio), seed in zip(ratios.items(), seeds, strict=True)
+        }
+
+    def _attacked(self, context: Context, results: Results) -> Iterator[Evidence]:
+        """One row a search."""
+        for name, search in self._searches(context).items():
+            yield searched_for(name, results[search])
 
 
 @functools.cache
@@ -110,7 +134,7 @@ def _code(file: pathlib.Path) -> str:
 
 @functools.cache
 def _jobs(entry: Claim, context: Context) -> tuple[Job, ...]:
-    return tuple(entry.needs(context))
+    return (*entry.needs(context), *entry._searches(context).values())
 
 
 #: Every registered claim by its id.
@@ -130,6 +154,7 @@ def claim(
     source: str,
     paper: Paper = OTHER,
     needs: Needs = no_jobs,
+    attack: Attack | None = None,
 ) -> Callable[[Judge], Judge]:
     """Register the decorated function as the judge of a claim; arguments as in `Claim`."""
     if letter not in LETTERS:
@@ -138,7 +163,7 @@ def claim(
     def register(judge: Judge) -> Judge:
         if claim_id in CLAIMS:
             raise InputError(f"claim {claim_id} is registered twice: an id names one claim.")
-        CLAIMS[claim_id] = Claim(claim_id, statement, letter, source, paper, needs, judge)
+        CLAIMS[claim_id] = Claim(claim_id, statement, letter, source, paper, needs, judge, attack)
         return judge
 
     return register

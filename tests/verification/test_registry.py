@@ -6,11 +6,14 @@ import importlib
 import pytest
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.evidence import Condition, Control, Evidence
 from tests.verification.rows import Doubled, row
 from verification import papers, registry
 from verification.context import Context
 from verification.engine import Results, compute
+from verification.jobs.drift import DriftRatio
 from verification.presets import PRESETS
+from verification.report import pages
 from verification.store import Store
 
 CONTEXT = Context(PRESETS["smoke"], 5)
@@ -144,3 +147,26 @@ def test_no_two_seeds_of_a_run_share_a_seed_of_any_job():
     assert first
     assert second
     assert not first & second
+
+
+def test_a_claim_that_says_how_is_searched_for_counterexamples(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "CLAIMS", {})
+
+    def judge(context, results):
+        yield Evidence({"n": 1}, Condition("", True), Condition("", True), "≤", 0.5, 1.0, Control("twice", True, 2.0))
+
+    def attack(context):
+        return {"small": DriftRatio(1, 2, 2, 1)}
+
+    registry.claim("MINE", "x", letter="C", source="me", attack=attack)(judge)
+    (entry,) = registry.CLAIMS.values()
+    plain, attacked = (Context(PRESETS["smoke"], 0, attack) for attack in (False, True))
+    assert entry.jobs(plain) == ()
+    (search,) = entry.jobs(attacked)
+    results = compute([search], Store(tmp_path))
+    rows = entry.rows(attacked, results)
+    assert [row.searched for row in rows] == [0, search.restarts * search.steps]
+    assert rows[1].claim == "MINE"
+    assert rows[1].tightness == pytest.approx(1, abs=1e-3)
+    assert "searched for" in pages.searched(rows[1])
+    assert len(entry.rows(plain, compute([], Store(tmp_path)))) == 1

@@ -23,6 +23,7 @@ _LETTERS = {
     "R": "recalled, not confirmed",
     "D": "derived in this project, with proof",
     "D, heuristic": "a scaling argument of this project, without a proof",
+    "C": "a conjecture",
 }
 _MARKS = dict(zip(Verdict, "✔✘○·?", strict=True))
 _FILTERS = ("paper", "verdict", "letter", "data", "preset", "device")

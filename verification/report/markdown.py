@@ -35,7 +35,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 
 - The letter says how much is certain about the statement itself: **S** stated in an abstract, **P** published and
   confirmed, **R** published but recalled from memory (exponents or constants not confirmed), **D** derived in this
-  project, with proof (`docs/theory.md`); **D, heuristic** its own scaling arguments, without a proof.
+  project, with proof (`docs/theory.md`); **D, heuristic** its own scaling arguments, without a proof; **C** a
+  conjecture.
 - *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).

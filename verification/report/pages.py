@@ -317,7 +317,8 @@ def in_words(values: Mapping[Relation, float]) -> str:
 def searched(row: Evidence) -> str:
     """What "verified" rests on where no interval decides: in how many trials no counterexample was found."""
     looked = row.verdict is Verdict.VERIFIED and row.interval is None and row.trials > 1 and not row.failures
-    return f"no counterexample in {row.trials}" * looked
+    climbed = f" settings, {row.searched:,} of them searched for" if row.searched else ""
+    return f"no counterexample in {f'{row.trials:,}{climbed}' if climbed else row.trials}" * looked
 
 
 def _farthest(values: list[float]) -> float:

@@ -1,6 +1,6 @@
 """How far gradients move with the weights: S0, S1a, S3."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -9,6 +9,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
+from verification.jobs.drift import DriftRatio
 from verification.jobs.kinks import AcrossKink
 from verification.jobs.training import Training
 from verification.judging import at_least, at_most
@@ -167,6 +168,12 @@ def _worst_ratio(pairs: xr.Dataset, chi: xr.DataArray, *, flips: bool) -> float:
     return float(ratio.max())
 
 
+def _drifts(context: Context) -> Mapping[str, DriftRatio]:  # noqa: ARG001 (all attacks have one interface)
+    """Small clients, where a search has few numbers to turn."""
+    shapes = [(1, 2, 4, 3), (3, 3, 8, 3), (6, 4, 16, 5)]
+    return {f"n_c = {n}, d = {d}, m = {m}, τ = {tau}": DriftRatio(n, d, m, tau) for n, d, m, tau in shapes}
+
+
 @claim(
     "S3",
     "within a round: ‖W_{c,k} − W(t)‖_F ≤ η k χ_c max_{k'<k} ‖r_c^{k'}‖",
@@ -174,6 +181,7 @@ def _worst_ratio(pairs: xr.Dataset, chi: xr.DataArray, *, flips: bool) -> float:
     source="docs/theory.md, S3",
     paper=OWN,
     needs=_trainings,
+    attack=_drifts,
 )
 def client_drift(context: Context, results: Results) -> Iterator[Evidence]:
     """Every client's drift at every local step, measured from the round's start as the bound says."""
