@@ -4,6 +4,10 @@ import concurrent.futures
 import dataclasses
 import os
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from verification.engine.workers import Workers, environments, gpus, shared_out
 from verification.jobs.training import Training
 from verification.store import Store
 
+ROOT = pathlib.Path(__file__).parents[2]
 WALKS = [Walk(seed, steps) for steps in (10, 20) for seed in range(10)]
 
 
@@ -171,3 +176,32 @@ def test_cores_are_shared_out_evenly_and_gpus_in_turn(monkeypatch):
 def test_no_workers_are_refused():
     with pytest.raises(InputError, match="workers is 0"):
         Workers(0)
+
+
+def test_workers_end_when_their_client_is_killed():
+    program = (
+        "import os, time\nfrom verification.engine.workers import Workers\n"
+        "print(Workers(1).submit(os.getpid).result(), flush=True)\ntime.sleep(60)"
+    )
+    client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    worker_pid = int(client.stdout.readline())
+    os.kill(worker_pid, 0)  # is there
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    for _ in range(100):
+        try:
+            os.kill(worker_pid, 0)
+        except ProcessLookupError:
+            return
+        if _zombie(worker_pid):
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker is still there after ten seconds")
+
+
+def _zombie(pid):
+    """Ended, but not yet taken leave of by whoever has adopted it."""
+    try:
+        return " Z " in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:4]
+    except OSError:
+        return False

@@ -21,7 +21,7 @@ from ntk_localsgd.provenance import device_name, versions
 from ntk_localsgd.stored import save
 from verification.store import Job
 
-__all__ = ["PARENT", "Done", "JobError", "Order", "carry_out", "here", "order"]
+__all__ = ["PARENT", "Done", "JobError", "Order", "carry_out", "here", "order", "orphaned"]
 
 #: The variable by which a worker process knows its client's number: a worker that has lost its client stops.
 PARENT = "NTK_LOCALSGD_CLIENT"
@@ -95,7 +95,7 @@ def carry_out(wanted: Order) -> list[Done]:
     jobs: tuple[Job, ...] = pickle.loads(wanted.jobs) if isinstance(wanted.jobs, bytes) else wanted.jobs
     outcomes: list[Done] = []
     for number, (job, path) in enumerate(zip(jobs, wanted.paths, strict=True)):
-        if elsewhere and shared and (_orphaned() or not (wanted.marker and wanted.marker.exists())):
+        if elsewhere and shared and (orphaned() or not (wanted.marker and wanted.marker.exists())):
             break
         begun = time.perf_counter()
         try:
@@ -144,7 +144,8 @@ def _other_device(mine: str, wanted: str) -> JobError:
     return JobError(f"worker {_host()} computes on {mine}, the sweep on {wanted}: bits may differ.")
 
 
-def _orphaned() -> bool:
+def orphaned() -> bool:
+    """Whether the client that started this process is gone."""
     return os.environ.get(PARENT, str(os.getppid())) != str(os.getppid())
 
 

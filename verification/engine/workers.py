@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.provenance import device_name, processor_name
-from verification.engine.worker import PARENT
+from verification.engine.worker import PARENT, orphaned
 
 __all__ = ["Workers", "environments", "gpus"]
 
@@ -127,3 +128,11 @@ def _begin(cores: list[int]) -> None:
     assert "jax" not in sys.modules or not os.environ.get("CUDA_VISIBLE_DEVICES")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+    threading.Thread(target=_end_with_client, daemon=True).start()
+
+
+def _end_with_client() -> None:
+    """A client that is killed cannot end its workers, which would wait for it for ever."""
+    while not orphaned():
+        time.sleep(1)
+    os._exit(1)
