@@ -43,7 +43,7 @@ def test_a_dask_scheduler_s_workers_compute_the_same_bits(tmp_path, dask_cluster
 
 def test_the_command_runs_on_a_cluster(tmp_path, dask_cluster):
     registry.discover()
-    argv = ["run", "C5", "--preset", "smoke", "--out", str(tmp_path), "--cluster", dask_cluster.scheduler_address]
+    argv = ["run", "K2", "--preset", "smoke", "--out", str(tmp_path), "--cluster", dask_cluster.scheduler_address]
     assert command.main(argv) == 0
 
 

@@ -161,6 +161,7 @@ def slurm_options(settings: Mapping[str, Any]) -> dict[str, Any]:
         "queue": settings.get("partition"),
         "walltime": settings.get("walltime"),
         "python": settings.get("python", sys.executable),
+        "log_directory": "results/slurm",
         "scheduler_options": {"host": address, "dashboard_address": f"{_LOOPBACK}:0"},
         "job_script_prologue": [f"export {name}={cores}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")],
         "worker_extra_args": ["--no-dashboard", "--dashboard-address", f"{_LOOPBACK}:0"],

@@ -52,17 +52,14 @@ def sweep(
     InputError
         If a name is no field, a list is empty, or a job has failed: the others are stored.
     """
-    if not (isinstance(job_class, type) and dataclasses.is_dataclass(job_class)):
-        raise InputError(f"job_class is {job_class!r}, needs to be a dataclass with compute().")
-    fields = [field.name for field in dataclasses.fields(job_class)]
+    name_of_class, fields = _named(job_class)
     if unknown := [name for name in grid if name not in fields]:
-        raise InputError(unknown_name(f"field of {job_class.__name__}", unknown[0], fields))
+        raise InputError(unknown_name(f"field of {name_of_class}", unknown[0], fields))
     varied = {name: values for name, values in grid.items() if isinstance(values, list)}
     fixed = {name: value for name, value in grid.items() if name not in varied}
     if empty := [name for name, values in varied.items() if not values]:
         raise InputError(f"grid has no value for {empty[0]}, needs at least one.")
-    make: Callable[..., Job] = job_class
-    jobs = [make(**fixed, **dict(zip(varied, each, strict=True))) for each in itertools.product(*varied.values())]
+    jobs = [job_class(**fixed, **dict(zip(varied, each, strict=True))) for each in itertools.product(*varied.values())]
 
     # A user's own class is stored too: its fingerprint covers what it imports from beside it.
     home = (job_class.__module__.partition(".")[0],)
@@ -75,7 +72,14 @@ def sweep(
         )
     parts = iter(results[job].drop_attrs() for job in jobs)
     whole = _stacked(parts, list(varied.items()))
-    return whole.assign_attrs({name: _label(value) for name, value in fixed.items()}, job=job_class.__name__)
+    return whole.assign_attrs({name: _label(value) for name, value in fixed.items()}, job=name_of_class)
+
+
+def _named(job_class: Any) -> tuple[str, list[str]]:
+    """Name and fields of a class of jobs."""
+    if not (isinstance(job_class, type) and dataclasses.is_dataclass(job_class)):
+        raise InputError(f"job_class is {job_class!r}, needs to be a dataclass with compute().")
+    return job_class.__name__, [field.name for field in dataclasses.fields(job_class)]
 
 
 def _stacked(parts: Any, varied: Sequence[tuple[str, Sequence[Any]]]) -> xr.Dataset:
