@@ -3,15 +3,17 @@
 import dataclasses
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 from numpy import ndarray
 
+from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.kernels import as_matrix
 from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
 from ntk_localsgd.local_sgd.server import Momentum
 
@@ -22,6 +24,7 @@ __all__ = [
     "ClientSteps",
     "Responses",
     "accumulated",
+    "by_output",
     "local_second_moment",
     "refuse_unpredicted",
     "server_decay",
@@ -163,6 +166,36 @@ class Averaging(NamedTuple):
         np.put_along_axis(chosen, sets, weights[sets], axis=1)
         shares = number * chosen / chosen.sum(axis=1, keepdims=True)
         return cls(shares.mean(axis=0), shares.T @ shares / len(sets))
+
+
+def by_output(gram: Any, clients: Clients, residual: Any) -> tuple[ndarray, Clients, ndarray]:
+    """Several outputs as samples of their own: what every function here takes for full batches and sums.
+
+    Parameters
+    ----------
+    gram
+        Θ of o outputs, [n n o o], as `kernels.empirical_gram` gives it.
+    clients
+        Who holds which sample.
+    residual
+        f − y, [n o].
+
+    Returns
+    -------
+    Θ as a matrix (n·o)², the clients of its rows, and the residual as a vector. Losses are half its squares; batches of
+    b samples are not b of these rows.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+    """
+    theta, rows = real_array("gram", gram, ndim=4), real_array("residual", residual, ndim=2)
+    n, outputs = rows.shape
+    if theta.shape != (n, n, outputs, outputs) or clients.num_samples != n:
+        raise InputError(f"gram {theta.shape}, residual {rows.shape} and {clients.num_samples} samples do not fit.")
+    own = tuple((part[:, None] * outputs + np.arange(outputs)).ravel() for part in clients.indices)
+    return as_matrix(theta), Clients(own), rows.ravel()
 
 
 def accumulated(eigenvalues: Float[ndarray, " n"], step_size: float, local_steps: int) -> Float[ndarray, " n"]:

@@ -12,10 +12,12 @@ from ntk_localsgd.kernels.infinite import (
     infinite_gram_neural_tangents,
 )
 from ntk_localsgd.kernels.inverse_form import inverse_quadratic_form
+from ntk_localsgd.kernels.outputs import as_matrix
 from ntk_localsgd.kernels.spectrum import Enclosure, smallest_eigenvalue, spectral_norm
 
 __all__ = [
     "Enclosure",
+    "as_matrix",
     "empirical_gram",
     "empirical_gram_error",
     "infinite_deep_gram",

@@ -19,6 +19,7 @@ from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.kernels.eigenvalue_bounds import cholesky_lower_bound, rayleigh_upper_bound
 from ntk_localsgd.kernels.extremes import Eigenpair, lanczos, lapack_extreme, shift_and_invert
+from ntk_localsgd.kernels.outputs import as_matrix
 from ntk_localsgd.rounding import SLACK, TINY, UNIT, gamma, unit
 
 __all__ = ["LARGE", "Enclosure", "smallest_eigenvalue", "spectral_norm"]
@@ -58,8 +59,8 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
     Parameters
     ----------
     gram
-        Symmetric [n n] matrix. If it is not exactly symmetric, its symmetric part is meant, and the difference is added
-        to the error.
+        Symmetric [n n] matrix, or [n n o o] of several outputs, as `as_matrix` has it. If it is not exactly symmetric,
+        its symmetric part is meant, and the difference is added to the error.
     error
         Bound on the spectral norm of (true matrix − stored matrix).
 
@@ -83,7 +84,7 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
     >>> 1 - 1e-14 < lower < 1 < upper < 1 + 1e-14
     True
     """
-    a, exponent = _scaled("gram", gram)
+    a, exponent = _scaled("gram", as_matrix(gram) if np.ndim(gram) == 4 else gram)
     if a.shape[0] != a.shape[1]:
         raise InputError(f"gram has shape {a.shape}, needs to be square.")
     _check_error(error, gram, a)

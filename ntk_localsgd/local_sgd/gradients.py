@@ -141,7 +141,7 @@ def sum_over_clients(stacked: Weights, shares: Float[Array, " K"] | None = None)
 def row_movement(net: Network, reference: Network) -> Float[Array, ""]:
     """max_r ‖w_r − w_r(reference)‖ over the neurons of all trained layers."""
     moved = difference(net.trained, reference.trained)
-    return jnp.max(jnp.stack([jnp.max(jnp.linalg.norm(w, axis=1)) for w in moved]))
+    return jnp.max(jnp.stack([jnp.max(jnp.linalg.norm(w.reshape(len(w), -1), axis=1)) for w in moved]))
 
 
 def sample_flips(patterns: Patterns, reference: Patterns) -> Int[Array, "..."]:

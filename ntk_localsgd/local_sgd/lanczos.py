@@ -20,6 +20,7 @@ def layer_spectral_norms(weights: tuple[Array, ...]) -> Float[Array, " L"]:
     ----------
     Kuczynski and Wozniakowski, Estimating the largest eigenvalue by the power and Lanczos algorithms (1992).
     """
+    weights = tuple(w.reshape(len(w), -1) for w in weights)  # biases are columns
     if len({w.shape for w in weights}) == 1:  # one loop for all layers compiles in a fraction of the time of L
         return jax.lax.map(_spectral_norm_from_below, jnp.stack(weights))
     return jnp.stack([_spectral_norm_from_below(w) for w in weights])

@@ -19,10 +19,10 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.kernels import smallest_eigenvalue
 from ntk_localsgd.local_sgd.gradients import difference, gradient, loss, norm, row_movement
 from ntk_localsgd.local_sgd.lanczos import layer_spectral_norms
-from ntk_localsgd.local_sgd.states import Need, RoundState, StepState, TakenState
+from ntk_localsgd.local_sgd.states import Need, RoundState, StepState, TakenState, neurons
 from ntk_localsgd.networks import Network
 
-__all__ = ["OBSERVABLES", "Observable", "evaluate", "select"]
+__all__ = ["OBSERVABLES", "Observable", "evaluate", "fitted", "select"]
 
 Time = Literal["round", "taken", "step", "gram"]
 
@@ -171,7 +171,8 @@ _CATALOGUE = (
         lambda s: _share(jnp.max(s.layer_flips_from_average, axis=1), s.neurons),
     ),
     _entry(
-        "gram", ("bound",), "smallest_eigenvalue", "1", "enclosure [lower, upper] of λ_min(Θ(W(t)))",
+        "gram", ("bound",), "smallest_eigenvalue", "1",
+        "enclosure [lower, upper] of λ_min(Θ(W(t))), of Θ as computed for networks that are no stacks",
         lambda s: smallest_eigenvalue(s.gram, error=s.error),
     ),
     _at_gram("gram_movement", "1", "‖Θ(W(t)) − Θ(W(0))‖₂", lambda s: np.linalg.norm(s.gram - s.initial, 2)),
@@ -205,6 +206,20 @@ def select(observe: Sequence[str | Observable]) -> tuple[Observable, ...]:
     if clashes := {dimension for entry in chosen for dimension in entry.dims} & {*known}:
         raise InputError(f"observe holds an observable of name {min(clashes)!r}, which is a dimension's.")
     return tuple(chosen)
+
+
+def fitted(observables: Iterable[Observable], net: Network) -> tuple[Observable, ...]:
+    """The observables with the dimension ``trained_array`` where a network trains other arrays than one a layer."""
+    if len(net.trained) == len(neurons(net)):
+        return tuple(observables)
+    return tuple(
+        dataclasses.replace(entry, dims=("round", "trained_array")) if entry.name in _OF_ARRAYS else entry
+        for entry in observables
+    )
+
+
+# Of every trained array, which of a stack are the layers.
+_OF_ARRAYS = ("layer_frobenius_movement", "layer_spectral_movement")
 
 
 def evaluate(observables: Iterable[Observable], state: RoundState | TakenState | StepState) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels import empirical_gram
+from ntk_localsgd.kernels import as_matrix, empirical_gram
 from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.local_sgd.states import GramState
 from ntk_localsgd.networks import Network
@@ -46,13 +46,7 @@ class GramRecorder:
             self.values[entry.name].append(np.asarray(entry.compute(state)))
 
     def _gram(self, net: Network) -> Float[ndarray, "no no"]:
-        return _as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
-
-
-def _as_matrix(gram: ndarray) -> Float[ndarray, "no no"]:
-    """[n n o o] as the matrix of all outputs of all samples, (n·o)²."""
-    size = gram.shape[0] * (gram.shape[2] if gram.ndim == 4 else 1)
-    return gram if gram.ndim == 2 else gram.transpose(0, 2, 1, 3).reshape(size, size)
+        return as_matrix(np.asarray(empirical_gram(net, self.inputs), np.float64))
 
 
 class Record:

@@ -18,7 +18,7 @@ from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import PLAIN, Checkpoint, LocalSGD
 from ntk_localsgd.local_sgd.gradients import ClientData
-from ntk_localsgd.local_sgd.observables import Observable, select
+from ntk_localsgd.local_sgd.observables import Observable, fitted, select
 from ntk_localsgd.local_sgd.recording import GramRecorder, Record
 from ntk_localsgd.local_sgd.rounds import Sizes
 from ntk_localsgd.local_sgd.together import Together
@@ -196,7 +196,7 @@ def run_seeds(
     start, here = _beginning(nets, config, resume)
     if references is not None:
         nets = _measured_from(nets, references)
-    entries = select(observe)
+    entries = fitted(select(observe), nets[0])
     at_rounds, at_taken, at_steps, at_grams = (
         tuple(entry for entry in entries if entry.when == when) for when in ("round", "taken", "step", "gram")
     )

@@ -12,9 +12,9 @@ from numpy import ndarray
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.kernels import empirical_gram_error
 from ntk_localsgd.local_sgd.gradients import DataPass, Gradients, Weights, difference, gradient, layer_flips, residual
-from ntk_localsgd.networks import Network
+from ntk_localsgd.networks import Network, structure
 
-__all__ = ["GramState", "Need", "RoundState", "StepState", "TakenState"]
+__all__ = ["GramState", "Need", "RoundState", "StepState", "TakenState", "neurons"]
 
 #: What an observable of a round's end may need besides losses and weights; what nobody needs is not computed.
 Need = Literal["gradients", "summed gradient", "flips"]
@@ -55,11 +55,17 @@ class RoundState:
     @cached_property
     def layer_flip_fractions(self) -> Float[Array, " L"]:
         """Share of the entries of each layer's patterns that differ from initialization; needs "flips"."""
-        width = self.network.trained[0].shape[0]  # trained layers are equally wide
         # Shares are at most 1, so that no sum leaves the integers' range.
-        share = self.flips.astype(self.losses.dtype) / width
+        share = self.flips.astype(self.losses.dtype) / neurons(self.network)[:, None]
         number = jnp.sum(self.mask).astype(share.dtype)
         return jnp.sum(jnp.where(self.mask[:, None], share, 0), axis=(0, 2)) / number
+
+
+def neurons(net: Network) -> Float[Array, " L"]:
+    """Neurons m of each layer that has patterns, whatever their widths."""
+    row = jax.ShapeDtypeStruct((1, net.input_dim), net.trained[0].dtype)
+    shapes = jax.eval_shape(net.activation_patterns, row)
+    return jnp.asarray([float(pattern.shape[-1]) for pattern in shapes], net.trained[0].dtype)
 
 
 def _needed(value: _T | None, name: Need) -> _T:
@@ -117,8 +123,8 @@ class StepState:
 
     @cached_property
     def neurons(self) -> Float[Array, " L"]:
-        """Neurons m of each layer."""
-        return jnp.asarray([float(w.shape[0]) for w in self.network.trained])
+        """Neurons m of each layer that has patterns."""
+        return neurons(self.network)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,5 +138,5 @@ class GramState:
 
     @cached_property
     def error(self) -> float:
-        """Bound on the spectral norm of ``gram``'s rounding errors."""
-        return empirical_gram_error(self.network, self.inputs)
+        """Bound on the spectral norm of ``gram``'s rounding errors; 0 for no stack, of which none is known."""
+        return 0.0 if structure(self.network) is None else empirical_gram_error(self.network, self.inputs)

@@ -12,6 +12,7 @@ from ntk_localsgd.networks.feedforward import AffineMaps, FeedforwardReLU
 from ntk_localsgd.networks.files import load_network, save_network
 from ntk_localsgd.networks.frozen import FrozenPatterns
 from ntk_localsgd.networks.network import Network, float_dtype, input_rows, matmul
+from ntk_localsgd.networks.perceptron import Perceptron
 from ntk_localsgd.networks.stack import Stack, structure
 from ntk_localsgd.networks.two_layer import NEURONS_PER_BLOCK, TwoLayerReLU, two_layer
 
@@ -31,6 +32,7 @@ __all__ = [
     "FrozenPatterns",
     "LeakyReLU",
     "Network",
+    "Perceptron",
     "Smooth",
     "Stack",
     "TwoLayerReLU",

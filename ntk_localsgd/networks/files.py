@@ -8,7 +8,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.files import read_npz
 from ntk_localsgd.networks.activations import RELU, Activation, LeakyReLU, Smooth
 from ntk_localsgd.networks.deep import DeepReLU
-from ntk_localsgd.networks.stack import Stack
+from ntk_localsgd.networks.stack import Stack, structure
 from ntk_localsgd.networks.two_layer import TwoLayerReLU
 
 __all__ = ["load_network", "save_network"]
@@ -19,7 +19,17 @@ _OTHERS = ("output_weights", "input_weights", "activation", "residual", "divided
 
 
 def save_network(net: Stack, path: str | pathlib.Path) -> None:
-    """Write a stack to a .npz file; a `TwoLayerReLU` as its arrays ``weights`` and ``signs``."""
+    """Write a stack to a .npz file; a `TwoLayerReLU` as its arrays ``weights`` and ``signs``.
+
+    Raises
+    ------
+    InputError
+        For a subclass that computes something else, which no file of arrays would tell.
+    """
+    if structure(net) is None:
+        raise InputError(
+            f"net is a {type(net).__name__} with outputs of its own, which a file of arrays does not hold."
+        )
     if isinstance(net, TwoLayerReLU):
         net.save(path)
         return
