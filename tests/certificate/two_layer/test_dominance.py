@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 
 from ntk_localsgd import certificate, clients, datasets, local_sgd
-from ntk_localsgd.certificate.model import Problem
 from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer import dominance
-from ntk_localsgd.certificate.two_layer.counts import Counts
-from ntk_localsgd.certificate.two_layer.neurons import near_kinks, survey
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.certificates import certify
 from verification.jobs.certified_cases import drawn_case, off_by
 from verification.jobs.reference import CHOICES, Case, Order, follow
+from verification.jobs.round_traps import (
+    batches_by_chance,
+    compared,
+    corrected_case,
+    parts_of,
+    pushed_case,
+    take_round,
+)
 
 
 def _kept(case, proof, order, rounds=25):
@@ -102,25 +107,11 @@ def test_full_batches_have_the_rate_of_the_frozen_round_and_what_may_change_adds
     assert proof.rate < certify(case._replace(server_step_size=1 - 1e-9), "dominance").rate
 
 
-def _parts(case, threshold=np.inf):
-    neurons = lambda: iter([(case.weights, case.signs)])  # noqa: E731
-    near = near_kinks(neurons, case.inputs, np.full(len(case.inputs), threshold))
-    return Problem.from_inputs(case.inputs, case.clients, case.config), survey(neurons, case.inputs, case.targets), near
-
-
-def _compared(case, rule="smaller", chosen=None):
-    problem, found, near = _parts(case)
-    pairs = np.zeros_like(near.patterns) if chosen is None else chosen
-    counts = Counts.of(found, near, pairs)
-    schedule = Schedule.of(case.clients, case.config)
-    return dominance.compare(problem, schedule, counts, found.width, rule), counts
-
-
 def test_counts_are_those_of_the_definition_whatever_is_uncertain():
     case = drawn_case(np.random.default_rng(3))
     b = case.weights @ case.inputs.T >= 0
     u = np.random.default_rng(0).random(b.shape) < 0.1
-    _, counts = _compared(case, chosen=u)
+    _, counts = compared(case, "smaller", u)
     on, sure = (b | u).astype(float), (b & ~u).astype(float)
     np.testing.assert_array_equal(counts.possible, on.T @ on)
     np.testing.assert_array_equal(counts.certain, sure.T @ sure)
@@ -133,74 +124,23 @@ def test_counts_are_those_of_the_definition_whatever_is_uncertain():
 def test_a_round_obeys_the_row_inequality_of_the_comparison_matrix(seed, rule):
     """r(t+1)^± ≤ r(t)^± − M₂ κ Σ y^± for one round in any order, with every pair that changes in it in U."""
     rng = np.random.default_rng([seed, 8])
-    case = _pushed_together(rng)
-    _obeys(case, *_round(case, _drawn_batches(case, rng)), rule)
+    case = pushed_case(rng)
+    _obeys(case, *take_round(case, batches_by_chance(case, rng)), rule)
 
 
 @pytest.mark.parametrize("rule", ["smaller", "gap", "quotient"])
 def test_a_correction_that_switches_neurons_locally_and_not_in_the_average_is_counted(rule):
     for seed in range(40):
-        case = _corrected(np.random.default_rng([seed, 9]))
-        _obeys(case, *_round(case, [(0, [0] if k == 0 else [1]) for k in range(case.local_steps)]), rule)
-
-
-def _drawn_batches(case, rng):
-    """(client, batch) of every step of a round."""
-    for c in rng.choice(case.clients.num_clients, case.participants, replace=False):
-        for _ in range(case.local_steps):
-            yield c, rng.choice(case.clients.indices[c], case.batch_size, replace=False)
-
-
-def _round(case, batches):
-    """Pairs that change in a round, κ Σ y^± [2 n], and the residuals before and after it."""
-    kappa = case.server_step_size / (case.participants or 1)
-    x, scale, weights = case.inputs, case.signs / np.sqrt(len(case.signs)), case.weights
-    low, high, gained = weights @ x.T, weights @ x.T, np.zeros((2, len(x)))
-    models = {}
-    for c, batch in batches:
-        local = models.get(c, weights)
-        z = local @ x.T
-        r = (np.maximum(z, 0).T @ scale - case.targets)[batch]
-        gained[:, batch] += case.step_size * np.stack([np.maximum(r, 0), np.maximum(-r, 0)])
-        models[c] = local - case.step_size * scale[:, None] * (((z[:, batch] >= 0) * r) @ x[batch])
-        # Whatever is crossed on the way is between the extremes.
-        low, high = np.minimum(low, models[c] @ x.T), np.maximum(high, models[c] @ x.T)
-    after = weights + kappa * sum(local - weights for local in models.values())
-    low, high = np.minimum(low, after @ x.T), np.maximum(high, after @ x.T)
-    residuals = [np.maximum(w @ x.T, 0).T @ scale - case.targets for w in (weights, after)]
-    return (low < 0) & (high >= 0), kappa * gained, *residuals
+        case = corrected_case(np.random.default_rng([seed, 9]))
+        _obeys(case, *take_round(case, [(0, [0] if k == 0 else [1]) for k in range(case.local_steps)]), rule)
 
 
 def _obeys(case, changed, gained, before, after, rule):
-    comparison, _ = _compared(case, rule, changed)
+    comparison, _ = compared(case, rule, changed)
     parts = [np.concatenate([np.maximum(r, 0), np.maximum(-r, 0)]) for r in (before, after)]
     assert case.step_size * comparison.largest.max() <= 1
     assert (parts[1] <= parts[0] - comparison.signed @ gained.ravel() + 1e-12).all()
     assert (np.abs(after) <= np.abs(before) - comparison.unsigned @ gained.sum(axis=0) + 1e-12).all()
-
-
-def _corrected(rng):
-    """Sample 0 pushes sample 1, whose own steps then correct that; most neurons are near the latter's kink; κ = ¼."""
-    width, cosine = int(rng.integers(3, 30)), rng.uniform(-0.9, -0.2)
-    x = np.array([[1, 0, 0], [cosine, np.sqrt(1 - cosine**2), 0]])
-    weights, signs = rng.standard_normal((width, 3)), rng.choice([-1.0, 1.0], width)
-    near = rng.random(width) < 0.7
-    weights[near] += np.outer(rng.uniform(-0.2, 0.2, near.sum()) - weights[near] @ x[1], x[1])
-    one = clients.Clients((np.arange(2),))
-    case = Case(x, np.zeros(2), one, weights, signs, 0.9, int(rng.integers(2, 8)), 1, 0.25)
-    return off_by(case, np.array([rng.choice([-1, 1]) * 10 ** rng.uniform(-0.5, 1), 0.0]))
-
-
-def _pushed_together(rng):
-    """Few clients, samples that are alike, few neurons, large residuals: much is crossed in a round."""
-    n, num_clients, width = 6, int(rng.integers(1, 4)), int(rng.integers(4, 30))
-    x = rng.standard_normal((n, 4)) + rng.choice([0, 1.5]) * rng.standard_normal(4)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    parts = clients.Clients(tuple(np.arange(c, n, num_clients) for c in range(num_clients)))
-    weights, signs = 0.5 * rng.standard_normal((width, 4)), rng.choice([-1.0, 1.0], width)
-    case = Case(x, np.zeros(n), parts, weights, signs, 0.9, int(rng.integers(2, 7)), int(rng.integers(1, 3)))
-    case = case._replace(participants=int(rng.integers(1, num_clients + 1)))
-    return off_by(case, 10 ** rng.uniform(-1, 1) * rng.standard_normal(n))
 
 
 def test_solutions_are_verified_and_matrices_that_are_no_m_matrix_refused():
@@ -217,7 +157,7 @@ def test_solutions_are_verified_and_matrices_that_are_no_m_matrix_refused():
 
 def test_a_bound_that_is_no_number_marks_its_pair():
     case = drawn_case(np.random.default_rng(3))
-    problem, found, near = _parts(case)
+    problem, found, near = parts_of(case)
     nothing = dominance.Gained(*np.full((2, len(case.inputs)), np.nan))
     marked = dominance.marked_pairs(problem, near, np.zeros_like(near.patterns), nothing, found.width)
     assert marked.all()
@@ -250,7 +190,7 @@ def test_training_by_single_samples_stops_when_certified():
 
 def test_neurons_beyond_the_threshold_are_asked_for():
     case = _sphere(4, 512, 1)
-    problem, found, near = _parts(case, threshold=1e-3)
+    problem, found, near = parts_of(case, threshold=1e-3)
     schedule = Schedule.of(case.clients, case.config)
     end = dominance.certify_dominance(problem, schedule, found, near, delta=0.05)
     assert end.obstacle is certificate.Obstacle.BEYOND_KEPT
@@ -277,7 +217,7 @@ def test_orthogonal_samples_have_the_rate_of_the_slowest_one_s_mean(parts, setti
 
 def test_a_sample_that_is_off_at_the_start_pushes_when_it_may_switch_on():
     case = drawn_case(np.random.default_rng(3))
-    problem, found, near = _parts(case)
+    problem, found, near = parts_of(case)
     n = len(case.inputs)
     gained, everything = dominance.Gained(*np.full((2, n), 0.1)), np.ones_like(near.patterns)
     marked, fewer = (
