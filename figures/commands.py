@@ -88,7 +88,7 @@ class Draw:
         table = figure.data(context, results.only(figure.needs(context)))
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # missing glyphs and empty legends are defects
-            drawn = figure.draw(context, table)
+            drawn = figure.picture(context, table)
             for kind in self.formats:
                 drawn.savefig(path.with_name(f"{path.name}.{kind}"), dpi=self.dpi)
         for suffix in ("md", "tex"):

@@ -88,4 +88,6 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
     )
 
 
-FIGURE = Figure(KULATHUNGA.name, ("E2", "E4"), _needs, _data, _draw, _caption)
+_SHOWS = "Entropy falls with the slope α, where E1 says that information is lost, and moves along training."
+
+FIGURE = Figure(KULATHUNGA.name, ("E2", "E4"), _needs, _data, _draw, _caption, _SHOWS)

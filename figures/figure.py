@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pkgutil
+import textwrap
 from collections.abc import Callable, Iterable
 
 import matplotlib.figure
@@ -13,6 +14,9 @@ from verification.engine import Results
 from verification.store import Job
 
 __all__ = ["Figure", "discover"]
+
+# Letters of the heading's size that stand in an inch.
+_LETTERS = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Figure:
         The picture of that table.
     caption
         Its setting in words; what it says first stands in the report.
+    shows
+        What is to be seen in it, a sentence above the picture; or what tells it from the table.
     """
 
     paper: str
@@ -41,6 +47,14 @@ class Figure:
     data: Callable[[Context, Results], pd.DataFrame]
     draw: Callable[[Context, pd.DataFrame], matplotlib.figure.Figure]
     caption: Callable[[Context, pd.DataFrame], str]
+    shows: str | Callable[[pd.DataFrame], str]
+
+    def picture(self, context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
+        """The picture under the sentence that says what is to be seen in it."""
+        drawn = self.draw(context, table)
+        text = self.shows if isinstance(self.shows, str) else self.shows(table)
+        drawn.suptitle(textwrap.fill(text, round(_LETTERS * drawn.get_figwidth())), fontsize=9, fontweight="bold")
+        return drawn
 
 
 def discover() -> dict[str, Figure]:

@@ -101,4 +101,6 @@ def _problem(context: Context) -> Problem:
     return context.problems(_SIZES[context.preset.name][0])[0]
 
 
-FIGURE = Figure(OWN.name, (), _needs, _data, _draw, _caption)
+_SHOWS = "The hardest images look like their nearest of the other class."
+
+FIGURE = Figure(OWN.name, (), _needs, _data, _draw, _caption, _SHOWS)

@@ -145,4 +145,6 @@ def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
     return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
 
 
-FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption)
+_SHOWS = "The kernel predicts (dotted) how much unequal clients cost."
+
+FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption, _SHOWS)

@@ -98,4 +98,6 @@ def _show_what_is_seen(axes: Axes, table: pd.DataFrame, rounds: int, total: int)
     label_decades(axes)
 
 
-FIGURE = Figure(DENG.name, ("C7",), _needs, _data, _draw, _caption)
+_SHOWS = "More local steps save rounds (left), and cost gradient steps (right), as predicted (dotted)."
+
+FIGURE = Figure(DENG.name, ("C7",), _needs, _data, _draw, _caption, _SHOWS)

@@ -59,7 +59,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         _losses(axes, table[table.method == method], method)
     _, inputs = context.preset.narrow.trained
     axes.axvline(2 / inputs, color="0.4", linestyle=":", linewidth=1, label="$m = 2n/d$")
-    axes.set(title=_seen(table), xlabel="neurons a sample $m/n$", ylabel=r"loss $\frac{1}{2n}\|r\|^2$ at the end")
+    axes.set(xlabel="neurons a sample $m/n$", ylabel=r"loss $\frac{1}{2n}\|r\|^2$ at the end")
     axes.set_xscale("log", base=2)
     shares = sorted(table.share.unique())
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
@@ -118,4 +118,4 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
     )
 
 
-FIGURE = Figure(ZHANG.name, ("N2", "N4"), _needs, _data, _draw, _caption)
+FIGURE = Figure(ZHANG.name, ("N2", "N4"), _needs, _data, _draw, _caption, _seen)

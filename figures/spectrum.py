@@ -216,4 +216,6 @@ def _legends(left: Axes, middle: Axes, right: Axes) -> None:
     legend_below(right, handles=distances)
 
 
-FIGURE = Figure(CLASSICAL.name, ("S6", "K4a", "K4b"), _needs, _data, _draw, _caption)
+_SHOWS = "λ_min stays above λ0/2 along training; distances from the limit stay under their bounds."
+
+FIGURE = Figure(CLASSICAL.name, ("S6", "K4a", "K4b"), _needs, _data, _draw, _caption, _SHOWS)

@@ -1,5 +1,6 @@
 """The tightness map: exponents that theorems ask for beside measured ones, and step sizes against local steps (C6)."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,10 @@ _SYMBOLS = {"λ0": r"\lambda_0", "φ": r"\varphi", "τ": r"\tau", "n": "n", "K":
 _MARKERS = ("o", "s", "D")
 
 
+# Local steps of the sweep over step sizes, more than the claim's: a line takes more than two points.
+_LOCAL_STEPS = {"smoke": (1, 8), "quick": (1, 2, 4, 8, 16), "full": (5, 1, 2, 10, 25)}
+
+
 def _needs(context: Context) -> list[Job]:
     """The thresholds that K4-threshold, C6-width, C6-step and C6-stability judge."""
     jobs: list[Job] = list(threshold.repeats(context))
@@ -47,7 +52,8 @@ def _widths(context: Context) -> dict[_Key, list[list[sweeps.Point]]]:
 
 def _step_sizes(context: Context) -> dict[tuple[str, int, str], list[list[sweeps.Point]]]:
     """Points by kind of data, width and conclusion."""
-    sizes = context.preset.steps
+    sizes = dataclasses.replace(context.preset.steps, local_steps=_LOCAL_STEPS[context.preset.name])
+    context = dataclasses.replace(context, preset=dataclasses.replace(context.preset, steps=sizes))
     return {
         (kind, width, conclusion): steps.sweeps(context, kind, width, conclusion)
         for kind in sizes.kinds
@@ -183,4 +189,11 @@ def _draw_steps(axes: Axes, table: pd.DataFrame, below: float) -> None:
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, below), frameon=False, ncols=2)
 
 
-FIGURE = Figure(OWN.name, ("K4-threshold", "C6-width", "C6-step", "C6-stability"), _needs, _data, _draw, _caption)
+_SHOWS = (
+    "Dots nearer to 0 than their squares: what is needed grows slower than what a theorem asks for. Steps that are "
+    "stable need not shrink with τ; those with C4's rate must."
+)
+
+FIGURE = Figure(
+    OWN.name, ("K4-threshold", "C6-width", "C6-step", "C6-stability"), _needs, _data, _draw, _caption, _SHOWS
+)

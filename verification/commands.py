@@ -23,6 +23,9 @@ from verification.report import difference, html, markdown, pages
 from verification.store import Store
 
 _HERE = pathlib.Path(__file__).parent
+# Columns of a list that is piped.
+_PIPED = 160
+
 _GALLERY = _HERE.parent / "figures" / "gallery"
 
 
@@ -32,18 +35,28 @@ class List:
 
     scripts: pathlib.Path | None = None
     """A folder with your own checks."""
+    whole: bool = False
+    """Statements in full, with their sources."""
 
     def __call__(self) -> int:
-        """Print id, letter, statement and source, paper by paper."""
+        """Print id, letter and statement, paper by paper: a line a claim."""
         if self.scripts:
             registry.load_scripts(self.scripts)
-        table = Table("id", "", "statement", "source")
+        table = Table.grid(padding=(0, 2)) if not self.whole else Table("id", "", "statement", "source")
+        if not self.whole:
+            longest = max(map(len, registry.CLAIMS))
+            for least in (longest, max(map(len, registry.LETTERS)), None):
+                table.add_column(no_wrap=True, overflow="ellipsis", min_width=least)
         for paper, entries in registry.papers():
-            table.add_row("", "", f"[bold]{escape(paper.title)}[/bold] ({paper.name})", "")
+            table.add_row("", "", f"[bold]{escape(paper.title)}[/bold] ({paper.name})")
             for entry in entries:
-                table.add_row(*(escape(text) for text in (entry.id, entry.letter, entry.statement, entry.source)))
-            table.add_section()
-        Console().print(table)
+                cells = (entry.id, entry.letter, entry.statement, entry.source)
+                table.add_row(*(escape(text) for text in (cells if self.whole else cells[:3])))
+            if self.whole:
+                table.add_section()
+        console = Console()
+        # What is piped is not cut to the 80 columns that rich takes for it.
+        (console if console.is_terminal or self.whole else Console(width=_PIPED)).print(table)
         return 0
 
 

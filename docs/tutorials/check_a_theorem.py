@@ -52,10 +52,10 @@ for row in claim.rows(context, results):
 # Twelve seeds do not decide a probability of 0.95: the smoke preset says *inconclusive* where the quick one, with a
 # hundred, says *observed*. The committed evidence holds the quick rows, and those of the full preset.
 
-from verification.commands import _HERE
+import verification
 from verification.report import pages
 
-shown = pages.report(pages.evidence_of(_HERE / "evidence"))
+shown = pages.report(pages.evidence_of(pathlib.Path(verification.__file__).parent / "evidence"))
 card = next(card for card in shown.cards if card.id == "C4")
 print({str(verdict): count for verdict, count in card.counts.items()}, "worst tightness", pages.worst(card.rows))
 print(card.again[0])

@@ -47,31 +47,29 @@ class Certify(ProblemOptions):
     """Prove that Local SGD on your own data converges to zero loss, from your weights or random ones."""
 
     method: certificate.Method = "auto"
-    """dominance: whatever is drawn; frozen: the same, where no pattern may change; energy: with probability; ball: one
-    radius for all neurons, cheap; path: along the predicted path, sharper; auto: dominance first, then frozen and
-    energy where something is drawn, else ball and path."""
+    """dominance, frozen: whatever is drawn; energy: with probability; ball: cheap; path: sharp; auto: in this order."""
     batch_size: int | None = None
-    """Minibatches of b samples, drawn anew at every step; left out: all samples of a client."""
+    """Samples of a step, drawn anew every time; left out: all of a client."""
     participants: int | None = None
     """Clients that are drawn to take part in a round; left out: all."""
     delta: float = 0.05
-    """Where something is drawn, what depends on it is proved with probability 1 − δ."""
+    """Where something is drawn, the proof holds with probability 1 − δ."""
     rounds: int = 0
-    """Train up to this many rounds and certify as soon as it is possible."""
+    """Train up to so many rounds, and certify as soon as possible."""
     every: int = 10
     """With rounds: try to certify every this many of them."""
     resume: bool = False
-    """With rounds: go on from where the same command was interrupted or its time was up."""
+    """With rounds: go on where the same command was interrupted."""
     find: Literal["scale", "width"] | None = None
-    """Look for the smallest lazy scale, or width, at which convergence is proved, by bisection to 25%."""
+    """The smallest lazy scale, or width, with a proof, to 25%."""
     time_limit: float = 120.0
-    """Seconds after which the search ends with what there is; without find, a quarter of them are kept for advice."""
+    """Seconds after which it ends with what there is."""
     save: pathlib.Path | None = None
     """Write the network that the certificate speaks of (.npz)."""
     record: pathlib.Path | None = None
-    """Write network, data, settings and all that is claimed (.json; two layers), for python -m verification recheck."""
+    """Write all that is claimed (.json), for python -m verification recheck."""
     out: pathlib.Path = pathlib.Path("results")
-    """Folder that certify-DATA.json and certify-DATA.png are written to."""
+    """Folder for certify-DATA.json and .png."""
 
     def __call__(self) -> int:
         """Print what is proved, write it and a plot of the bound beside the run; 1 if nothing is proved."""

@@ -38,17 +38,17 @@ class DataOptions:
     """How a file of the user's own is read."""
 
     data: tyro.conf.Positional[pathlib.Path]
-    """A .npz (inputs, targets, maybe client) or .csv file (columns target and maybe client, all others inputs)."""
+    """A .npz or .csv file: inputs, targets, and maybe who holds them."""
     target: str = "target"
-    """Column of a .csv with the targets; species=setosa makes that one +1 and all others -1."""
+    """Column of a .csv with the targets; species=setosa: that is +1, all else -1."""
     client: str = "client"
     """Column of a .csv with the clients."""
     drop: tuple[str, ...] = ()
     """Columns of a .csv to leave out."""
     standardise: bool = False
-    """Give every input column mean 0 and deviation 1, before rows are scaled to norm 1."""
+    """Give every input column mean 0 and deviation 1, before rows are scaled."""
     merge_duplicates: bool = False
-    """Make one row of those that repeat each other, with the mean of their targets."""
+    """One row of those that repeat each other, the mean of their targets."""
 
 
 def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]:
@@ -85,19 +85,19 @@ class ProblemOptions(DataOptions):
     assignment: pathlib.Path | None = None
     """File with the client of each row, one a line, numbers or names."""
     weights: pathlib.Path | None = None
-    """A network of your own to start from (.npz with weights [m d] and signs [m], or as track and certify save it)."""
+    """A network to start from: .npz with weights [m d], signs [m], or as saved."""
     width: int | None = None
-    """Neurons m of a random network, in every layer; left out: 4096, with depth 256."""
+    """Neurons m of a random network; left out: 4096, with depth 256 a layer."""
     depth: int | None = None
-    """Trained layers L of a random deep network; left out: two layers of which the first is trained."""
+    """Trained layers L of a deep network; left out: two layers, one trained."""
     activation: ActivationName | None = None
     """Of a random network; left out: relu."""
     coupled: bool = False
-    """Neurons of a random two-layer network in pairs of equal weights and opposite signs: it starts at 0."""
+    """Neurons of two layers in pairs of opposite signs: the network starts at 0."""
     scale: float | None = None
-    """Lazy scale κ: train κ(g(W) − g(W(0))), g the network; movement is like 1/κ. Step sizes are for this function."""
+    """Lazy scale κ: train κ(g(W) − g(W(0))), with steps for this function."""
     rows: Literal["scaled", "given"] | None = None
-    """Train on rows scaled to norm 1, or as given; left out: given if weights are, scaled otherwise."""
+    """Rows of norm 1, or as given; left out: given if weights are, else scaled."""
     seed: int = 0
     """Decides the split and the random network."""
 

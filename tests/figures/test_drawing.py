@@ -89,6 +89,16 @@ def test_lazy_training_draws_the_means_of_the_stored_values(results, shown):
             assert (stored > 0).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_what_is_to_be_seen_in_it(name, results):
+    figure = FIGURES[name]
+    table = figure.data(CONTEXT, results.only(figure.needs(CONTEXT)))
+    heading = figure.picture(CONTEXT, table).get_suptitle()
+    assert len(heading) > 40
+    assert heading.count("\n") <= 2
+
+
 def test_figures_show_two_data_sets_however_many_a_preset_has():
     context = Context(PRESETS["full"], 0)
     assert [problem.source.kind for problem in data_sets.problems(context, 8)] == ["digits", "sphere"]

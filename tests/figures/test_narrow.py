@@ -26,8 +26,8 @@ def _table(*, proved):
 
 
 def test_title_says_at_which_widths_projected_steps_are_lower():
-    figure = narrow.FIGURE.draw(CONTEXT, _table(proved=True))
-    assert figure.axes[0].get_title() == "Projected steps end clearly below SGD at m/n = 0.25, 0.5"
+    figure = narrow.FIGURE.picture(CONTEXT, _table(proved=True))
+    assert figure.get_suptitle() == "Projected steps end clearly below SGD at m/n = 0.25, 0.5"
 
 
 @pytest.mark.parametrize("proved", [True, False])

@@ -102,3 +102,30 @@ def test_findings_count_inside_and_outside_and_name_what_is_never_inside():
     assert section.theorem.startswith(
         "Its theorem (C2): no row meets its premise, outside, its conclusion holds in 1 of 1"
     )
+
+
+def test_a_card_knows_the_files_of_its_bound_claim_and_jobs():
+    own, part = (pages.Card(name, registry.CLAIMS[name], ()).sources for name in ("K4a", "K4a-width"))
+    assert [[path.stem for path in found["bound"]] for found in (own, part)] == [["hoeffding_1963"], ["derived"]]
+    assert part["claim"] == own["claim"] == [registry.CLAIMS["K4a"].file]
+    assert "initial" in [path.stem for path in own["jobs"]]
+    assert "bound" not in pages.Card("S2", registry.CLAIMS["S2"], ()).sources
+    assert pages.Card("gone", None, ()).sources == {}
+    link = pages.links_from(own["claim"][0].parent / "results")
+    assert link(own["claim"][0]) == "../concentration.py"
+
+
+def test_three_questions_are_answered_of_the_first_paper_with_a_theorem():
+    rows = [
+        row("C2", measured=0.3),
+        row("C2", premise=False, measured=0.9, holds=False),
+        row("C4", measured=0.4),
+        row("K2"),
+    ]
+    shown = pages.report([(QUICK, rows)])
+    assert shown.main == "deng2022"
+    holds, tight, recalled = shown.answers.values()
+    assert holds.startswith("In 1 of 1 rows inside its premise; outside, its conclusion holds in 0 of 1; none refuted")
+    assert tight == "Where it holds, measured over bound is at worst 0.3 (≤)."
+    assert recalled == "Of this paper C2; in all 2 of 3 claims."
+    assert pages.report([(QUICK, [row("K7")])]).answers == {}
