@@ -45,11 +45,10 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     grid[1, 0].set_ylabel("entropy of the last layer")
     styles = [Line2D([], [], color="0.3", linestyle="--", label="before"), Line2D([], [], color="0.3", label="after")]
     layers = [Line2D([], [], color=c, label=f"$h_{k}$") for k, c in enumerate(_palette(table))]
-    figure.legend(handles=[*layers, *styles], loc="outside upper center", ncols=8, frameon=False)
     slopes = [
         Line2D([], [], color=f"C{k}", label=rf"$\alpha={s:g}$") for k, s in enumerate(sorted(table.slope.unique()))
     ]
-    figure.legend(handles=slopes, loc="outside lower center", ncols=8, frameon=False)
+    figure.legend(handles=[*layers, *styles, *slopes], loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
