@@ -87,8 +87,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
 
 
 _SHOWS = (
-    "Local steps break the Gram matrix's symmetry, less so in wide networks; they turn the round away from the gradient, "
-    "as predicted (dotted)."
+    "Local steps break the Gram matrix's symmetry, less so in wide networks; they turn the round away from the "
+    "gradient, as predicted (dotted)."
 )
 
 FIGURE = Figure(HUANG.name, ("F1", "F2"), _needs, _data, _draw, _caption, _SHOWS)
