@@ -23,7 +23,7 @@ extensions = [
     "typesetting",
     "links",
 ]
-exclude_patterns = ["ext", "tutorials"]
+exclude_patterns = ["ext", "tutorials", "examples", "reference_vectors"]
 
 # Docstrings: `name` links to what has an entry and is code elsewhere.
 default_role = "py:obj"

@@ -1,6 +1,8 @@
 """Files of the user's own as inputs, targets, labels and clients: columns by name, texts as classes, repeated rows."""
 
+import csv
 import pathlib
+import re
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,6 +19,9 @@ from ntk_localsgd.files import counting, read_csv, read_npz
 from ntk_localsgd.separation import SAME_ROW
 
 __all__ = ["Parts", "merged", "read_parts", "standardised"]
+
+# How `read_csv` says that a column that needs numbers holds a text.
+_TEXT_COLUMN = re.compile(r"column '([^']*)' is '([^']*)', needs to be a number")
 
 # Texts of a target, and groups of rows, that a sentence lists.
 _LISTED = 4
@@ -55,7 +60,17 @@ def read_parts(
         return Parts(arrays["inputs"], arrays.get("targets"), arrays.get("labels"), arrays.get("client"), ())
     name, _, one = target.partition("=")
     needed = [given for asked, given in (("target", name), ("client", client)) if given != asked]
-    columns = read_csv(path, drop=drop, texts=(name, client, "label"), needed=needed)
+    try:
+        columns = read_csv(path, drop=drop, texts=(name, client, "label"), needed=needed)
+    except InputError as error:
+        # What is no number is, in a file without a target, most likely the target.
+        found = _TEXT_COLUMN.search(str(error))
+        if found is None or name in _header(path) or needed:
+            raise
+        raise InputError(
+            f"target is {name!r}, but {path} has no such column, and its column {found[1]!r} holds texts: needs to be "
+            f"one of {', '.join(_header(path))} ('{found[1]}={found[2]}' makes {found[2]} +1 and all others -1)."
+        ) from error
     values, holders, labels = (columns.pop(column, None) for column in (name, client, "label"))
     targets: ndarray | None = None
     classes: ndarray | None = None
@@ -72,6 +87,14 @@ def read_parts(
         if part is not None:
             _check_numbers(path, column, part)
     return Parts(inputs, targets, classes if labels is None else labels, holders, notes)
+
+
+def _header(path: pathlib.Path) -> list[str]:
+    """Names of a .csv file's columns."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        line = file.readline()
+    separator = next((mark for mark in ",;\t" if mark in line), ",")
+    return [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
 
 
 def _coded(path: pathlib.Path, name: str, values: ndarray, one: str) -> tuple[ndarray, ndarray | None, tuple[str, ...]]:

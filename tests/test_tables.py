@@ -37,7 +37,7 @@ def test_one_number_among_many_is_a_class_too(tmp_path):
         ({"target": "species=iris", "client": "sit"}, "no column 'sit', the nearest is 'site'"),
         ({"target": "species=iris", "client": "site", "drop": ("ids",)}, "no column 'ids', the nearest is 'id'"),
         ({"target": "species=iris"}, "row 1, column 'site' is 'north', needs to be a number"),
-        ({}, "column 'species' is 'iris', needs to be a number"),
+        ({}, "its column 'species' holds texts: needs to be one of id, width, length, species, site"),
         ({"target": "gone", "client": "site"}, "row 1, column 'gone' is 'n/a', needs to be a number"),
     ],
 )

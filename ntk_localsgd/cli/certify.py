@@ -74,6 +74,8 @@ class Certify(ProblemOptions):
     def __call__(self) -> int:
         """Print what is proved, write it and a plot of the bound beside the run; 1 if nothing is proved."""
         check_folder("out folder", self.out)
+        if not 0 < positive_number("delta", self.delta) < 1:
+            raise InputError(f"delta is {self.delta:g}, needs to lie between 0 and 1.")
         if self.save is not None:
             check_folder("folder of save", self.save.absolute().parent)
             if self.save.suffix != ".npz" or self.save.is_dir():
@@ -86,6 +88,7 @@ class Certify(ProblemOptions):
             return self._find(self.find, seconds)
         began = time.monotonic()
         start = self._start()
+        self._config(start, 0).participants_of(start.clients)
         _forecast(start)
         end, seconds, spent = began + seconds, (1 - _ADVICE) * seconds, time.monotonic() - began
         if spent > seconds:

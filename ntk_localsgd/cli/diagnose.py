@@ -106,11 +106,12 @@ class Diagnose(ProblemOptions):
         table.add_row("worth of a local step, in rounds of one step", f"{gain:.3g}")
         table.add_row(f"predicted loss at round 0, {self.rounds}", f"{local[0]:.6g}, {local[-1]:.6g}")
         table.add_row("gradient descent on all samples with as many steps", f"{central[-1]:.6g}")
-        table.add_row(f"loss of Local GD over that of gradient descent, round {near}", f"{gap:.6g}")
+        when = "when the latter is at 1%" if near < self.rounds else "at the end"
+        table.add_row(f"loss of Local GD over that of gradient descent, {when} (round {near})", f"{gap:.6g}")
         table.add_row("overlap of clients, 1 … K (alike)", f"{alike.overlap:.4g}")
         table.add_row("dissimilarity of gradients, from 1", f"{alike.dissimilarity:.4g}")
         console = Console()
-        for part in (_clients(split, alike), _samples(start, decisive), _conventions(equivalents), _changes(to_change)):
+        for part in (_clients(start, alike), _samples(start, decisive), _conventions(equivalents), _changes(to_change)):
             console.print(part)
         show(table, start.notes, paths)
         return 0
@@ -158,12 +159,13 @@ def _rounds(gram: Float[ndarray, "n n"], split: Clients, config: LocalSGD) -> fl
     return diagnosis.rounds_per_tenth(prediction.contraction(gram, split, config).asymptotic_rate)
 
 
-def _clients(split: Clients, alike: diagnosis.Heterogeneity) -> Table:
+def _clients(start: Start, alike: diagnosis.Heterogeneity) -> Table:
     """The clients that limit the step size most."""
-    table = Table("client", "samples", "λ_max(Θ_cc)", "‖∇L_c‖", "cosine with all", title="clients, from 0")
+    table = Table("client", "samples", "λ_max(Θ_cc)", "‖∇L_c‖", "cosine with all", title="clients")
     for c in np.argsort(-alike.largest)[:_LISTED]:
         values = (alike.largest[c], alike.gradients[c], alike.alignment[c])
-        table.add_row(f"{c}", f"{split.sizes[c]}", *(f"{value:.4g}" for value in values))
+        name, size = start.client_names[c], start.clients.sizes[c]
+        table.add_row(name, f"{size}", *(f"{value:.4g}" for value in values))
     return table
 
 
@@ -174,7 +176,7 @@ def _samples(start: Start, decisive: diagnosis.DecisiveSamples) -> Table:
     owner = owner[np.argsort(np.concatenate(start.clients.indices))]
     residual = math.sqrt(start.factor) * start.residual
     for row, share in zip(decisive.rows[:_LISTED], decisive.shares[:_LISTED], strict=True):
-        table.add_row(f"{row + 1}", f"{share:.1%}", f"{residual[row]:.4g}", f"{owner[row]}")
+        table.add_row(f"{row + 1}", f"{share:.1%}", f"{residual[row]:.4g}", start.client_names[owner[row]])
     return table
 
 

@@ -105,7 +105,8 @@ class ProblemOptions(DataOptions):
 class Problem(NamedTuple):
     """The data with rows of norm 1, who holds them, norms to put back if any, and what the user should know of it.
 
-    ``held_out``: rows that nobody holds, for evaluation.
+    ``held_out``: rows that nobody holds, for evaluation; ``names``: what the clients are called, by a file or by their
+    numbers from 0.
     """
 
     dataset: Dataset
@@ -113,6 +114,7 @@ class Problem(NamedTuple):
     scales: Float[ndarray, " n"] | None
     notes: list[str]
     held_out: Dataset | None = None
+    names: tuple[str, ...] = ()
 
 
 def read_problem(options: ProblemOptions, *, hold_out: float | None = None) -> Problem:
@@ -131,16 +133,21 @@ def read_problem(options: ProblemOptions, *, hold_out: float | None = None) -> P
         raise InputError(f"targets of {options.data} have shape {dataset.targets.shape}, need one number a row.")
     _refuse_unused(options)
     held: Dataset | None = None
+    held_by = column if options.clients is None else None
+    if options.assignment is not None:
+        held_by = _assigned(options.assignment, dataset.num_samples)
     if hold_out is not None:
         rows, others = _held_out(options, dataset.num_samples, hold_out)
         read.append(f"{len(others)} rows are held out, drawn by the seed")
-        column = None if column is None else column[rows]
+        held_by = None if held_by is None else held_by[rows]
         dataset, held = dataset.rows(rows), dataset.rows(others)
-    split, notes = _split(options, dataset, column)
+    split, notes = _split(options, dataset, column, held_by)
+    names = range(split.num_clients) if held_by is None else np.unique(held_by)
     given = options.rows == "given" or (options.rows is None and options.weights is not None)
     changed = scaling_note(dataset)
     notes = [*read, *notes, *changed * (not given)]
-    return Problem(dataset, split, dataset.norms if given and changed else None, notes, held)
+    norms = dataset.norms if given and changed else None
+    return Problem(dataset, split, norms, notes, held, tuple(map(str, names)))
 
 
 def _held_out(options: ProblemOptions, number: int, share: float) -> tuple[ndarray, ndarray]:
@@ -182,16 +189,14 @@ def _refuse_unused(options: ProblemOptions) -> None:
             raise InputError(f"{name} is {value}, which only --scheme {owners[name]} uses.")
 
 
-def _split(options: ProblemOptions, dataset: Dataset, column: ndarray | None) -> tuple[Clients, list[str]]:
-    """Who holds which row, and what is to be said about it."""
-    if options.assignment is not None:
-        return clients.from_assignment(_assigned(options.assignment, dataset.num_samples)), []
+def _split(
+    options: ProblemOptions, dataset: Dataset, column: ndarray | None, held_by: ndarray | None
+) -> tuple[Clients, list[str]]:
+    """Who holds which row, by the file's own ``column`` or what else says so, and what is to be said about it."""
+    if held_by is not None:
+        return clients.from_assignment(held_by), []
     if options.clients is None:
-        if column is None:
-            raise InputError(
-                f"{options.data} does not say which client holds a row: --clients or --assignment is needed."
-            )
-        return clients.from_assignment(column), []
+        raise InputError(f"{options.data} does not say which client holds a row: --clients or --assignment is needed.")
     notes = [f"split anew into {options.clients} clients, the file's own are not used"] * (column is not None)
     key, number = purpose_key(options.seed, 0), options.clients
     if options.scheme in (None, "iid"):

@@ -68,6 +68,8 @@ class Start:
         What the user should know.
     held_out
         Rows that nobody holds.
+    client_names
+        As the file has them, or numbers from 0.
     """
 
     dataset: Dataset
@@ -79,6 +81,7 @@ class Start:
     factor: float
     notes: list[str]
     held_out: Dataset | None = None
+    client_names: tuple[str, ...] = ()
 
     @property
     def residual(self) -> Float[ndarray, " n"]:
@@ -129,7 +132,7 @@ def read_start(
         As `read_problem`, `read_network` and `checked_step_size`; where Θ cannot be told from a singular matrix; for a
         lazy scale, or an activation that is not homogeneous, on rows that are not of norm 1.
     """
-    dataset, split, norms, notes, held = read_problem(options, hold_out=hold_out)
+    dataset, split, norms, notes, held, names = read_problem(options, hold_out=hold_out)
     if held is not None and options.scale is not None:
         raise InputError("hold_out is set, but f = κ(g − g(W(0))) is evaluated where it is trained: leave out --scale.")
     net = read_network(options, dataset)
@@ -148,7 +151,7 @@ def read_start(
     if step_size.value > step_size.allowed * (1 + _ROUNDING):
         notes.append(f"step size {step_size.value:g} is above {rounded_down(step_size.allowed)}, 1/λ_max of a client, "
                      "beyond which no convergence is proved")  # fmt: skip
-    return Start(dataset, split, net, norms, gram, step_size, factor, notes, held)
+    return Start(dataset, split, net, norms, gram, step_size, factor, notes, held, names)
 
 
 def read_network(options: ProblemOptions, dataset: Dataset) -> Stack:

@@ -342,6 +342,13 @@ def _fingerprint(*arrays: object) -> str:
     return digest.hexdigest()[:16]
 
 
+def _said(name: str) -> str:
+    """A column in words: which of the values over clients and steps it is."""
+    own = name.removeprefix("largest_")
+    where = ", largest over clients and last steps" if own in ("client_drift", "distance_to_average") else ", largest"
+    return own.replace("_", " ") + where * (own != name)
+
+
 def _summary(start: Start, trajectory: xr.Dataset, seconds: float) -> Table:
     """First and last value of everything."""
     table = Table("quantity", "at the start", f"after {int(trajectory['round'][-1])} rounds", title=start.title)
@@ -350,6 +357,6 @@ def _summary(start: Start, trajectory: xr.Dataset, seconds: float) -> Table:
     values = by_round(trajectory)
     for name in values:
         column = values[name].dropna()
-        table.add_row(str(name).replace("_", " "), f"{column.iloc[0]:.6g}", f"{column.iloc[-1]:.6g}")
+        table.add_row(_said(str(name)), f"{column.iloc[0]:.6g}", f"{column.iloc[-1]:.6g}")
     table.add_row("seconds", "", f"{seconds:.1f}")
     return table

@@ -1,5 +1,6 @@
 """What commands read, say and refuse before they compute anything."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -33,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("folder")
 def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     options = ProblemOptions(data="d.npz", local_steps=1, weights="net.npz")
-    dataset, _, scales, notes, _ = read_problem(options)
+    dataset, _, scales, notes, *_ = read_problem(options)
     assert notes == []
     net = read_network(options, dataset)
     np.testing.assert_allclose(scales * np.asarray(net(dataset.inputs)), np.asarray(net(ROWS)), rtol=1e-12)
@@ -73,7 +74,7 @@ def test_the_loss_at_the_start_is_the_user_s(capsys):
 @pytest.mark.usefixtures("folder")
 def test_labels_and_clients_of_the_file_are_used_or_it_is_said():
     split = ProblemOptions(data="d.npz", local_steps=1, clients=2, scheme="by_label", classes_per_client=1)
-    _, clients, _, notes, _ = read_problem(split)
+    _, clients, _, notes, *_ = read_problem(split)
     assert [part.tolist() for part in sorted(clients.indices, key=min)] == [[0, 1, 2], [3, 4, 5]]
     assert notes[0] == "split anew into 2 clients, the file's own are not used"
 
@@ -166,3 +167,29 @@ def test_what_is_infinite_becomes_null():
         "b": {"c": None},
         "d": "x",
     }
+
+
+def test_a_file_of_texts_without_a_target_is_asked_for_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers.csv").write_text("a,b,kind\n1,2,rose\n3,4,lily\n")
+    assert cli.main(["gram", "flowers.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "--target is 'target', but flowers.csv has no such column, and its column 'kind' holds texts" in said
+    assert "'kind=rose' makes rose +1" in said
+    (tmp_path / "typo.csv").write_text("a,target\n1,2\nx,4\n")
+    assert cli.main(["gram", "typo.csv"]) == 2
+    assert "row 2, column 'a' is 'x', needs to be a number" in capsys.readouterr().err
+
+
+def test_clients_are_called_what_the_file_calls_them_and_rows_held_out_leave_an_assignment(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((4, 3))
+    np.savez(tmp_path / "d.npz", inputs=rows, targets=[1.0, -1, 1, -1], client=np.array(["b", "a", "b", "a"]))
+    (tmp_path / "who.txt").write_text("x\ny\nx\nz\n")
+    options = ProblemOptions(data=tmp_path / "d.npz", local_steps=1)
+    assert read_problem(options).names == ("a", "b")
+    assert read_problem(dataclasses.replace(options, clients=2)).names == ("0", "1")
+    assigned = dataclasses.replace(options, assignment=tmp_path / "who.txt")
+    assert read_problem(assigned).names == ("x", "y", "z")
+    held = read_problem(assigned, hold_out=0.25)
+    assert (held.dataset.num_samples, held.held_out.num_samples) == (3, 1)
+    assert held.clients.num_samples == 3
