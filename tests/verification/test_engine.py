@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from ntk_localsgd.errors import InputError
 from tests.verification.light import Threads
 from tests.verification.rows import COMPUTED, Doubled
+from verification import store as store_module
 from verification.data import Source
 from verification.engine import compute
 from verification.jobs.training import Training
@@ -36,6 +37,17 @@ def test_each_job_is_computed_once_and_then_read(tmp_path):
     assert sorted(COMPUTED) == [1.0, 2.0]
     compute(jobs, Store(tmp_path, fresh=True, home=("tests",)))
     assert sorted(COMPUTED) == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_what_is_stored_is_skipped_without_being_opened(tmp_path, monkeypatch):
+    jobs, store = [Doubled(1.0), Doubled(2.0)], Store(tmp_path, home=("tests",))
+    compute(jobs, store)
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "load", lambda *_: pytest.fail("opened"))
+        results = compute(jobs, store)
+        assert len(results.computed) == 2
+    assert float(results[jobs[1]].twice) == 4.0
+    assert len(COMPUTED) == 2
 
 
 def test_jobs_of_scripts_outside_the_project_are_always_computed(tmp_path):

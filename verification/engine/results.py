@@ -28,6 +28,9 @@ class Kept(Mapping[Job, xr.Dataset]):
             result = self._read[job] = self._store.read(job)
         return result
 
+    def __contains__(self, job: object) -> bool:
+        return job in self._read  # what Mapping does instead would open the file
+
     def __iter__(self) -> Iterator[Job]:
         return iter(self._read)
 
