@@ -55,8 +55,8 @@ def _averaged_only(averaged: ndarray, local: ndarray, own: ndarray) -> list[ndar
 
 
 def _on_the_path(path: Path, changes: ndarray) -> Weighing:
-    found = Path.weigh(path, changes)
-    return found._replace(deviation=Deviation(*(0 * part for part in found.deviation)))
+    found, nothing = Path.weigh(path, changes), np.zeros(len(changes))
+    return found._replace(deviation=Deviation(0.0, nothing, 0.0, nothing, 0.0))
 
 
 #: The wrong turns, by what they leave out.
@@ -81,7 +81,7 @@ class DeepPlanted:
         """The tally, as scalars."""
         trap, tally = DEEP_TRAPS[self.trap], Tally()
         case = random_deep_case(np.random.default_rng([trap.seed, _STREAM]))
-        steps = dataclasses.replace(PROVED, **trap.wrong) if self.wrong else PROVED  # type: ignore[arg-type]
+        steps = dataclasses.replace(PROVED, **trap.wrong) if self.wrong else PROVED
         proof = certify_deep(case, steps)
         if proof is not None:
             tally.add(case, proof, follow_deep)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_localsgd import certificate, clients, datasets, local_sgd, networks
+from ntk_localsgd import certificate, clients, datasets, kernels, local_sgd, networks
 from ntk_localsgd.certificate import Obstacle
 from ntk_localsgd.certificate.deep.certifier import DeepCertifier
 from ntk_localsgd.errors import InputError
@@ -130,3 +130,24 @@ def test_all_outputs_of_a_sample_belong_to_its_client():
     assert (deep.rounds.owner == np.repeat(owner, 2)).all()
     assert np.allclose(deep.frozen.outputs.reshape(4, 2), np.asarray(net(data.inputs)), rtol=1e-12)
     assert (deep.targets.reshape(4, 2) == np.asarray(data.targets)).all()
+
+
+@pytest.mark.parametrize(("depth", "seed", "rounds", "ratio"), [(2, 0, 18, 9e-4), (3, 3, 14, 5e-4)])
+def test_training_is_certified_from_a_later_iterate_on(depth, seed, rounds, ratio):
+    """Four points of the sphere in 16 dimensions on four clients, m = 256, τ = 5, from a plain initialization."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(4, 16))
+    data = datasets.from_arrays(x / np.linalg.norm(x, axis=1, keepdims=True), rng.choice([-1.0, 1.0], 4))
+    first = rng.normal(size=(256, 16)) * np.sqrt(2 / 256)
+    hidden = [rng.normal(size=(256, 256)) * np.sqrt(2 / 256) for _ in range(depth)]
+    net, split = (
+        DeepReLU.from_arrays(first, hidden, rng.normal(size=(1, 256))),
+        clients.Clients(tuple(np.arange(4).reshape(4, 1))),
+    )
+    config = local_sgd.LocalSGD(0.9 / float(np.diagonal(kernels.empirical_gram(net, data.inputs)).max()), 5, rounds)
+    run = local_sgd.run(net, data, split, config)
+    losses = run.trajectory.loss.values
+    assert losses[-1] / losses[0] >= ratio
+    proof = certificate.certify(run.network, data, split, config, estimate=False)
+    assert proof.certified
+    assert proof.rate < 0.9

@@ -89,13 +89,13 @@ def traps(context: Context, results: Results) -> Iterator[Evidence]:  # noqa: AR
             control_setting=f"without: {step} ({int((rounds[step] > _PRODUCTS).sum())} of {len(rounds[step])} fail)",
         )
     mean, worst, delta = _JUMPS
-    own, wrong = (float(results[Jumps(*_JUMPS, chances=each)].probability) for each in (True, False))
+    held, mean_only = (float(results[Jumps(*_JUMPS, chances=each)].probability) for each in (True, False))
     yield at_most(
         {"case": "planted: what is true of the mean is true of a run", "method": "energy"},
         Condition(f"V jumps to {worst:g} V or to 0, and is {mean:g} V in the mean", mean < 1 < worst),
         f"V ever exceeds its envelope with probability ≤ δ = {delta:g}",
-        own,
+        held,
         delta,
-        control=wrong,
+        control=mean_only,
         control_setting="the mean's path in place of the envelope, without 1/δ",
     )
