@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sweeps``: what the engine adds to jobs, how workers share them, how fast it skips finished ones.
+"""``python -m benchmarks.sweeps``: what the engine adds to jobs, how workers share them, how fast it skips some.
 
 Wall time says what a user waits for and depends on what else runs; processor time, of this process and of its workers,
 does not, and is given beside it.

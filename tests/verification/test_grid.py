@@ -1,6 +1,11 @@
 """Sweeps over a grid: every combination at its label, resumed, extended, and what is refused."""
 
 import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from ntk_localsgd.errors import InputError
 from tests.verification.light import Walk
 from verification.engine import sweep
 
+ROOT = pathlib.Path(__file__).parents[2]
 COMPUTED = []
 
 
@@ -46,6 +52,26 @@ def test_every_combination_stands_at_its_label(tmp_path):
     again = sweep(Product, {"a": [1, 2, 3, 4], "b": ["x", "yy"], "c": (4, 5, 6)}, tmp_path)
     assert len(COMPUTED) == 6 + 2  # what is new
     xr.testing.assert_equal(again.sel(a=[1, 2, 3]), whole)
+
+
+def test_the_readme_s_sweep_runs_as_written_and_goes_on(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    (script,) = re.findall(r"```python\n(import dataclasses.*?)```", text, re.S)
+    (tmp_path / "my_sweep.py").write_text(script)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "my_sweep.py"]
+    shown = []
+    for _ in range(2):
+        done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stdout)
+    expected = [
+        np.mean([np.linalg.norm(np.random.default_rng(seed).normal(size=width)) for seed in (1, 2, 3)])
+        for width in (10, 1000)
+    ]
+    assert all(f"{value:.5f}"[:6] in shown[0] for value in expected)
+    assert shown[0] == shown[1]
+    assert "6 of 6 results are read" in done.stderr
 
 
 def test_one_job_is_a_sweep_too_and_other_labels_are_words(tmp_path):

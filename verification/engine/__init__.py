@@ -4,5 +4,6 @@ from verification.engine.computing import compute
 from verification.engine.grid import sweep
 from verification.engine.progress import progress_bar
 from verification.engine.results import Results
+from verification.engine.workers import Workers
 
-__all__ = ["Results", "compute", "progress_bar", "sweep"]
+__all__ = ["Results", "Workers", "compute", "progress_bar", "sweep"]
