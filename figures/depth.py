@@ -153,6 +153,6 @@ def _x_axis(axes: Axes, parameter: str, values: list[float]) -> None:
     axes.set_xlabel(f"${parameter}$")
 
 
-_SHOWS = "A constant that stays flat, or falls, says that the bound has the right shape or leaves room."
+_SHOWS = "Flat: the bound has the right shape. Falling, or of a lower bound (D2: min) rising: it leaves room."
 
 FIGURE = Figure(ALLEN_ZHU.name, ("D1", "D2", "D3", "D4", "D5"), _needs, _data, _draw, _caption, _SHOWS)

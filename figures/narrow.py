@@ -36,7 +36,10 @@ def _proofs(job: NarrowTraining) -> list[Interpolants]:
 
 
 def _needs(context: Context) -> list[Job]:
-    return [job for pair in pairs(context) for job in (*pair, *_proofs(pair[0]))]
+    jobs: list[Job] = []
+    for pair in pairs(context):
+        jobs += [*pair, *_proofs(pair[0])]
+    return jobs
 
 
 def _data(context: Context, results: Results) -> pd.DataFrame:
@@ -80,7 +83,7 @@ def _losses(axes: Axes, table: pd.DataFrame, method: str) -> None:
     places, middles = [], []
     for share, part in table.groupby("share"):
         mean = mean_interval(np.log(np.maximum(part.loss.to_numpy(), np.finfo(float).tiny)))
-        middle, low, high = np.exp(mean[:3])  # type: ignore[arg-type]
+        middle, low, high = np.exp(mean[:3])
         proved, tried = part.proved.iloc[0], part.tried.iloc[0]
         face = colour if tried and proved == tried else "white"
         place = float(share) * aside  # type: ignore[arg-type]

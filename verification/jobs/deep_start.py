@@ -65,7 +65,7 @@ class DeepStart:
         net = DeepReLU.init(jax.random.key(seed), input_dim=problem.dataset.input_dim, dtype=np.float32, **shape)
         inner, readout = (np.float32(gain) for gain in (self.hidden_gain, self.readout_gain))
         hidden = [inner * weights for weights in net.hidden_weights]
-        return DeepReLU.from_arrays(inner * net.input_weights, hidden, readout * net.output_weights)
+        return DeepReLU.from_arrays(inner * np.asarray(net.input_weights), hidden, readout * net.output_weights)
 
 
 @jax.jit

@@ -294,8 +294,8 @@ def gallery(folder: pathlib.Path, beside: pathlib.Path) -> list[Picture]:
         if picture.exists() and caption.exists():
             link = pathlib.Path(os.path.relpath(picture.resolve(), beside.resolve())).as_posix()
             first, _, _ = caption.read_text(encoding="utf-8").strip().partition(". ")
-            caption = first.rstrip(".") + "."
-            pictures.append(Picture(name, about["paper"], link, caption, picture, tuple(about["claims"])))
+            sentence = first.rstrip(".") + "."
+            pictures.append(Picture(name, about["paper"], link, sentence, picture, tuple(about["claims"])))
     return pictures
 
 
