@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from figures.data_sets import problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
+from figures.style import colours, draw_seeds, label_decades, legend_below, new_figure, whole_rounds
 from verification.claims.certificate import widths
 from verification.context import Context
 from verification.engine import Results
@@ -84,7 +84,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: rates by round; a cross where a seed is not certified. Right: widths by number of samples."""
     figure = new_figure(7.2, 3.3)
     left, right = figure.subplots(1, 2)
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         _rates(left, table[(table.data == kind) & table.seed.notna()], colour)
     left.axhline(1, color="0.4", linewidth=0.8)
     left.set(xlabel="round $t$", ylabel="contraction of $\\|r\\|$ per round")
@@ -96,7 +96,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         "kernel regime, at the end": (":", ""),
     }
     handles = [Line2D([], [], color="0.3", linestyle=s, marker=m, markersize=4, label=n) for n, (s, m) in lines.items()]
-    handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+    handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in colours(table).items()]
     legend_below(left, handles=handles, ncols=2)
     _draw_widths(right, table[table.seed.isna()])
     return figure

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 
 from figures.data_sets import deep_problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, at_least_a_decade, draw_seeds, label_decades, new_figure, power
+from figures.style import DATA_COLOURS, at_least_a_decade, colours, draw_seeds, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.statistics import implied_constant
 from verification.claims.deep.initialization import (
@@ -117,7 +117,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
             row[0].set_title(panel.label, loc="left", fontsize="small")
         for axes, parameter in zip(grid[-1], ("m", "L"), strict=True):
             _x_axis(axes, parameter, sorted(table[table.over == parameter].value.unique()))
-    handles = [Line2D([], [], color=colour, label=kind) for kind, colour in DATA_COLOURS.items()]
+    handles = [Line2D([], [], color=colour, label=kind) for kind, colour in colours(table).items()]
     handles += [Line2D([], [], color="0.3", linestyle=_STYLES[how], label=f"{how} $W'$") for how in CHOICES]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     figure.supylabel("implied constant: measured / bound", fontsize="medium")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from figures.data_sets import problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure
+from figures.style import colours, draw_seeds, label_decades, legend_below, new_figure
 from verification.context import Context
 from verification.engine import Results
 from verification.jobs.curves import Curve
@@ -90,7 +90,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     table.loc[rates, "value"] = 1 - table.value[rates]
     figure = new_figure(7.2, 3.6)
     left, right = figure.subplots(1, 2)
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         for axes, quantities in ((left, _LOSSES), (right, _RATES)):
             _curves(axes, table[table.data == kind], quantities, colour)
     rounds = _SIZES[context.preset.name][2]
@@ -99,8 +99,8 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         axes.set_xticks([*concentrations[:-1], beyond], [*(f"{c:g}" for c in concentrations[:-1]), "iid"])
         axes.minorticks_off()
         label_decades(axes)
-    legend_below(left, handles=_handles(_LOSSES), ncols=2)
-    legend_below(right, handles=_handles(_RATES), ncols=2)
+    legend_below(left, handles=_handles(table, _LOSSES), ncols=2)
+    legend_below(right, handles=_handles(table, _RATES), ncols=2)
     return figure
 
 
@@ -128,7 +128,7 @@ def _curves(axes: Axes, table: pd.DataFrame, quantities: dict[str, tuple[Any, st
             axes.plot(x, values.to_numpy().mean(axis=0), markersize=4, linewidth=1.2, **options)
 
 
-def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
+def _handles(table: pd.DataFrame, quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
     lines = [
         Line2D(
             [],
@@ -142,7 +142,7 @@ def _handles(quantities: dict[str, tuple[Any, str]]) -> list[Line2D]:
         )
         for quantity, (line, marker) in quantities.items()
     ]
-    return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+    return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in colours(table).items()]
 
 
 _SHOWS = "The kernel predicts (dotted) how much unequal clients cost."

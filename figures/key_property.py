@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator
 
 from figures.data_sets import deep_problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, new_figure
+from figures.style import colours, new_figure
 from ntk_localsgd.bounds import BOUNDS, symbols
 from ntk_localsgd.bounds.exponents import powers
 from verification.claims.deep.key_property import across_kink, fits, pairs, tracked
@@ -99,7 +99,7 @@ def _radius_exponent() -> sp.Rational:
 
 def _scatter(axes: Axes, table: pd.DataFrame) -> None:
     along = table[table["where"] == _ALONG]
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         for marker, width in zip(_MARKERS, sorted(along.width.unique()), strict=False):
             part = along[(along.data == kind) & (along.width == width)]
             label = f"{kind}, $m=2^{{{int(np.log2(width))}}}$"
@@ -120,7 +120,7 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _quotient(axes: Axes, table: pd.DataFrame) -> None:
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         part = table[(table.data == kind) & (table.width == table.width.min())]
         for where, marker in ((_ALONG, "."), (_ACROSS, "x--")):
             seen = part[part["where"] == where].sort_values("distances")
@@ -132,7 +132,7 @@ def _quotient(axes: Axes, table: pd.DataFrame) -> None:
 
 def _constants(in_width: Axes, in_radius: Axes, table: pd.DataFrame) -> None:
     widths = sorted(table.width.unique())
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         own = table[table.data == kind]
         squared = own.assign(a=own.a / own.width**2)
         sns.lineplot(

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from figures.data_sets import deep_problems, problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, at_least_a_decade, draw_slope, label_decades, new_figure, power
+from figures.style import at_least_a_decade, colours, draw_slope, label_decades, new_figure, power
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.bounds.exponents import powers
 from verification.claims.deep import training as deep
@@ -68,17 +68,21 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     shallow, deep = figure.subplots(2, 4)
     for axes, (quantity, label) in zip(shallow, _PANELS.items(), strict=True):
         part = table[table.quantity == quantity]
-        _panel(axes, {name: (part[part.data == name], colour) for name, colour in DATA_COLOURS.items()}, quantity)
+        _panel(axes, {name: (part[part.data == name], colour) for name, colour in colours(part).items()}, quantity)
         axes.set_title(label, fontsize="small")
-    places = [(quantity, name) for quantity in _DEEP_PANELS for name in DATA_COLOURS]
-    colours = sns.color_palette("viridis", context.preset.deep.depths[0])
+    names = list(colours(table[table.layer > 0]))
+    places = [(quantity, name) for quantity in _DEEP_PANELS for name in names]
+    for axes in deep[len(places) :]:
+        axes.remove()
+    deep = deep[: len(places)]
+    shades = sns.color_palette("viridis", context.preset.deep.depths[0])
     for axes, (quantity, name) in zip(deep, places, strict=True):
         part = table[(table.quantity == quantity) & (table.data == name)]
-        layers = {f"layer {k}": (part[part.layer == k], colour) for k, colour in enumerate(colours, start=1)}
+        layers = {f"layer {k}": (part[part.layer == k], colour) for k, colour in enumerate(shades, start=1)}
         _panel(axes, layers, quantity)
         axes.set_title(f"{_DEEP_PANELS[quantity]}\n{name}", fontsize="small")
-    for pair in (deep[:2], deep[2:]):
-        _same_range(pair)
+    for quantity in range(len(_DEEP_PANELS)):
+        _same_range(deep[quantity * len(names) : (quantity + 1) * len(names)])
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from figures.data_sets import problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, draw_slope, new_figure, power
+from figures.style import colours, draw_slope, new_figure, power
 from verification.claims.prediction import sweep
 from verification.context import Context
 from verification.engine import Results
@@ -99,7 +99,7 @@ def _losses(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _errors(axes: Axes, table: pd.DataFrame) -> None:
-    for kind, colour in DATA_COLOURS.items():
+    for kind, colour in colours(table).items():
         for name, (line, fill, symbol) in _STYLES.items():
             part = table[(table.data == kind) & (table.quantity == f"error, {name}")]
             marked = {"linestyle": line, "fillstyle": fill, "markeredgecolor": colour}

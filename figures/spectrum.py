@@ -10,7 +10,16 @@ from matplotlib.lines import Line2D
 
 from figures.data_sets import problems
 from figures.figure import Figure
-from figures.style import DATA_COLOURS, draw_seeds, label_decades, legend_below, new_figure, power, whole_rounds
+from figures.style import (
+    DATA_COLOURS,
+    colours,
+    draw_seeds,
+    label_decades,
+    legend_below,
+    new_figure,
+    power,
+    whole_rounds,
+)
 from ntk_localsgd.bounds import BOUNDS
 from verification.context import Context
 from verification.data import Problem
@@ -102,7 +111,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     right.set_xticks(widths, [power(m) for m in widths])
     right.minorticks_off()
     label_decades(right)
-    _legends(left, middle, right)
+    _legends(table, left, middle, right)
     return figure
 
 
@@ -185,8 +194,8 @@ def _percentile(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.percentile(values, 100 * (1 - DELTA), axis=0), np.percentile(again, [2.5, 97.5], axis=0)
 
 
-def _legends(left: Axes, middle: Axes, right: Axes) -> None:
-    data_lines = [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in DATA_COLOURS.items()]
+def _legends(table: pd.DataFrame, left: Axes, middle: Axes, right: Axes) -> None:
+    data_lines = [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in colours(table).items()]
     guides = [
         Line2D([], [], color="0.4", linestyle="--", label=r"$\lambda_0$"),
         Line2D([], [], color="0.4", linestyle=":", label=r"$\lambda_0/2$"),

@@ -21,6 +21,7 @@ __all__ = [
     "VERDICT_COLOURS",
     "VERDICT_SYMBOLS",
     "at_least_a_decade",
+    "colours",
     "draw_seeds",
     "draw_slope",
     "label_decades",
@@ -34,6 +35,12 @@ _PALETTE = sns.color_palette("colorblind")
 
 #: Colour of each data set, by kind.
 DATA_COLOURS = {"digits": _PALETTE[0], "sphere": _PALETTE[1]}
+
+
+def colours(table: pd.DataFrame) -> dict[str, Any]:
+    """The colours of the data sets that stand in a table's column ``data``."""
+    return {kind: colour for kind, colour in DATA_COLOURS.items() if kind in set(table.data)}
+
 
 #: Five verdicts: symbols besides colours, so that neither carries the meaning alone.
 VERDICT_COLOURS = {

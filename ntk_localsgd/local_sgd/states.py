@@ -56,7 +56,7 @@ class RoundState:
     def layer_flip_fractions(self) -> Float[Array, " L"]:
         """Share of the entries of each layer's patterns that differ from initialization; needs "flips"."""
         # Shares are at most 1, so that no sum leaves the integers' range.
-        share = self.flips.astype(self.losses.dtype) / neurons(self.network)[:, None]
+        share = self.flips.astype(self.losses.dtype) / neurons(self.network)[None, :, None]
         number = jnp.sum(self.mask).astype(share.dtype)
         return jnp.sum(jnp.where(self.mask[:, None], share, 0), axis=(0, 2)) / number
 

@@ -17,6 +17,8 @@ from verification.store import Store
 
 CONTEXT = Context(PRESETS["smoke"], 0)
 FIGURES = discover()
+KINDS = [problem.source.label for problem in data_sets.problems(CONTEXT, 8)]
+DEEP_KINDS = [problem.source.label for problem in data_sets.deep_problems(CONTEXT)]
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,10 @@ def test_every_figure_names_a_paper_and_claims_that_there_are():
 def test_lazy_training_draws_the_means_of_the_stored_values(results, shown):
     jobs, table, figure = shown("lazy_training")
     shallow = ("neuron_movement", "frobenius_movement", "flip_fraction", "gram_movement")
-    panels = [(quantity, kind, 0) for quantity in shallow for kind in ("digits", "sphere")]
+    panels = [(quantity, kind, 0) for quantity in shallow for kind in KINDS]
     deep = ("layer_spectral_movement", "layer_flip_fraction")
-    panels += [(quantity, kind, k) for quantity in deep for kind in ("digits", "sphere") for k in (1, 2, 3)]
-    places = [axes for axes in figure.axes[:4] for _ in range(2)] + [axes for axes in figure.axes[4:] for _ in range(3)]
+    panels += [(quantity, kind, k) for quantity in deep for kind in DEEP_KINDS for k in (1, 2, 3)]
+    places = [axes for axes in figure.axes[:4] for _ in KINDS] + [axes for axes in figure.axes[4:] for _ in range(3)]
     for axes, (quantity, kind, layer) in zip(places, panels, strict=True):
         line = {line.get_label().split(":")[0]: line for line in axes.lines}[f"layer {layer}" if layer else kind]
         part = table[(table.data == kind) & (table.quantity == quantity) & (table.layer == layer)]
@@ -83,7 +85,7 @@ def test_lazy_training_draws_the_means_of_the_stored_values(results, shown):
     flipped = run.layer_flip_fraction.sel(round=job.num_rounds)
     for quantity, values in (("layer_spectral_movement", moved), ("layer_flip_fraction", flipped)):
         for place in range(job.depth):
-            part = table[(table.quantity == quantity) & (table.width == job.width) & (table.data == "digits")]
+            part = table[(table.quantity == quantity) & (table.width == job.width) & (table.data == job.data.label)]
             stored = values.isel(layer=place).values
             np.testing.assert_allclose(part[part.layer == place + 1].value, stored, rtol=1e-12)
             assert (stored > 0).all()
@@ -182,7 +184,7 @@ def test_loss_curves_are_the_means_of_stored_losses(results, shown):
 def test_heterogeneity_draws_final_losses_and_rates(results, shown):
     jobs, _, figure = shown("heterogeneity")
     left, right = figure.axes
-    for k, kind in enumerate(("digits", "sphere")):
+    for k, kind in enumerate(KINDS):
         runs = [results[job] for job in jobs if job.training.data.label == kind]
         shares = [float((run.loss[:, -1] / run.loss[:, 0]).mean()) for run in runs]
         np.testing.assert_allclose(left.lines[2 * k].get_ydata(), shares, rtol=1e-12)

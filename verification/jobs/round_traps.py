@@ -37,6 +37,7 @@ __all__ = [
 #: What may be left out of the comparison matrix.
 Step = Literal["averaging", "samples that may switch on", "samples that may switch off"]
 
+#: All of it.
 LEFT_OUT: tuple[Step, ...] = get_args(Step)
 
 Batches = Iterable[tuple[int, ndarray | list[int]]]

@@ -15,6 +15,7 @@ from ntk_localsgd.separation import closest_pair
 
 __all__ = ["Kind", "PlantedSeparation", "Separation", "pair_bound", "thinned"]
 
+#: Data sets: of the library, of scikit-learn, and at random on the sphere in 4 and 32 dimensions.
 Kind = Literal["digits", "iris", "wine", "breast cancer", "sphere 4", "sphere 32"]
 
 # Tables of measurements have columns of different units.

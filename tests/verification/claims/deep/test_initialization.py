@@ -6,7 +6,9 @@ import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
 from ntk_localsgd.evidence import Verdict
-from tests.verification.claims.planted import rows
+from tests.verification.claims.planted import CONTEXT, rows
+
+KINDS = CONTEXT.preset.deep.kinds
 
 
 def _at(claim_id, job):
@@ -34,7 +36,7 @@ def _norms(growth):
 @pytest.mark.parametrize(("growth", "verdict"), [(0.0, Verdict.VERIFIED), (0.5, Verdict.REFUTED)])
 def test_the_layer_that_deviates_most_may_follow_the_bound_and_not_outgrow_it(growth, verdict):
     judged = rows("D1", _norms(growth))
-    assert len(judged) == 4
+    assert len(judged) == 2 * len(KINDS)
     assert {row.verdict for row in judged} == {verdict}
     assert all(row.control.broke for row in judged)
 

@@ -5,8 +5,10 @@ import pytest
 import xarray as xr
 
 from ntk_localsgd.bounds import BOUNDS
-from tests.verification.claims.planted import rows
+from tests.verification.claims.planted import CONTEXT, rows
 from verification.jobs.deep_perturbation import CHOICES
+
+KINDS = CONTEXT.preset.deep.kinds
 
 
 def _effects(**fields):
@@ -24,7 +26,7 @@ def _at(claim_id, job):
 @pytest.mark.parametrize(("claim_id", "field"), [("D3", "flips"), ("D4", "moved")])
 def test_effects_may_follow_the_bound_and_not_outgrow_it(claim_id, field):
     followed = rows(claim_id, _effects(**{field: lambda job: _at(claim_id, job)}))
-    assert len(followed) == 2 * len(CHOICES) * 3
+    assert len(followed) == len(KINDS) * len(CHOICES) * 3
     assert all(row.conclusion.holds and row.control.broke for row in followed)
     faster = _effects(**{field: lambda job: _at(claim_id, job) * job.width * job.depth / job.radius})
     assert not any(row.conclusion.holds for row in rows(claim_id, faster))
@@ -38,6 +40,6 @@ def test_the_right_side_of_semi_smoothness_is_the_one_at_the_network_s_loss(shar
 
     effects = {"remainder": lambda job: share * right(job), "increase": lambda job: 2 * right(job)}
     judged = rows("D6", _effects(loss=lambda _: 4.0, **effects))
-    assert [row.conclusion.holds for row in judged] == [holds] * 2 * len(CHOICES)
+    assert [row.conclusion.holds for row in judged] == [holds] * len(KINDS) * len(CHOICES)
     assert [row.measured for row in judged] == pytest.approx([share] * len(judged), rel=1e-9)
     assert all(row.control.broke for row in judged)
