@@ -102,7 +102,7 @@ def test_a_full_disk_ends_the_sweep_in_one_sentence(tmp_path):
 
 
 def test_other_versions_are_refused_and_flags_are_the_client_s(tmp_path, monkeypatch):
-    order = worker.order(WALKS[:1], [tmp_path / "a.nc"], tmp_path / "none", "x86_64 CPU, 1 core")
+    order = worker.order(WALKS[:1], [tmp_path / "a.nc"], pathlib.Path("/nowhere/marker"), "x86_64 CPU, 1 core")
     assert order.x64
     with pytest.raises(InputError, match=r"has jax .*, needs 0\.1 as the client has"):
         worker.carry_out(dataclasses.replace(order, versions=order.versions | {"jax": "0.1"}))
@@ -118,6 +118,7 @@ def test_a_worker_stops_when_the_sweep_or_its_client_is_over(tmp_path, monkeypat
     order = worker.order(WALKS[:2], [tmp_path / "a.nc", tmp_path / "b.nc"], marker, device_name())
     monkeypatch.setattr(worker, "save", lambda *_: marker.unlink(missing_ok=True))
     assert len(worker.carry_out(order)) == 1
+    assert worker.carry_out(order) == []  # nor does it begin
     marker.touch()
     monkeypatch.setenv(worker.PARENT, "1")
     assert worker.carry_out(order) == []

@@ -195,6 +195,8 @@ class _Sweep:
         except (Exception, CancelledError) as error:
             self._lost(jobs, error)
             return
+        if not outcomes:  # a worker that sees the sweep's folder but not yet its marker
+            time.sleep(_POLL)
         for done in outcomes:
             self.chunks.took(jobs[done.number], done.seconds)
             self._settle(jobs[done.number], done)

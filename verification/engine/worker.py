@@ -89,7 +89,8 @@ _INSTALLED = ("verification", "figures", "ntk_localsgd", "tests", "__main__")
 def carry_out(wanted: Order) -> list[Done]:
     """Compute the jobs of an order in turn, until all are done, the disk is full, or the sweep is over."""
     elsewhere = wanted.versions is not None
-    shared = not elsewhere or (wanted.marker is not None and wanted.marker.exists())
+    # Who sees the folder of the marker, and not the marker, has come when all was over.
+    shared = wanted.marker is None or wanted.marker.parent.is_dir()
     if elsewhere:
         _as_the_client(wanted)
     jobs: tuple[Job, ...] = pickle.loads(wanted.jobs) if isinstance(wanted.jobs, bytes) else wanted.jobs
