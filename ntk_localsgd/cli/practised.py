@@ -78,7 +78,7 @@ class PractisedOptions(ProblemOptions):
         if self.batch_size is not None and (few := [size for size in clients.sizes if size < self.batch_size]):
             which = f"{len(few)} client{'s' if len(few) > 1 else ''} of {min(few)} … {max(few)} samples"
             notes.append(f"{which} take{'s' if len(few) == 1 else ''} all of them for a batch of {self.batch_size}")
-        if beyond := [name for name in config.chosen() if name not in PLAIN]:
+        if beyond := [name.replace("_", " ") for name in config.chosen() if name not in PLAIN]:
             notes.append(
                 f"no theorem here and no certificate speaks of {', '.join(beyond)}: the run is made all the same"
             )
