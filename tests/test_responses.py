@@ -153,3 +153,17 @@ def test_parts_refuse_what_they_do_not_speak_of():
         )
     with pytest.raises(InputError, match=r"proximal is 0\.1, but the table of conventions"):
         diagnosis.conventions(SPLIT, _config(proximal=0.1))
+
+
+def test_several_outputs_are_rows_of_their_samples_clients():
+    # Three samples of two outputs: rows 2i and 2i + 1 of the Jacobian belong to sample i.
+    split = Clients((np.array([2]), np.array([0, 1])))
+    config = _config(local_steps=4)
+
+    def slope(weights, own):
+        return _slope(weights, (2 * own[:, None] + np.arange(2)).ravel())
+
+    gram = GRAM.reshape(3, 2, 3, 2).transpose(0, 2, 1, 3)
+    path = practised.walk(START, slope, split, config)
+    predicted = prediction.local_gd(*prediction.by_output(gram, split, RESIDUAL.reshape(3, 2)), config)
+    np.testing.assert_allclose(predicted, path @ JACOBIAN.T - TARGETS, rtol=0, atol=1e-12)

@@ -353,7 +353,11 @@ def _summary(start: Start, trajectory: xr.Dataset, seconds: float) -> Table:
     """First and last value of everything."""
     table = Table("quantity", "at the start", f"after {int(trajectory['round'][-1])} rounds", title=start.title)
     table.add_row("clients K", f"{start.clients.num_clients}", "")
-    table.add_row("step size η, 1/max_c λ_max of a client's steps", f"{start.step_size.value:.6g}, {start.step_size.allowed:.6g}", "")
+    table.add_row(
+        "step size η, 1/max_c λ_max of a client's steps",
+        f"{start.step_size.value:.6g}, {start.step_size.allowed:.6g}",
+        "",
+    )
     values = by_round(trajectory)
     for name in values:
         column = values[name].dropna()

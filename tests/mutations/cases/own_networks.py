@@ -31,7 +31,7 @@ MUTATIONS = (
         "part[:, None] * outputs + np.arange(outputs)",
         "part[:, None] + len(rows) * np.arange(outputs)",
         "outputs in another order than the Gram matrix has them",
-        (f"{_OWN}::test_gram_run_observables_and_prediction_reach_it",),
+        ("tests/test_responses.py::test_several_outputs_are_rows_of_their_samples_clients",),
     ),
     Mutation(
         "ntk_localsgd/networks/files.py",
