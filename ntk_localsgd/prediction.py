@@ -43,6 +43,7 @@ __all__ = [
     "local_gd",
     "local_sgd_mean",
     "local_sgd_second_moment",
+    "residuals_and_weights",
     "round_operator",
     "round_weights",
 ]
@@ -219,13 +220,16 @@ def local_sgd_mean(gram: Any, clients: Clients, residual: Any, config: LocalSGD)
     average as with the step size η·b/n_c. Who takes part changes no mean: (η_g/q)·(q/K) = η_g/K. Arguments
     as in `local_gd`, and batches and participants besides. Infinite once it has diverged.
     """
-    return _path(gram, clients, residual, config)[0]
+    return residuals_and_weights(gram, clients, residual, config)[0]
 
 
-def _path(
+def residuals_and_weights(
     gram: Any, clients: Clients, residual: Any, config: LocalSGD
 ) -> tuple[Float[ndarray, "rounds+1 n"], Float[ndarray, "rounds+1 n"]]:
-    """E r(t), and the weights a(t) that samples have gained, with which W(t) = W(0) − Jᵀ a(t), r(t) = r(0) − Θ a(t)."""
+    """E r(t), and the weights a(t) that samples have gained, with which W(t) = W(0) − Jᵀ a(t), r(t) = r(0) − Θ a(t).
+
+    Arguments, and `InputError`, as of `local_sgd_mean`.
+    """
     theta, start, beta = _symmetric(gram, clients), _vector(residual, clients), server_decay(config)
     refuse_unpredicted(config, clients, ROUNDS, "prediction")
     if (config.num_rounds + 1) * len(start) > _MOST:
@@ -363,7 +367,7 @@ def laziness(gram: Any, clients: Clients, residual: Any, config: LocalSGD, *, wi
     ``docs/theory.md`` §4, [D].
     """
     width = whole_number("width", width)
-    theta, (path, gained) = _symmetric(gram, clients), _path(gram, clients, residual, config)
+    theta, (path, gained) = _symmetric(gram, clients), residuals_and_weights(gram, clients, residual, config)
     if not np.isfinite(path).all():
         return Laziness(np.inf, np.inf, 0.5)
     squared = float(np.einsum("ti,ti->t", gained @ theta, gained).max(initial=0))

@@ -34,6 +34,13 @@ MUTATIONS = (
         ("tests/test_responses.py::test_several_outputs_are_rows_of_their_samples_clients",),
     ),
     Mutation(
+        "ntk_localsgd/unseen.py",
+        "-gained @ kernel.T",
+        "gained @ kernel.T",
+        "rows that nobody trains on move away from the targets",
+        ("tests/test_unseen.py",),
+    ),
+    Mutation(
         "ntk_localsgd/networks/files.py",
         "    if structure(net) is None:",
         "    if False:",
