@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import pathlib
 from typing import Any, NamedTuple
 
@@ -45,7 +46,8 @@ def read_certificate(path: pathlib.Path) -> Stated:
     Raises
     ------
     InputError
-        If it cannot be read, was altered, proves nothing, or is not about full batches and at most 32 samples.
+        If it cannot be read, was altered, proves nothing (a rate of 1 or more does not), or is not about full batches
+        and at most 32 samples.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +56,7 @@ def read_certificate(path: pathlib.Path) -> Stated:
         return _stated(path, content)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"certificate {path} cannot be read ({error}).") from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"certificate {path} is not one as certify writes it ({error!r}).") from error
@@ -62,19 +64,21 @@ def read_certificate(path: pathlib.Path) -> Stated:
 
 def _stated(path: pathlib.Path, content: dict[str, Any]) -> Stated:
     run, claims, net = content["run"], content["claims"], content["network"]
-    if not claims["certified"]:
-        raise InputError(f"{path} proves nothing: there is no claim to recheck.")
+    if claims["certified"] is not True or not 0 < _number(claims["rate"]) < 1:
+        raise InputError(f"{path} proves nothing: there is no claim to recheck, which has a rate below 1.")
     if claims["delta"] or run["batch_size"] is not None or run["participants"] not in (None, len(content["clients"])):
         raise InputError(f"{path} is about a run that draws batches or participants, needs to be about full ones.")
-    if _number(run["server_step_size"]) != 1 or not isinstance(run["local_steps"], int):
+    if _number(run["server_step_size"]) != 1 or type(run["local_steps"]) is not int:
         raise InputError(f"{path} has a server step size or local steps by client, needs 1 and one number.")
-    inputs, clients = content["data"]["inputs"], [[int(i) for i in part] for part in content["clients"]]
+    inputs, clients = content["data"]["inputs"], [[operator.index(i) for i in part] for part in content["clients"]]
     if len(inputs) > MOST_SAMPLES:
         raise InputError(f"{path} has {len(inputs)} samples, needs at most {MOST_SAMPLES}: each is followed exactly.")
-    signs = [int(sign) for sign in net["signs"]]
+    signs = [operator.index(sign) for sign in net["signs"]]
     whole = sorted(i for part in clients for i in part) == list(range(len(inputs))) and all(clients)
     shapes = len(signs) == len(net["weights"]) and len(content["data"]["targets"]) == len(inputs)
-    if not (whole and shapes and set(signs) <= {-1, 1} and run["local_steps"] >= 1):
+    widths = {len(row) for row in (*net["weights"], *inputs)}
+    some = bool(signs and inputs) and len(widths) == 1 and 0 not in widths
+    if not (whole and shapes and some and set(signs) <= {-1, 1} and run["local_steps"] >= 1):
         raise InputError(f"{path}: network, data and clients do not fit each other.")
     return Stated(
         weights=arb_mat([[_number(v) for v in row] for row in net["weights"]]),
@@ -88,7 +92,7 @@ def _stated(path: pathlib.Path, content: dict[str, Any]) -> Stated:
         rate=_number(claims["rate"]),
         constant=_number(claims["constant"]),
         radius=_number(claims["radius"]),
-        switching={(int(j), int(r)) for j, r in claims["switching"]},
+        switching={(operator.index(j), operator.index(r)) for j, r in claims["switching"]},
     )
 
 

@@ -77,7 +77,7 @@ class Walk:
         self.count = len(stated.clients)
         # K times the averaged model's gains, times the neurons' signs.
         self.gains = arb_mat(self.samples, self.width)
-        self.moved = arb(0)  # ≥ what any neuron of W̃ has moved
+        self.moved = arb(0)  # ≥ the square of what any neuron of W̃ has moved by
         self.first: list[int] | None = None
 
     def _model(self, rows: list[int], z: arb_mat, gap: arb, where: str) -> _Model:
@@ -140,8 +140,9 @@ class Walk:
         for r, square in enumerate(squares):
             if not square <= limit and not (square == 0 and gap == 0):
                 raise NotShown(f"refuted: {where}, neuron {r} has moved by {shown(abs(square).sqrt())}")
-            if square > self.moved:
-                self.moved = square
+            # Upper ends are exact numbers: of two balls that overlap neither is known to be the larger one.
+            if above(square) > self.moved:
+                self.moved = above(square)
 
     def round(self, t: int) -> None:
         """All clients' local steps and the average."""
@@ -190,10 +191,10 @@ class Walk:
 
     def _expansion(self, part: list[int], patterns: list[int]) -> arb:
         """≥ ‖1 − ηJᵀJ‖₂ of a local step: 1 where η times the largest row sum of |Θ_cc| is at most 2."""
-        largest = arb(1)
+        largest = arb(1)  # and upper ends from here on: which of two balls is the larger one need not be known
         for i, left in zip(part, patterns, strict=True):
             row = [abs(self.inner[i, j]) * (left & right).bit_count() for j, right in zip(part, patterns, strict=True)]
-            factor = self.stated.step_size * sum(row, arb(0)) / self.width - 1
+            factor = above(self.stated.step_size * sum(row, arb(0)) / self.width - 1)
             largest = largest if factor <= largest else factor
         return largest
 

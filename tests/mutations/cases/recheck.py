@@ -42,6 +42,20 @@ MUTATIONS = (
         (_RUN,),
     ),
     Mutation(
+        _WALK,
+        "if above(square) > self.moved:",
+        "if square > self.moved:",
+        "recheck: of balls that overlap the first counts as the largest",
+        (f"{_TESTS}::test_what_has_moved_most_is_an_upper_end_and_never_that_of_a_ball_which_overlaps_a_wider_one",),
+    ),
+    Mutation(
+        "verification/recheck/stated.py",
+        'claims["certified"] is not True or not 0 < _number(claims["rate"]) < 1',
+        'not claims["certified"]',
+        "recheck: a rate above 1 is confirmed",
+        (f"{_TESTS}::test_records_that_say_nothing_or_do_not_fit_are_refused_and_not_rounded_to_others",),
+    ),
+    Mutation(
         "verification/recheck/balls.py",
         "if not rows[k][k] > 0:",
         "if rows[k][k] < 0:",

@@ -203,6 +203,49 @@ def test_norms_are_above_and_near_and_definiteness_is_never_guessed():
     assert not is_positive(flint.arb_mat([[flint.arb(1, 2)]]))
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("claims", "rate", (1.5).hex(), "proves nothing"),  # true, and no convergence to zero loss
+        ("claims", "rate", (0.0).hex(), "proves nothing"),
+        ("claims", "rate", "nan", "is not finite"),
+        ("claims", "radius", "inf", "is not finite"),
+        ("claims", "certified", "false", "proves nothing"),
+        ("claims", "delta", float("nan"), "draws batches or participants"),
+        ("claims", "switching", [[0.5, 1]], "not one as certify writes it"),
+        ("run", "local_steps", True, "local steps by client"),
+        ("network", "signs", [1.5] * 200, "not one as certify writes it"),
+        ("network", "weights", [], "do not fit each other"),
+        ("network", "weights", [[(0.0).hex()]] * 200, "do not fit each other"),
+        ("data", "inputs", [], "do not fit each other"),
+        ("data", "inputs", [[]] * 4, "do not fit each other"),
+        ("data", None, "", "not one as certify writes it"),
+    ],
+)
+def test_records_that_say_nothing_or_do_not_fit_are_refused_and_not_rounded_to_others(
+    tmp_path, true, part, name, value, message
+):
+    altered = value if name is None else true[part] | {name: value}
+    with pytest.raises(InputError, match=message):
+        _verdict(tmp_path, true | {part: altered})
+
+
+def test_nested_beyond_what_can_be_read_is_no_certificate(tmp_path):
+    (tmp_path / "c.json").write_text("[" * 200_000)
+    with pytest.raises(InputError, match="not one as certify writes it"):
+        second.read_certificate(tmp_path / "c.json")
+
+
+def test_what_has_moved_most_is_an_upper_end_and_never_that_of_a_ball_which_overlaps_a_wider_one(tmp_path, true):
+    (tmp_path / "c.json").write_text(json.dumps(true))
+    walk = Walk(second.read_certificate(tmp_path / "c.json"))
+    narrow, wide = flint.arb(1e-4, 1e-6), flint.arb(1e-4, 1e-5)
+    for squares in ([narrow, wide], [wide, narrow]):
+        walk.moved = flint.arb(0)
+        walk._hold_movement(squares, flint.arb(0), "here")
+        assert float(walk.moved) >= 1e-4 + 1e-5
+
+
 def test_what_cannot_be_rechecked_is_refused_in_one_sentence(tmp_path, true, capsys):
     path = tmp_path / "c.json"
     for name, value, message in [
@@ -211,7 +254,7 @@ def test_what_cannot_be_rechecked_is_refused_in_one_sentence(tmp_path, true, cap
         ("run", true["run"] | {"batch_size": 1}, "draws batches or participants"),
         ("run", true["run"] | {"local_steps": [1, 2, 3]}, "local steps by client"),
         ("clients", [[0], [1], [2]], "do not fit each other"),
-        ("network", {"weights": [["nan"]], "signs": [1]}, "not one as certify writes it"),
+        ("network", {"weights": [["nan"] * 16], "signs": [1]}, "not one as certify writes it"),
     ]:
         content = true | {name: value}
         path.write_text(json.dumps(content | {"digest": second.digest(content)}))
