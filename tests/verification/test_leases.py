@@ -44,6 +44,27 @@ def test_a_lease_of_a_process_that_is_gone_is_taken_over_at_once_and_by_one(tmp_
     assert list(first.folder.iterdir()) == []
 
 
+def test_who_comes_late_to_a_left_lease_takes_nothing_from_those_who_came_meanwhile(tmp_path, monkeypatch):
+    assert subprocess.run([sys.executable, "-c", _DYING, str(tmp_path)], check=False).returncode == -9
+    with Leases(tmp_path) as first, Leases(tmp_path) as late, Leases(tmp_path) as third:
+        create = late._create
+
+        def slow(name, generation):  # between what it has seen of the dead one and its own lease
+            if generation:
+                assert first.acquire([name]) == {name}
+                first.release([name])
+                assert third.acquire([name]) == {name}
+            return create(name, generation)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(late, "_create", slow)
+            assert late.acquire(["a"]) == set()
+        assert first.acquire(["a"]) == set()
+        third.release(["a"])
+        assert late.acquire(["a"]) == {"a"}
+    assert list(first.folder.iterdir()) == []
+
+
 def test_what_the_dead_have_left_on_stored_results_is_swept_up(tmp_path):
     for _ in range(2):
         assert subprocess.run([sys.executable, "-c", _DYING, str(tmp_path)], check=False).returncode == -9

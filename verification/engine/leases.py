@@ -81,9 +81,13 @@ class Leases:
             if name in created and highest > 0:  # somebody's who has taken it over
                 self._path(name, created.pop(name)).unlink(missing_ok=True)
             elif name not in created and highest >= 0:
-                left = self._is_left(self._path(name, highest))
-                if left and self._create(name, highest + 1):
+                left = self._path(name, highest)
+                if not self._is_left(left) or not self._create(name, highest + 1):
+                    continue
+                if self._is_left(left):
                     created[name] = highest + 1
+                else:  # meanwhile taken over, given back, and perhaps taken anew from the first generation on
+                    self._path(name, highest + 1).unlink(missing_ok=True)
         self._held |= created
         return set(created)
 

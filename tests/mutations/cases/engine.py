@@ -23,6 +23,13 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/leases.py",
+        "                if self._is_left(left):",
+        "                if True:",
+        "a late one takes over what others have given back and taken",
+        (f"{_LEASES}::test_who_comes_late_to_a_left_lease_takes_nothing_from_those_who_came_meanwhile",),
+    ),
+    Mutation(
+        f"{_DIR}/leases.py",
         "                    os.utime(self._path(name, generation))",
         "                    self._path(name, generation).stat()",
         "long jobs lose their lease to another machine",
