@@ -59,7 +59,8 @@ class DriftRatio:
             largest = jnp.maximum(largest, norm)
             weights = weights - eta * signs[:, None] * ((active * residual) @ rows)
             drift = jnp.sqrt(jnp.sum((weights - point["weights"]) ** 2))
-            known = (largest > least) & (eta * chi**2 < _LARGEST_STEP)
+            # Squares of 1e154 are infinite, and so would be the ratio.
+            known = (largest > least) & (eta * chi**2 < _LARGEST_STEP) & jnp.isfinite(drift)
             known &= drift > _LEAST * jnp.sqrt(jnp.sum(point["weights"] ** 2))
             ratio = jnp.maximum(ratio, jnp.where(known, drift / (eta * k * chi * largest), -jnp.inf))
         return ratio

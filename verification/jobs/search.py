@@ -12,6 +12,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from ntk_localsgd.errors import InputError
+
 __all__ = ["Point", "Ratio", "Search", "as_arrays"]
 
 #: Where a ratio is taken: arrays by name, all of which are varied.
@@ -60,7 +62,14 @@ class Search:
 
         ``settings`` and ``searched``: points looked at, and those of them that were climbed to; ``best_…``: the point
         of the largest ratio.
+
+        Raises
+        ------
+        InputError
+            Without JAX's x64 mode: in float32 a bound that is reached is left by rounding.
         """
+        if not jax.config.read("jax_enable_x64"):
+            raise InputError("a search for counterexamples needs JAX's x64 mode: rounding would refute what is true.")
         generator = np.random.default_rng(self.seed)
         starts = [self.ratio.draw(generator) for _ in range(self.restarts)]
         points = jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *starts)

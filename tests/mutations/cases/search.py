@@ -28,6 +28,13 @@ MUTATIONS = (
         (_TIGHT,),
     ),
     Mutation(
+        "verification/jobs/drift.py",
+        " & jnp.isfinite(drift)",
+        "",
+        "squares beyond float64 are a counterexample",
+        (f"{_SEARCH}::test_a_drift_beyond_what_has_a_square_refutes_nothing",),
+    ),
+    Mutation(
         "verification/judging.py",
         "control_bound=0.7,",
         "control_bound=1.0,",

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Verdict
 from tests import helpers
 from verification.jobs.drift import DriftRatio
@@ -75,3 +77,16 @@ def test_points_of_roundings_alone_are_left_out():
     assert float(ratio.value(point | {"log_step": np.array(20.0)})) == -np.inf
     assert float(ratio.value(point | {"log_step": np.array(-20.0)})) == -np.inf
     assert float(ratio.value(point)) == pytest.approx(_ratio(ratio, point), rel=1e-12)
+
+
+def test_a_drift_beyond_what_has_a_square_refutes_nothing():
+    ratio = DriftRatio(2, 2, 2, 2)
+    point = ratio.draw(np.random.default_rng(2))
+    for size in (1e140, 1e152, 1e153, 1e300):
+        huge = {"rows": point["rows"], "targets": size * point["targets"], "weights": point["weights"]}
+        assert float(ratio.value(huge | {"log_step": np.array(8.0)})) <= 1 + 1e-12
+
+
+def test_nothing_is_searched_in_float32():
+    with jax.enable_x64(False), pytest.raises(InputError, match="x64"):
+        Search(_Hill(0.9), 3, restarts=1, steps=1).compute()
