@@ -14,6 +14,7 @@ import tyro
 from figures.figure import Figure, discover
 from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError, unknown_name
+from ntk_localsgd.evidence import read_evidence
 from ntk_localsgd.results import require_writable
 from verification import registry
 from verification.context import Context
@@ -51,7 +52,7 @@ class Draw:
     def __call__(self) -> int:
         """Draw."""
         figures = self._chosen()
-        context, store = Context(PRESETS[self.preset], self.seed), Store(self.results / "runs")
+        context, store = Context(PRESETS[self.preset], self.seed), Store(self.results / "runs", device=self._device())
         results = self._results(figures, context, store)
         out = self.out or self.results / "figures"
         require_writable(out)
@@ -63,6 +64,14 @@ class Draw:
         (out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         print(out)
         return 0
+
+    def _device(self) -> str | None:
+        """What the results were computed on, as their evidence says: workers and clusters are not this process.
+
+        Missing ones are computed here, and are named so.
+        """
+        evidence = self.results / "evidence.json"
+        return read_evidence(evidence)[0].device if self.missing == "error" and evidence.exists() else None
 
     def _chosen(self) -> dict[str, Figure]:
         figures = discover()

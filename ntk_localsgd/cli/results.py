@@ -56,11 +56,13 @@ class List:
     def __call__(self) -> int:
         """Print."""
         files = _files(self.folder, self.job)
-        table = Table("result", "job", "values", "size", "age", "computed in")
+        console, table = Console(), Table()
+        others = 78  # characters that the other columns take, a class of twenty included
+        for name in ("result", "job", "values", "size", "age", "computed in"):
+            table.add_column(name, no_wrap=True, max_width=max(8, console.width - others) if name == "values" else None)
         for file in files[: self.most]:
             known = [file.path.stem, file.job.rpartition(".")[2], _short(file.values), _bytes(file.size)]
             table.add_row(*map(Text, (*known, _time(file.age), _time(file.seconds))))
-        console = Console()
         console.print(table)
         left_out = f", {len(files) - self.most} of them not shown" if len(files) > self.most else ""
         total = f"{_count(len(files), 'result')}{left_out}: {_bytes(sum(file.size for file in files))}"
