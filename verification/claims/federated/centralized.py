@@ -61,7 +61,7 @@ def _settings(context: Context) -> list[_Setting]:
 
 
 def _pair(source: Source, split: Split, width: int, share: float, seeds: tuple[int, ...]) -> tuple[Training, Training]:
-    """Networks trained by Local GD, and the same ones by gradient descent: one client of K times the targets' share."""
+    """Networks trained by Local GD, and the same ones by one client that holds everything, in steps of η/K."""
     problem = source.load()
     parts = problem.split(_CLIENTS, split).indices
     step = share / max(float(np.linalg.eigvalsh(problem.gram[np.ix_(part, part)])[-1]) for part in parts)
