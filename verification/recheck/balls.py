@@ -60,11 +60,11 @@ def is_positive(matrix: arb_mat) -> bool:
 
 def norm(matrix: arb_mat) -> arb:
     """s ≥ ‖A‖₂, near it: s²·1 − AᵀA is shown to be positive definite."""
-    guess = float(np.linalg.norm(middle(matrix), 2)) * (1 + 1e-9) + 1e-200
+    guess, room = float(np.linalg.norm(middle(matrix), 2)) + 1e-300, 1e-14
     product = matrix.transpose() * matrix
-    for _ in range(60):
-        bound = arb(guess)
+    while room < 1:
+        bound = arb(guess * (1 + room))
         if is_positive(identity(matrix.ncols()) * (bound * bound) - product):
             return bound
-        guess *= 1 + 1e-6
+        room *= 4
     raise NotShown("not confirmed: a norm cannot be enclosed")

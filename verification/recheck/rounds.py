@@ -24,8 +24,8 @@ class Rounds(NamedTuple):
     ends: list[arb]
 
     @classmethod
-    def of(cls, stated: Stated, gram: arb_mat) -> "Rounds | None":
-        """None where Θ ≻ 0 or η λ_max(Θ_cc) ≤ 1 is not shown."""
+    def of(cls, stated: Stated, gram: arb_mat, *, euclidean: bool) -> "Rounds | None":
+        """In the norm of D near M^{1/2}, or of D = 1; None where Θ ≻ 0 or η λ_max(Θ_cc) ≤ 1 is not shown."""
         n, tau, eta = gram.nrows(), stated.local_steps, stated.step_size
         owner = {i: c for c, part in enumerate(stated.clients) for i in part}
         one = identity(n)
@@ -39,9 +39,11 @@ class Rounds(NamedTuple):
         for _ in range(tau):
             sums.append(sums[-1] + powers[-1] * eta)
             powers.append(powers[-1] * local)
-        # D is any matrix that can be inverted, and taken near M^{1/2}.
-        values, vectors = np.linalg.eigh(middle(sums[tau]))
-        root = exact(vectors * np.sqrt(np.maximum(values, float(eta) / 2)) @ vectors.T)
+        # D is any matrix that can be inverted.
+        root = one
+        if not euclidean:
+            values, vectors = np.linalg.eigh(middle(sums[tau]))
+            root = exact(vectors * np.sqrt(np.maximum(values, float(eta) / 2)) @ vectors.T)
         try:
             inverse = root.inv()
         except ZeroDivisionError:
