@@ -84,7 +84,7 @@ def load(path: pathlib.Path, configuration: str | None = None) -> xr.Dataset | N
         What the attribute of this name needs to be; a file of something else is moved aside like a damaged one.
     """
     try:
-        if not (_sum_is_right(path) if _has_sum(path) else h5py.is_hdf5(path)):
+        if not (_sum_is_right(path) if _has_sum(path) else _is_bare(path)):
             move_aside(path, "its content is not what was written")
             return None
         with xr.open_dataset(path, engine="h5netcdf") as opened:
@@ -196,6 +196,17 @@ def _has_sum(path: pathlib.Path) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         return file.read(len(_MARK)) == _MARK
+
+
+def _is_bare(path: pathlib.Path) -> bool:
+    """Whether a file is HDF5 and no more: one that has lost its sum, and what else with it, is longer or shorter."""
+    with path.open("rb") as file:
+        head = file.read(48)
+    if not h5py.is_hdf5(path) or len(head) < 48:
+        return False
+    # Where the superblock says that the file ends, after its base address and one other; earlier ones begin with more.
+    start = {0: 40, 2: 28, 3: 28}.get(head[8])
+    return start is not None and int.from_bytes(head[start : start + 8], "little") == path.stat().st_size
 
 
 def _sum_is_right(path: pathlib.Path) -> bool:

@@ -29,6 +29,13 @@ MUTATIONS = (
     ),
     Mutation(
         _STORED,
+        "if not (_sum_is_right(path) if _has_sum(path) else _is_bare(path)):",
+        "if not (_sum_is_right(path) if _has_sum(path) else h5py.is_hdf5(path)):",
+        "a file whose end is lost is read without its sum",
+        (f"{_TESTS}::test_every_damage_is_seen_and_named",),
+    ),
+    Mutation(
+        _STORED,
         "return not is_alive(int(pid))",
         "return True",
         "a file that is being written is deleted",
