@@ -53,3 +53,24 @@ def test_the_ceiling_of_server_steps_is_where_the_round_ceases_to_contract():
         assert bool(np.abs(np.linalg.eigvals(operator)).max() < 1) is contracts
     assert ceiling > 2
     assert all(np.mean(pattern) == training.local_steps for pattern in sweeps._PATTERNS)
+
+
+def test_the_rate_holds_up_to_half_of_the_ceiling_and_not_up_to_the_ceiling():
+    (problem,) = CONTEXT.problems(6)
+    training = sweeps._training(CONTEXT, problem, "test")
+    x = training.step_size * problem.largest_client_eigenvalue(training.num_clients)
+    assert (training.local_steps - 1) * x <= 1
+    weights = prediction.round_weights(problem.gram, training.clients, training.config)
+    worst = {}
+    for share in (*sweeps._SHARES, 0.97):
+        config = dataclasses.replace(training.config, server_step_size=share * sweeps._ceiling(training), num_rounds=60)
+        values, vectors = np.linalg.eig(prediction.round_operator(problem.gram, training.clients, config))
+        start = vectors[:, np.argmax(np.abs(values))].real
+        path = prediction.local_gd(problem.gram, training.clients, start, config)
+        norms = np.einsum("ti,ij,tj->t", path, weights, path)
+        rate = config.server_step_size * config.step_size * config.local_steps * problem.lambda0.upper
+        bound = (1 - rate / (2 * training.num_clients)) ** np.arange(61)
+        worst[share] = (norms / norms[0] / bound).max()
+    assert worst.pop(0.97) > 2
+    assert max(worst.values()) <= 1 + 1e-9
+    assert max(worst) == sweeps._MOST

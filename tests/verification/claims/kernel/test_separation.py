@@ -8,11 +8,11 @@ from tests.verification.claims import planted
 from verification.jobs.separations import Separation
 
 
-def _numbers(share=0.6, power=1.0, spread=4.0):
+def _numbers(share=0.6, power=1.0, spread=4.0, wide=0.0):
     def numbers(job, place):
         if isinstance(job, Separation):
             ones = np.ones(len(job.samples))
-            values = {"distance": 0.1, "bound": 0.016, "lower": 0.016 * share, "upper": 0.016 * share}
+            values = {"distance": 0.1, "bound": 0.016, "lower": 0.016 * share, "upper": 0.016 * (share + wide)}
             values |= {"spread": 0.016 * spread}
             return xr.Dataset({k: ("n", v * ones) for k, v in values.items()}, {"n": list(job.samples)})
         distances = np.array(job.distances)
@@ -38,3 +38,8 @@ def test_a_larger_eigenvalue_or_another_exponent_refutes():
 def test_rows_that_stay_below_the_bound_when_spread_are_no_control():
     *sets, _ = planted.rows("K8", _numbers(spread=0.9))
     assert not any(row.control.broke for row in sets)
+
+
+def test_an_eigenvalue_that_is_not_known_to_lie_below_the_bound_is_not_counted_there():
+    *sets, _ = planted.rows("K8", _numbers(share=0.99, wide=0.02))
+    assert not any(row.verdict is Verdict.VERIFIED for row in sets)
