@@ -153,6 +153,6 @@ def _guides(axes: Axes, part: pd.DataFrame, exponents: dict[str, float]) -> None
         axes.plot(widths, start * (widths / widths[0]) ** exponent, style, color="0.4", linewidth=1)
 
 
-_SHOWS = "The wider, the lazier: movement, flips and the kernel's change fall like m^(−1/2) (dashed)."
+_SHOWS = "The wider, the lazier: a neuron's movement, flips and the kernel's change fall like m^(−1/2) (dashed)."
 
 FIGURE = Figure(DU.name, ("S4", "S5", "S6", "S4-deep", "S5-deep"), _needs, _data, _draw, _caption, _SHOWS)
