@@ -84,7 +84,8 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: rates by round; a cross where a seed is not certified. Right: widths by number of samples."""
     figure = new_figure(7.2, 3.3)
     left, right = figure.subplots(1, 2)
-    for kind, colour in colours(table).items():
+    shown = colours(table[table.seed.notna()])
+    for kind, colour in shown.items():
         _rates(left, table[(table.data == kind) & table.seed.notna()], colour)
     left.axhline(1, color="0.4", linewidth=0.8)
     left.set(xlabel="round $t$", ylabel="contraction of $\\|r\\|$ per round")
@@ -96,7 +97,7 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         "kernel regime, at the end": (":", ""),
     }
     handles = [Line2D([], [], color="0.3", linestyle=s, marker=m, markersize=4, label=n) for n, (s, m) in lines.items()]
-    handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in colours(table).items()]
+    handles += [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in shown.items()]
     legend_below(left, handles=handles, ncols=2)
     _draw_widths(right, table[table.seed.isna()])
     return figure

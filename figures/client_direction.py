@@ -54,7 +54,7 @@ def _data(context: Context, results: Results) -> pd.DataFrame:
 def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Columns: data; above the asymmetry at every width, below cosines of both splits, predicted dotted."""
     kinds = list(dict.fromkeys(table.data))
-    figure = new_figure(3.4 * len(kinds), 5.0)
+    figure = new_figure(3.4 * max(2, len(kinds)), 5.0)
     panels = np.asarray(figure.subplots(2, len(kinds), squeeze=False))
     for (above, below), kind in zip(panels.T, kinds, strict=True):
         part = table[table.data == kind]

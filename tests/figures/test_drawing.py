@@ -115,8 +115,8 @@ def test_widths_are_written_as_powers():
 def test_certificate_draws_stored_rates_and_widths(smoke, results, shown):
     jobs, _, figure = shown("certificate")
     rates, widths = figure.axes
-    for job, lines in zip(jobs[:2], (rates.lines[:4], rates.lines[4:8]), strict=True):
-        run, (observed, kernel, certified, lacking) = results[job], lines
+    for k, job in enumerate(jobs[: len(KINDS)]):
+        run, (observed, kernel, certified, lacking) = results[job], rates.lines[4 * k : 4 * k + 4]
         norms = run.residual_norm.values
         np.testing.assert_array_equal(observed.get_ydata(), (norms[:, 1:] / norms[:, :-1]).mean(axis=0))
         assert kernel.get_ydata()[0] == run.kernel_rate.values.mean()
