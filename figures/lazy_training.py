@@ -81,8 +81,8 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         layers = {f"layer {k}": (part[part.layer == k], colour) for k, colour in enumerate(shades, start=1)}
         _panel(axes, layers, quantity)
         axes.set_title(f"{_DEEP_PANELS[quantity]}\n{name}", fontsize="small")
-    for quantity in range(len(_DEEP_PANELS)):
-        _same_range(deep[quantity * len(names) : (quantity + 1) * len(names)])
+    for place in range(len(_DEEP_PANELS)):
+        _same_range(deep[place * len(names) : (place + 1) * len(names)])
     return figure
 
 
