@@ -25,9 +25,10 @@ $(STAMP): requirements.lock pyproject.toml
 verify: .venv ## the main job: check every claim on digits and sphere data, write results/report.html
 	$(RUN) -m verification run --preset quick
 
-# One core each: threads of linear algebra that wait for one spin, and small systems take six times as long.
+# One core each: threads of linear algebra that wait for one spin, and small systems take six times as long. Files go in
+# the order that tests/conftest.py gives them, so that neither process waits for the smoke run.
 test: .venv ## the whole test suite, two processes
-	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+	OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 mutations: .venv ## break one formula at a time and see that the tests notice, some minutes; outside the suite
 	$(RUN) -m tests.mutations
