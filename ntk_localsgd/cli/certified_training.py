@@ -134,7 +134,11 @@ class Training:
         try:
             kept = read_npz(self.path, ("losses", "settings", *layers))
             losses, settings = np.asarray(kept["losses"], np.float64), json.loads(str(kept["settings"]))
-            net = self.start.net.with_trained([jax.numpy.asarray(kept[name]) for name in layers])
+            weights = [kept[name] for name in layers]
+            alike = [(w.shape, w.dtype) for w in weights] == [(w.shape, w.dtype) for w in self.start.net.trained]
+            if not alike or losses.ndim != 1 or not losses.size or not all(map(_is_finite, (losses, *weights))):
+                raise InputError("these are not the losses and weights of a run.")  # noqa: TRY301 (fails like the rest)
+            net = self.start.net.with_trained([jax.numpy.asarray(each) for each in weights])
         except (InputError, KeyError, ValueError) as error:
             raise InputError(f"{self.path} cannot be read as a checkpoint, needs to be one for --resume.") from error
         now = json.loads(self._settings())
@@ -156,6 +160,10 @@ class Training:
             "seed": _digest(*key),
         }
         return json.dumps(about | config, default=str)
+
+
+def _is_finite(array: ndarray) -> bool:
+    return bool(np.isfinite(array).all())
 
 
 def _digest(*arrays: Any) -> str:

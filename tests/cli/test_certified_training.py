@@ -83,6 +83,27 @@ def test_the_checkpoint_of_another_run_or_of_none_is_refused(tmp_path):
         Training(START, LocalSGD(0.5, 2, 8), None, _Stop(2), tmp_path / "c.npz").run(60.0, resume=True)
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"losses": np.zeros(0)},  # of no round at all
+        {"losses": np.zeros((2, 2))},
+        {"losses": np.array([1.0, np.nan])},
+        {"layer_0": np.zeros((1, 16))},  # would be broadcast to all neurons
+        {"layer_0": np.full((60, 16), np.inf)},
+        {"layer_0": np.zeros((60, 16), np.float32)},
+    ],
+)
+def test_a_checkpoint_that_is_none_of_a_run_is_refused_before_anything_is_certified(tmp_path, altered):
+    _training(tmp_path, 4, _Stop(2)).run(60.0, resume=False)
+    with np.load(tmp_path / "c.npz") as kept:
+        np.savez(tmp_path / "c.npz", **(dict(kept) | altered))
+    stop = _Stop(2)
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        _training(tmp_path, 6, stop).run(60.0, resume=True)
+    assert stop.seen == []
+
+
 def test_checkpoints_are_written_on_the_way(tmp_path, monkeypatch):
     monkeypatch.setattr(certified_training, "_WRITTEN_EVERY", 0.0)
     written = []
