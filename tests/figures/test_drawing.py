@@ -124,9 +124,11 @@ def test_certificate_draws_stored_rates_and_widths(smoke, results, shown):
         np.testing.assert_array_equal(certified.get_xdata(), run.attempt.values[whole])
         np.testing.assert_array_equal(certified.get_ydata(), run.certified_rate.values[:, whole].mean(axis=0))
         np.testing.assert_array_equal(lacking.get_xdata(), run.attempt.values[~whole])
-    asked, needed, _ = (float(line.get_ydata()[0]) for line in widths.lines)
+    asked, needed, _ = (dict(zip(*line.get_data(), strict=True)) for line in widths.lines)
     rows = [row for row in read_evidence(smoke[0] / "evidence.json")[1] if row.claim == "C8-widths"]
-    assert (asked, needed) in [(row.bound, row.measured) for row in rows]
+    numbers = {row.setting["n"]: (row.bound, row.measured) for row in rows}
+    assert numbers
+    assert {n: (asked[n], needed[n]) for n in numbers} == numbers
 
 
 @pytest.mark.slow

@@ -112,12 +112,17 @@ class _Sweep:
             waiting = [job for job in self.jobs if job not in self.computed]
             if waiting:
                 stored.require_writable(self.store.folder)
-                for path in stored.leftovers(self.store.folder):
-                    path.unlink(missing_ok=True)
+                self._clear()
                 self.chunks = Chunks(waiting, together=not self.here, workers=self.width)
                 with Leases(self.store.folder) as self.leases:
                     self._work(progress)
+                self._clear()
         return Results(self.computed, self.failed)
+
+    def _clear(self) -> None:
+        """Delete what processes that were killed had begun to write."""
+        for path in stored.leftovers(self.store.folder):
+            path.unlink(missing_ok=True)
 
     def _work(self, progress: Progress) -> None:
         try:
