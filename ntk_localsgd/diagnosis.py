@@ -17,7 +17,7 @@ from ntk_localsgd.arrays import real_array
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
-from ntk_localsgd.responses import ClientSteps, refuse_unpredicted
+from ntk_localsgd.responses import Averaging, ClientSteps, Responses, refuse_unpredicted
 
 __all__ = [
     "Convention",
@@ -37,6 +37,9 @@ _ROUNDING = 1e-9
 
 # Steps of the search for the first step size that is not stable, and relative accuracy of where it is.
 _STEP, _ACCURACY = 1.05, 1e-6
+
+# Eigenvalues of M beyond which local steps diverge, and their products may leave float64's range.
+_LARGEST = 1e140
 
 
 class Heterogeneity(NamedTuple):
@@ -102,26 +105,68 @@ def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
     """
     theta = real_array("gram", gram, ndim=2)
     refuse_unpredicted(config, clients, (*PLAIN, "client_weights", "reduction"), "largest_stable_step")
-    parts = clients.indices
-    largest = [float(scipy.linalg.eigvalsh(theta[np.ix_(part, part)])[-1]) for part in parts]
+    largest = [float(scipy.linalg.eigvalsh(theta[np.ix_(part, part)])[-1]) for part in clients.indices]
     # In the mean over batches, client c behaves as with the step η·b/n_c, and as with η/n_c where losses are means.
     shares = [own.gain for own in ClientSteps.of(clients, config)]
     stable = 1 / max(share * value for share, value in zip(shares, largest, strict=True))
-    if not _is_stable(theta, clients, config, stable):
+    if not _contracts(theta, clients, config, stable):
         raise InputError(
             f"server_step_size is {config.server_step_size:g}, with which residuals grow at the step size {stable:.3g}:"
             " at most 1 is stable."
         )
+    search = _StableSteps.of((theta + theta.T) / 2, clients, config)
     beyond = stable
-    while _is_stable(theta, clients, config, beyond):
+    while search.contains(beyond):
         stable, beyond = beyond, beyond * _STEP
     while beyond > stable * (1 + _ACCURACY):
         middle = (stable + beyond) / 2
-        stable, beyond = (middle, beyond) if _is_stable(theta, clients, config, middle) else (stable, middle)
+        stable, beyond = (middle, beyond) if search.contains(middle) else (stable, middle)
     return stable
 
 
-def _is_stable(theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD, step_size: float) -> bool:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _StableSteps:
+    """The step sizes with ρ(B) ≤ 1, for many of them: blocks of Θ are decomposed once, Θ_cc = V_c diag(λ_c) V_cᵀ.
+
+    ``rotated`` is VᵀΘV, V = blockdiag(V_c), with rows client by client.
+    """
+
+    theta: Float[ndarray, "n n"]
+    clients: Clients
+    config: LocalSGD
+    found: Responses
+    share: Float[ndarray, " K"]
+    rotated: Float[ndarray, "n n"]
+
+    @classmethod
+    def of(cls, theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD) -> "_StableSteps":
+        found = Responses.of(theta, clients, config)
+        turned = np.concatenate(
+            [theta[:, part] @ own for part, (_, own) in zip(clients.indices, found.spectra, strict=True)], axis=1
+        )
+        rotated = np.concatenate(
+            [own.T @ turned[part] for part, (_, own) in zip(clients.indices, found.spectra, strict=True)]
+        )
+        return cls(theta, clients, config, found, Averaging.of(clients, config).mean, rotated)
+
+    def contains(self, step_size: float) -> bool:
+        """As `_contracts`, but where M ≻ 0 from eigenvalues of M^{1/2}ΘM^{1/2} alone: B's are 1 − (η_g/K) times these.
+
+        M = V diag(w) Vᵀ, so that they are those of diag(w)^{1/2} VᵀΘV diag(w)^{1/2}.
+        """
+        steps = ClientSteps.of(self.clients, dataclasses.replace(self.config, step_size=step_size))
+        gained = dataclasses.replace(self.found, steps=steps).gained()
+        weights = np.concatenate([own * each for own, each in zip(self.share, gained, strict=True)])
+        if not (weights.min() > 0 and weights.max() <= _LARGEST):
+            return _contracts(self.theta, self.clients, self.config, step_size)
+        root = np.sqrt(weights)
+        eigenvalues = scipy.linalg.eigvalsh(root[:, None] * self.rotated * root)
+        of_round = 1 - self.config.server_step_size / self.clients.num_clients * eigenvalues[[0, -1]]
+        return bool(np.abs(of_round).max() <= 1 + _ROUNDING)
+
+
+def _contracts(theta: Float[ndarray, "n n"], clients: Clients, config: LocalSGD, step_size: float) -> bool:
+    """Whether ρ(B) ≤ 1, to rounding."""
     return (
         prediction.contraction(theta, clients, dataclasses.replace(config, step_size=step_size)).asymptotic_rate
         <= 1 + _ROUNDING

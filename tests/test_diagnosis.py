@@ -47,6 +47,33 @@ def test_a_singular_kernel_has_a_stable_step_and_a_large_server_step_none():
         diagnosis.largest_stable_step(GRAM, SPLIT, LocalSGD(1.0, 2, 0, server_step_size=50.0))
 
 
+@pytest.mark.parametrize("local_steps", [1, 3, 4, (2, 5, 1)])
+@pytest.mark.parametrize(
+    "settings", [{}, {"server_step_size": 0.7}, {"client_weights": "samples", "reduction": "mean"}, {"batch_size": 2}]
+)
+def test_the_search_ends_where_the_round_operators_spectral_radius_passes_one(local_steps, settings):
+    parts = (np.array([5, 0, 3]), np.array([7, 1]), np.array([2, 6, 4]))  # sizes differ, and rows are out of order
+    config = LocalSGD(1.0, local_steps, 0, **settings)
+    stable = diagnosis.largest_stable_step(GRAM, Clients(parts), config)
+    below, beyond = (
+        np.abs(
+            np.linalg.eigvals(
+                prediction.round_operator(GRAM, Clients(parts), dataclasses.replace(config, step_size=share * stable))
+            )
+        ).max()
+        for share in (1 - 1e-4, 1 + 1e-4)
+    )
+    assert below < 1 < beyond
+
+
+def test_the_search_for_a_stable_step_decomposes_no_block_again(monkeypatch):
+    calls = []
+    contraction = prediction.contraction
+    monkeypatch.setattr(prediction, "contraction", lambda *given: calls.append(given) or contraction(*given))
+    diagnosis.largest_stable_step(GRAM, SPLIT, LocalSGD(1.0, 3, 0))
+    assert len(calls) == 1
+
+
 def test_heterogeneity_is_that_of_the_clients_gradients():
     found = diagnosis.heterogeneity(GRAM, SPLIT, RESIDUAL)
     weights, signs = np.asarray(NET.weights), np.asarray(NET.signs)

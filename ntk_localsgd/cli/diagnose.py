@@ -64,7 +64,8 @@ class Diagnose(ProblemOptions):
         config = start.config(self, self.rounds)
         gram, split, residual = start.gram.matrix, start.clients, start.residual
         rate = prediction.contraction(gram, split, config).asymptotic_rate
-        stable = diagnosis.largest_stable_step(gram, split, config) / start.factor
+        with Console(stderr=True).status(f"searching for the largest stable step size on {len(gram)} rows"):
+            stable = diagnosis.largest_stable_step(gram, split, config) / start.factor
         gain = diagnosis.gain_per_local_step(gram, split, config)
         local, central = (
             start.factor / 2 * np.square(follow(gram, split, residual, config)).sum(axis=1)

@@ -46,6 +46,13 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/diagnosis.py",
+        "eigvalsh(root[:, None] * self.rotated * root)",
+        "eigvalsh(self.rotated * root)",
+        "a search for stable steps with one root of M instead of both",
+        (f"{_DIAGNOSIS}::test_the_search_ends_where_the_round_operators_spectral_radius_passes_one",),
+    ),
+    Mutation(
+        "ntk_localsgd/diagnosis.py",
         "step_size = config.step_size * config.server_step_size / clients.num_clients",
         "step_size = config.step_size * config.server_step_size",
         "gradient descent with K times the step",
