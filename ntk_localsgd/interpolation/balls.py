@@ -42,11 +42,15 @@ def enclosed(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"]) ->
         outputs = flint.arb_mat(exact_values) * flint.arb_mat([[float(v)] for v in net.readout])
         residual = [outputs[i, 0] - float(target) for i, target in enumerate(y)]
         errors = [_farthest(exact_values, values), _farthest(exact_slopes, slopes)]
-        norm = _above(sum((r * r for r in residual), flint.arb(0)).sqrt())
+        # Squares of a ball around 0 reach below 0, where √ is not a number: those of the largest modulus do not.
+        norm = _above(sum((flint.arb(r.abs_upper()) ** 2 for r in residual), flint.arb(0)).sqrt())
         middle = np.array([float(r.mid()) for r in residual])
     if not np.isfinite([norm, *errors]).all():
+        reached = np.abs(x @ net.weights.T).max()
         raise InputError(
-            f"weights reach {np.abs(net.parameters).max():.3g}, need to be smaller for outputs to be known."
+            f"inputs of neurons reach {reached:.3g} (weights and readout {np.abs(net.parameters).max():.3g}, rows "
+            f"{np.abs(x).max():.3g}, targets {np.abs(y).max():.3g}), beyond what float64 and balls hold of "
+            f"{net.activation.name}: scale rows to norm 1 and divide targets by their largest, or take other weights."
         )
     return Residual(middle, norm, errors[0], errors[1])
 

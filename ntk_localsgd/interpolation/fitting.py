@@ -26,6 +26,9 @@ _TOLERANCE, _ROUGH = 1e-15, 1e-3
 # √ of the penalty's weight for targets of mean square 1, and the number of weights up to which it is used.
 _PENALTY, _MANY = 0.03, 1000
 
+# Targets up to here have squares, and sums of squares, within float64.
+_LARGEST = 1e140
+
 # Residuals beyond which no zero is near: Newton's steps would lead away.
 _NEAR = 1e-3
 
@@ -87,11 +90,14 @@ def fit(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"], *, step
     Raises
     ------
     InputError
-        For inputs that do not fit.
+        For inputs that do not fit, or targets whose squares leave float64's range.
     """
     x, y = real_array("x", x, ndim=2), real_array("y", y, ndim=1)
     if x.shape != (len(y), net.input_dim):
         raise InputError(f"x and y have shapes {x.shape} and {y.shape}, need [n {net.input_dim}] and [n].")
+    largest = float(np.abs(y).max())
+    if not largest <= _LARGEST:
+        raise InputError(f"y reaches {largest:.3g}, needs to be at most {_LARGEST:g}: divide targets by their largest.")
     parameters, problem = net.parameters, _LeastSquares(x, y, net.activation)
     if parameters.size <= _MANY:
         held = dataclasses.replace(problem, penalty=_PENALTY * float(np.sqrt(np.mean(y**2))))

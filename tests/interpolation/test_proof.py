@@ -201,3 +201,26 @@ def test_shapes_and_sizes_are_refused_in_a_sentence():
         prove(network(4, 3, TANH), x, y)
     with pytest.raises(InputError, match="have shapes"):
         fit(network(4, 2, TANH), x, y[:3])
+
+
+def test_a_residual_of_nothing_but_rounding_has_a_norm():
+    generator = np.random.default_rng(0)
+    net = Shallow.mirrored(generator, width=8, input_dim=4)  # f = 0: balls of residuals contain 0
+    found = enclosed(net, generator.standard_normal((5, 4)), np.zeros(5))
+    assert 0 <= found.norm < 1e-30
+
+
+def test_numbers_beyond_balls_are_refused_with_what_to_do():
+    generator = np.random.default_rng(0)
+    net = Shallow.init(generator, width=4, input_dim=3, activation=Smooth("softplus"))
+    with pytest.raises(
+        InputError, match=r"inputs of neurons reach .*e\+110 .*: scale rows to norm 1 and divide targets"
+    ):
+        enclosed(net, 1e110 * generator.standard_normal((5, 3)), np.ones(5))
+
+
+def test_targets_without_squares_are_refused():
+    generator = np.random.default_rng(0)
+    net = Shallow.init(generator, width=4, input_dim=3)
+    with pytest.raises(InputError, match=r"y reaches 1e\+160, needs to be at most 1e\+140: divide"):
+        fit(net, generator.standard_normal((5, 3)), np.full(5, 1e160))
