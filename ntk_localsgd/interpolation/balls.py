@@ -49,8 +49,8 @@ def enclosed(net: Shallow, x: Float[ndarray, "n d"], y: Float[ndarray, " n"]) ->
         reached = np.abs(x @ net.weights.T).max()
         raise InputError(
             f"inputs of neurons reach {reached:.3g} (weights and readout {np.abs(net.parameters).max():.3g}, rows "
-            f"{np.abs(x).max():.3g}, targets {np.abs(y).max():.3g}), beyond what float64 and balls hold of "
-            f"{net.activation.name}: scale rows to norm 1 and divide targets by their largest, or take other weights."
+            f"{np.abs(x).max():.3g}, targets {np.abs(y).max():.3g}), beyond what float64 and balls hold: "
+            "scale rows to norm 1 and divide targets by their largest, or take other weights."
         )
     return Residual(middle, norm, errors[0], errors[1])
 
