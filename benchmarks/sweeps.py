@@ -153,6 +153,7 @@ def _processor_time(pid: int) -> float:
 
 def _rounds(milliseconds: float) -> int:
     """Rounds that take so long here, by processor time."""
+    Spin(0, 1).compute()  # the first data set of a process takes long
     begun = time.process_time()
     Spin(0, 100_000).compute()
     return int(milliseconds / 1e3 / (time.process_time() - begun) * 100_000)
