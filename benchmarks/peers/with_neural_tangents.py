@@ -6,20 +6,15 @@ import jax
 import jax.numpy as jnp
 from serving import serve
 
+from ntk_localsgd.kernels.neural_tangents import neural_tangents
+
 
 def gram(arrays, settings):
-    """Θ of the same outputs, by the module that this project imports."""
-    from ntk_localsgd.kernels.neural_tangents import neural_tangents
-
-    return gram_by(neural_tangents(), arrays, settings)
-
-
-def gram_by(neural_tangents, arrays, settings):
-    """Implementation 1 contracts Jacobians, 2 takes NTK-vector products, 3 structured derivatives."""
+    """Θ of the same outputs; implementation 1 contracts Jacobians, 2 takes NTK-vector products."""
     x = jnp.asarray(arrays.pop("x"))
     arrays = {name: jnp.asarray(value) for name, value in arrays.items()}
     trained, outputs = model(arrays)
-    kernel = neural_tangents.empirical_ntk_fn(outputs, trace_axes=(), implementation=settings["implementation"])
+    kernel = neural_tangents().empirical_ntk_fn(outputs, trace_axes=(), implementation=settings["implementation"])
     compiled = jax.jit(lambda weights: kernel(x, None, weights)[:, :, 0, 0])
     return lambda: jax.block_until_ready(compiled(trained))
 
