@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -34,6 +34,9 @@ _MARK = b"\n# sha256 "
 _TAIL = len(_MARK) + 64 + 1  # and the line's end
 _BLOCK = 2**20
 _DAY = 86400.0
+
+# What the system may answer for a whole file as well.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 _HOST = re.sub(r"[^\w]", "_", socket.gethostname())
 
@@ -82,15 +85,24 @@ def load(path: pathlib.Path, configuration: str | None = None) -> xr.Dataset | N
         Of the file.
     configuration
         What the attribute of this name needs to be; a file of something else is moved aside like a damaged one.
+
+    Raises
+    ------
+    StorageError
+        If the system does not let it be read, which is no damage: for want of permission or of file handles.
     """
     try:
-        if not (_sum_is_right(path) if _has_sum(path) else _is_bare(path)):
+        with _refusals_said(path):
+            whole = _sum_is_right(path) if _has_sum(path) else _is_bare(path)
+        if not whole:
             move_aside(path, "its content is not what was written")
             return None
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
+        with _refusals_said(path), xr.open_dataset(path, engine="h5netcdf") as opened:
             result = _restored(opened.load())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except StorageError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         move_aside(path, type(error).__name__)
         return None
@@ -116,10 +128,12 @@ def is_whole(path: pathlib.Path, configuration: str | None = None) -> bool:
     A file without a sum is one that an earlier version wrote, or that something else has: it is opened.
     """
     try:
-        if not _has_sum(path):
+        with _refusals_said(path):
+            summed = _has_sum(path)
+            if summed and _sum_is_right(path):
+                return True
+        if not summed:
             return load(path, configuration) is not None
-        if _sum_is_right(path):
-            return True
     except (FileNotFoundError, NotADirectoryError):
         return False
     move_aside(path, "its content is not what was written")
@@ -182,6 +196,16 @@ def _own_locks() -> contextlib.AbstractContextManager[Any]:
     if "dask" not in sys.modules:
         return contextlib.nullcontext()
     return sys.modules["dask"].config.set(scheduler="synchronous")
+
+
+@contextlib.contextmanager
+def _refusals_said(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise StorageError(f"{path} cannot be read ({error.strerror}): it needs to be readable.") from error
+        raise
 
 
 def _sum(name: str, *blocks: memoryview | bytes) -> str:

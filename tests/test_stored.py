@@ -1,6 +1,8 @@
 """Files of results: whole or not there, damage noticed without opening them, nothing left behind."""
 
+import errno
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -113,6 +115,19 @@ def test_attributes_are_read_without_the_arrays_and_leave_the_file_where_it_is(p
     path.write_bytes(b"x")
     assert stored.attributes(path) == {}
     assert path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
+def test_a_whole_file_that_the_system_does_not_open_stays_where_it_is(path, monkeypatch, number):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pathlib.Path, "open", refused)
+    for reader in (stored.load, stored.is_whole):
+        with pytest.raises(StorageError, match=os.strerror(number)):
+            reader(path)
+    monkeypatch.undo()
+    assert stored.is_whole(path)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_file(tmp_path, monkeypatch):

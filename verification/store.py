@@ -59,14 +59,9 @@ class Store:
         paths = ((job, self.path(job)) for job in jobs if not self.anew(job))
         return [job for job, path in paths if path.name in there and is_whole(path, results.canonical(job))]
 
-    def get(self, job: Job) -> xr.Dataset:
-        """The result of a job, computed if it is not there yet."""
-        stored = None if self.anew(job) else self._load(job)
-        return self._computed(job) if stored is None else stored
-
     def read(self, job: Job) -> xr.Dataset:
         """The result of a job that was stored a moment ago; computed if it has been damaged or deleted since."""
-        stored = self._load(job)
+        stored = load(self.path(job), results.canonical(job))
         return self._computed(job) if stored is None else stored
 
     def save(self, job: Job, result: xr.Dataset) -> xr.Dataset:
@@ -76,9 +71,6 @@ class Store:
     def anew(self, job: Job) -> bool:
         """Whether a job is computed even if its result is stored."""
         return self.fresh or type(job).__module__.partition(".")[0] not in self.home
-
-    def _load(self, job: Job) -> xr.Dataset | None:
-        return load(self.path(job), results.canonical(job))
 
     def _computed(self, job: Job) -> xr.Dataset:
         if self.device not in (None, device_name()):

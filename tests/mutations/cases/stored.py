@@ -29,10 +29,17 @@ MUTATIONS = (
     ),
     Mutation(
         _STORED,
-        "if not (_sum_is_right(path) if _has_sum(path) else _is_bare(path)):",
-        "if not (_sum_is_right(path) if _has_sum(path) else h5py.is_hdf5(path)):",
+        "whole = _sum_is_right(path) if _has_sum(path) else _is_bare(path)",
+        "whole = _sum_is_right(path) if _has_sum(path) else h5py.is_hdf5(path)",
         "a file whose end is lost is read without its sum",
         (f"{_TESTS}::test_every_damage_is_seen_and_named",),
+    ),
+    Mutation(
+        _STORED,
+        "if error.errno in _REFUSED:",
+        "if error.errno is None:",
+        "a whole file is taken for damaged when the system has no handle left",
+        ("tests/test_stored.py::test_a_whole_file_that_the_system_does_not_open_stays_where_it_is",),
     ),
     Mutation(
         _STORED,

@@ -92,7 +92,8 @@ def centralized(context: Context, results: Results) -> Iterator[Evidence]:
         own, controls = ([results[job] for job in jobs] for jobs in (setting.own, setting.controls))
         about = {"data": setting.own[0].data.label, "n": setting.own[0].data.num_samples, "K": _CLIENTS}
         about |= {"τ": _STEPS, "split": setting.split}
-        premise = Condition("η ≤ 1/max_c λ_max(Θ_cc), Θ = H^∞ ≻ 0", max(_SHARES) <= 1)
+        least = min(job.data.load().lambda0.lower for job in setting.own)
+        premise = Condition(f"η ≤ 1/max_c λ_max(Θ_cc), Θ = H^∞ ≻ 0 (λ0 ≥ {least:.3g})", max(_SHARES) <= 1 and least > 0)
         shares = [np.concatenate([one.difference / one.bound for one in each]) for each in (own, controls)]
         yield at_most(
             about | {"η Λ": f"{min(_SHARES):.1g} … {max(_SHARES):g}"},
