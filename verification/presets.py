@@ -235,7 +235,7 @@ _SMOKE = Preset(
     frontier=FrontierSizes((4, 6), (32,), (None, 2), 1, ("sphere",)),
     depth_limit=DepthLimitSizes(50, 6, 300, 2, (4, 64), (6, 4), (4, 3), 2),
     federated=FederatedSizes(16, 4, 10, 1, (2**7, 2**11), (2**7, 2**11), 12, (1, 10), (16, 32), 3, (16,), 2**6, 10),
-    narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 3, 40),
+    narrow=NarrowSizes(((8, 4),), (64,), ("tanh",), 4, (16, 4), (0.5,), 8, 40),
     kinds=("digits",),
 )
 

@@ -1,13 +1,14 @@
 """Gram matrices between the averaged network and clients' local ones, and how far a round leaves the gradient."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_localsgd import kernels, prediction
+from ntk_localsgd import clients, kernels, prediction
 from ntk_localsgd.networks import TwoLayerReLU
 from verification.jobs.training import Training
 
@@ -16,14 +17,23 @@ __all__ = ["ClientKernels"]
 
 @dataclasses.dataclass(frozen=True)
 class ClientKernels(Training):
-    """Local GD on the two-layer network, followed in NumPy's float64, every local model of every client."""
+    """Local GD on the two-layer network, followed in NumPy's float64, every local model of every client.
+
+    Attributes
+    ----------
+    fault
+        What a control does wrong: the average lacks a client, or local steps follow the gradients of the round's start.
+    """
+
+    fault: Literal["client left out", "gradients of the start"] | None = None
 
     def compute(self) -> xr.Dataset:
         """By seed and round t, and by local step k where said; H(t, k) is made of columns of all clients.
 
         ``asymmetry`` ‖H − Hᵀ‖_F/‖H‖_F [seed round step]; ``smallest`` below λ_min((H + Hᵀ)/2), the least over k;
         ``excess`` max_ij of m|H(t,k) − H(t,0)|_ij/|G_ij| − (flips of j at its client), and ``excess_of_rows`` the same
-        with the flips of i; ``cosine`` of the server's movement with −∇L, ``predicted_cosine`` from H(t, 0); ``loss``.
+        with the flips of i; ``cosine`` of the server's movement with −∇L, ``predicted_cosine`` from H(t, 0), and
+        ``predicted_of_all`` the same as if all samples were one client's; ``loss``.
         """
         followed = [self._follow(seed) for seed in self.seeds]
         names = {"asymmetry": ("round", "step"), "loss": ("end",)}
@@ -38,6 +48,10 @@ class ClientKernels(Training):
         net = self.network(seed)
         assert isinstance(net, TwoLayerReLU)
         dataset, config, parts = self.dataset, self.config, self.clients.indices
+        splits = {
+            "predicted_cosine": self.clients,
+            "predicted_of_all": clients.Clients((np.arange(len(dataset.inputs)),)),
+        }
         x, y, inner = dataset.inputs, dataset.targets, dataset.inputs @ dataset.inputs.T
         weights, signs = np.asarray(net.weights, np.float64), np.asarray(net.signs, np.float64)
         kept: dict[str, list] = {name: [] for name in (*_ROUND, "loss")}
@@ -46,14 +60,16 @@ class ClientKernels(Training):
             counts = np.empty((self.local_steps, len(x), len(x)))
             flips = np.empty((self.local_steps, len(x)))
             movement = np.zeros_like(weights)
-            for part in parts:
+            for number, part in enumerate(parts):
                 local = weights
                 for k in range(self.local_steps):
                     own = _pattern(x[part], local)
                     counts[k][:, part] = patterns @ own.T
                     flips[k, part] = (own != patterns[part]).sum(axis=1)
-                    local = local - self.step_size * _gradient(x[part], y[part], local, signs)
-                movement += (local - weights) / len(parts)
+                    there = weights if self.fault == "gradients of the start" else local
+                    local = local - self.step_size * _gradient(x[part], y[part], there, signs)
+                if number or self.fault != "client left out":
+                    movement += (local - weights) / len(parts)
             grams = inner * counts / self.width
             kept["asymmetry"].append([_asymmetry(gram) for gram in grams])
             kept["smallest"].append(min(self._smallest(gram) for gram in grams))
@@ -62,9 +78,10 @@ class ClientKernels(Training):
             kept["excess_of_rows"].append(float((changed - flips[:, :, None]).max()))
             downhill = -_gradient(x, y, weights, signs)
             kept["cosine"].append(_quotient(np.sum(movement * downhill), np.sum(movement**2) * np.sum(downhill**2)))
-            gained = prediction.round_weights(grams[0], self.clients, config) @ residual
-            squares = (gained @ grams[0] @ gained) * (residual @ grams[0] @ residual)
-            kept["predicted_cosine"].append(_quotient(residual @ grams[0] @ gained, squares))
+            for name, split in splits.items():
+                gained = prediction.round_weights(grams[0], split, config) @ residual
+                squares = (gained @ grams[0] @ gained) * (residual @ grams[0] @ residual)
+                kept[name].append(_quotient(residual @ grams[0] @ gained, squares))
             kept["loss"].append(float(residual @ residual) / 2)
             weights = weights + config.server_step_size * movement
         residual = _residual(x, y, weights, signs)
@@ -77,7 +94,7 @@ class ClientKernels(Training):
         return kernels.smallest_eigenvalue((gram + gram.T) / 2, error=error).lower
 
 
-_ROUND = ("asymmetry", "smallest", "excess", "excess_of_rows", "cosine", "predicted_cosine")
+_ROUND = ("asymmetry", "smallest", "excess", "excess_of_rows", "cosine", "predicted_cosine", "predicted_of_all")
 
 
 def _pattern(x: Float[ndarray, "n d"], weights: Float[ndarray, "m d"]) -> Float[ndarray, "n m"]:

@@ -36,9 +36,23 @@ MUTATIONS = (
     ),
     Mutation(
         "verification/jobs/client_kernels.py",
-        "prediction.round_weights(grams[0], self.clients, config) @ residual",
+        "prediction.round_weights(grams[0], split, config) @ residual",
         "residual",
         "the predicted cosine is a gradient's",
+        (_KERNELS,),
+    ),
+    Mutation(
+        "verification/jobs/client_kernels.py",
+        'if number or self.fault != "client left out":',
+        "if True:",
+        "F2's control leaves no client out",
+        (_KERNELS,),
+    ),
+    Mutation(
+        "verification/jobs/client_kernels.py",
+        'weights if self.fault == "gradients of the start" else local',
+        "local",
+        "F2's control follows the gradients of its own weights",
         (_KERNELS,),
     ),
     Mutation(

@@ -65,3 +65,22 @@ def test_the_prediction_is_one_for_one_step_and_what_frozen_patterns_do():
 
 def test_entries_change_by_no_more_than_their_column_s_flips(found):
     assert float(found.excess.max()) <= 0 < float(found.excess_of_rows.max())
+
+
+def test_faults_of_controls_are_planted_where_they_say(found):
+    still = dataclasses.replace(JOB, num_rounds=1, fault="gradients of the start").compute()
+    assert float(still.cosine[0, 0]) == pytest.approx(1, abs=1e-12)
+    assert float(found.cosine[0]) < 0.99
+    lacking = dataclasses.replace(JOB, local_steps=1, num_rounds=1, fault="client left out").compute()
+    assert float(lacking.cosine[0, 0]) < 0.99
+    net, x, y = JOB.network(5), JOB.dataset.inputs, JOB.dataset.targets
+    weights, signs, left = np.asarray(net.weights), np.asarray(net.signs), JOB.clients.indices[1]
+    moved, downhill = -gradient(weights, signs, x[left], y[left]), -gradient(weights, signs, x, y)
+    cosine = np.sum(moved * downhill) / np.linalg.norm(moved) / np.linalg.norm(downhill)
+    assert float(lacking.cosine[0, 0]) == pytest.approx(cosine, abs=1e-12)
+
+
+def test_samples_of_all_clients_make_another_prediction_unless_there_is_one_client(found):
+    assert abs(float(found.predicted_of_all[0] - found.predicted_cosine[0])) > 1e-3
+    alone = dataclasses.replace(JOB, num_clients=1, num_rounds=1).compute()
+    assert float(alone.predicted_of_all[0, 0]) == pytest.approx(float(alone.predicted_cosine[0, 0]), abs=1e-12)

@@ -21,7 +21,9 @@ def _planted(*, excess=0.0, start=0.0, power=-0.5, smallest=0.4, gap=-0.5, fall=
         asymmetry = np.zeros((len(job.seeds), job.num_rounds, job.local_steps))
         asymmetry[:, :, 1:], asymmetry[:, :, 0] = size * noise[:, None, None] / 10, start
         label = 2 if job.split == "label" else 1
-        cosine = 1 - (fall * label * (job.local_steps > 1)) * noise[:, None] * np.ones(job.num_rounds)
+        falls = job.local_steps > 1 and not job.fault
+        cosine = 1 - (fall * label * falls) * noise[:, None] * np.ones(job.num_rounds)
+        cosine -= 0.01 * (job.fault == "client left out")
         per_round = np.ones((len(job.seeds), job.num_rounds))
         return xr.Dataset(
             {
@@ -31,6 +33,7 @@ def _planted(*, excess=0.0, start=0.0, power=-0.5, smallest=0.4, gap=-0.5, fall=
                 "excess_of_rows": (("seed", "round"), per_round * 3),
                 "cosine": (("seed", "round"), cosine),
                 "predicted_cosine": (("seed", "round"), cosine + job.width**gap * noise[:, None] / 10),
+                "predicted_of_all": (("seed", "round"), cosine + noise[:, None] / 10),
                 "loss": (("seed", "end"), np.ones((len(job.seeds), job.num_rounds + 1))),
             }
         )

@@ -12,7 +12,8 @@ from tests.verification.claims.planted import rows
 def test_n4_asks_for_a_clearly_lower_loss(loss, verdict):
     def numbers(job, place):
         noise = 1 + 0.01 * np.arange(len(job.seeds))
-        losses = {"loss": ("seed", loss * noise if job.method == "projected" else 0.3 * noise[::-1])}
+        learned = loss if job.radius == 1 else 0.4
+        losses = {"loss": ("seed", learned * noise if job.method == "projected" else 0.3 * noise[::-1])}
         return xr.Dataset(losses | {"start": ("seed", 0.5 * np.ones(len(job.seeds)))})
 
     judged = rows("N4", numbers)
