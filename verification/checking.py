@@ -20,7 +20,7 @@ from verification.registry import Claim
 from verification.report import html, markdown, pages
 from verification.store import Job, Store
 
-__all__ = ["Outcome", "check", "conclude", "header_of", "jobs_of", "judge"]
+__all__ = ["Outcome", "check", "conclude", "fits", "header_of", "jobs_of", "judge"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,7 @@ def check(
     *,
     fresh: bool = False,
     executor: Executor | None = None,
+    where: Mapping[str, str] | None = None,
 ) -> int:
     """Check the claims, write ``evidence.json``, ``paper_checks.md`` and ``report.html`` into a folder.
 
@@ -84,6 +85,8 @@ def check(
         Compute every job, stored or not.
     executor
         Who computes the jobs, as in `engine.compute`; an attribute ``device`` says on what.
+    where
+        What the settings of rows must say, by name: only these rows are kept, and only their data set is measured.
 
     Returns
     -------
@@ -92,13 +95,19 @@ def check(
     Raises
     ------
     InputError
-        If the folder cannot be written.
+        If the folder cannot be written, or no row has such a setting.
     """
     require_writable(out)
+    where = where or {}
+    context = context.only(where["data"]) if "data" in where else context
     device = getattr(executor, "device", None) or device_name()
     results = compute(jobs_of(claims, context), Store(out / "runs", fresh, device=device), executor=executor)
     outcome = judge(claims, context, results)
-    outcome = dataclasses.replace(outcome, rows=[dataclasses.replace(row, device=device) for row in outcome.rows])
+    rows = [dataclasses.replace(row, device=device) for row in outcome.rows if fits(row, where)]
+    if where and not (rows or outcome.crashed):
+        settings = "; ".join(dict.fromkeys(row.where for row in outcome.rows))
+        raise InputError(f"no row has the setting {_in_words(where)}; there are {settings}.")
+    outcome = dataclasses.replace(outcome, rows=rows)
     header = header_of(context, outcome.crashed, device)
     report = pages.report([(header, outcome.rows)], expected=[entry.id for entry in claims])
     try:
@@ -108,6 +117,15 @@ def check(
     except OSError as error:
         raise StorageError(f"{out} cannot be written ({error.strerror}): room to write is needed.") from error
     return conclude(outcome, out)
+
+
+def fits(row: Evidence, where: Mapping[str, str]) -> bool:
+    """Whether a row's setting says this."""
+    return all(name in row.setting and str(row.setting[name]) == value for name, value in where.items())
+
+
+def _in_words(where: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in where.items())
 
 
 def conclude(outcome: Outcome, out: pathlib.Path) -> int:

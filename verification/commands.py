@@ -67,6 +67,8 @@ class Run:
     ids: tyro.conf.Positional[tuple[str, ...]] = ()
     """Claims or papers; the beginning of ids selects all of them (K4: K4a, K4b, …; C8-: its parts), an id itself that
     one alone. None: all, or the preset's own choice (gpu)."""
+    where: tuple[str, ...] = ()
+    """Only rows whose settings say this, as NAME=VALUE: "data=digits 3 vs 8" n=16. The report's cards print it."""
     preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
     """Sizes: smoke takes a minute, quick about ten on two cores, full hours; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")
@@ -98,13 +100,15 @@ class Run:
         preset = PRESETS[self.preset]
         claims = registry.select(self.ids or preset.claims)
         context = Context(preset, self.seed, self.attack)
+        where = dict(_named(each) for each in self.where)
         if self.dry_run:
+            context = context.only(where["data"]) if "data" in where else context
             device = executors.expected_device(self.workers)
             jobs = checking.jobs_of(claims, context)
             plan.show(plan.plan(jobs, Store(self.out / "runs", self.fresh, device=device)), self.workers or 2)
             return 0
         with executors.chosen(self.workers, self.cluster, self.cluster_config) as executor:
-            return checking.check(claims, context, self.out, fresh=self.fresh, executor=executor)
+            return checking.check(claims, context, self.out, fresh=self.fresh, executor=executor, where=where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +171,14 @@ class Recheck:
         found = recheck(read_certificate(self.certificate), self.rounds)
         print(f"{found.text}.")
         return 0 if found.confirmed else 1
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Name and value of a setting."""
+    name, equal, value = text.partition("=")
+    if not (name and equal):
+        raise InputError(f"where is {text!r}, needs to be NAME=VALUE, such as n=16.")
+    return name, value
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """What every claim gets: the preset's sizes, the data sets, and random numbers by purpose."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,6 +38,24 @@ class Context:
         """The data sets that every claim about deep networks is checked on."""
         sizes = self.preset.deep
         return [self.problem(kind, num_samples or sizes.samples[0]) for kind in sizes.kinds]
+
+    def only(self, data: str) -> "Context":
+        """The same, of the preset's data sets only those of this name; unchanged where it has none of it.
+
+        What is measured on a data set does not depend on the others, so that its numbers stay.
+        """
+        return dataclasses.replace(self, preset=self._narrowed(self.preset, data))
+
+    def _narrowed(self, sizes: Any, data: str) -> Any:
+        """Sizes whose lists of kinds hold, where they hold a data set of this name, nothing else."""
+        changes: dict[str, object] = {}
+        for field in dataclasses.fields(sizes):
+            value = getattr(sizes, field.name)
+            if field.name == "kinds":
+                changes["kinds"] = tuple(kind for kind in value if self.problem(kind, 8).dataset.name == data) or value
+            elif dataclasses.is_dataclass(value):
+                changes[field.name] = self._narrowed(value, data)
+        return dataclasses.replace(sizes, **changes)
 
     def key(self, purpose: str) -> jax.Array:
         """A key of its own for every purpose, so that checks do not share randomness by accident."""

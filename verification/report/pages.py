@@ -92,13 +92,25 @@ class Card:
     @property
     def again(self) -> list[str]:
         """The commands that measure the rows once more: one a preset and seed."""
+        return list(dict.fromkeys(self._command(row) for row in self.rows))
+
+    def again_alone(self, row: Evidence) -> str:
+        """The command that measures one row once more, named by as few of its settings as tell it from the others."""
+        others = [o for o in self.rows if o is not row and (o.preset, o.seed) == (row.preset, row.seed)]
+        names: list[str] = []
+        for name in sorted(row.setting, key=lambda name: name != "data"):
+            left = [other for other in others if other.setting.get(name) == row.setting[name]]
+            if len(left) < len(others):
+                names, others = [*names, name], left
+        where = "".join(f" {shlex.quote(f'{name}={row.setting[name]}')}" for name in names)
+        return self._command(row) + (f" --where{where}" if where else "")
+
+    def _command(self, row: Evidence) -> str:
+        """Runs the claim with a row's preset and seed."""
         script = self.claim.file if self.claim and self.claim.is_users else None
+        flags = f" --preset {row.preset}" * (row.preset != "quick") + f" --seed {row.seed}" * bool(row.seed)
         scripts = f" --scripts {shlex.quote(_from_here(script.parent))}" if script else ""
-        flags = {
-            f" --preset {row.preset}" * (row.preset != "quick") + f" --seed {row.seed}" * bool(row.seed): None
-            for row in self.rows
-        }
-        return [f"python -m verification run {self.id} --fresh{flag}{scripts}" for flag in flags]
+        return f"python -m verification run {self.id} --fresh{flags}{scripts}"
 
 
 @dataclasses.dataclass(frozen=True)

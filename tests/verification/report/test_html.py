@@ -90,6 +90,8 @@ addEventListener("load", async () => {
   const card = document.getElementById("K2");
   card.querySelector("summary").click(); seen.open = card.open && card.querySelector("table").offsetHeight > 0;
   seen.again = card.querySelector("code.again").textContent;
+  const line = card.querySelector("tbody tr:nth-child(8) details.row"); line.querySelector("summary").click();
+  seen.alone = line.open && line.querySelector("code").textContent;
   const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
   seen.requests = loaded.filter(name => !/^(data|blob):/.test(name));
   seen.sorted = document.querySelectorAll("#table tbody tr").length; seen.errors = errors;
@@ -111,6 +113,7 @@ def test_filters_cards_and_the_table_work_in_a_browser(tmp_path):
     assert (seen["all"], seen["refuted"], seen["sphere"], seen["text"]) == (2, 1, 1, 1)
     assert seen["open"]
     assert seen["again"].startswith("python -m verification run K2")
+    assert seen["alone"] == "python -m verification run K2 --fresh --where n=7"
     assert seen["requests"] == []
     assert seen["errors"] == []
     assert seen["sorted"] == 25

@@ -1,13 +1,14 @@
 """The report's data: rows by paper and claim, the worst of each, commands that repeat them, files that are read."""
 
 import json
+import shlex
 
 import pytest
 
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import Header, write_evidence
 from tests.verification.rows import row
-from verification import papers, registry
+from verification import checking, papers, registry
 from verification.report import pages
 
 QUICK, GPU = Header("quick", 0, "x86_64 CPU, 2 cores", "abc", {}), Header("full", 3, "a GPU", "", {"jax": "0"})
@@ -43,6 +44,22 @@ def test_rows_of_several_runs_meet_in_their_claim_with_a_command_each():
     assert card.again == [again, f"{again} --preset full --seed 3"]
     assert "S0" in shown.absent
     assert "K2" not in shown.absent
+
+
+def test_the_command_of_one_row_names_what_tells_it_from_the_others():
+    settings = [{"data": data, "case": "sweep", "n": n} for data in ("digits 3 vs 8", "sphere") for n in (8, 16)]
+    (card,) = pages.report([(QUICK, [row("K2", setting=each) for each in settings])]).cards
+    commands = [card.again_alone(each) for each in card.rows]
+    assert commands[0] == "python -m verification run K2 --fresh --where 'data=digits 3 vs 8' n=8"
+    assert len(set(commands)) == 4
+    for number, command in enumerate(commands):
+        where = dict(each.split("=", 1) for each in shlex.split(command.partition("--where ")[2]))
+        assert [checking.fits(each, where) for each in card.rows] == [place == number for place in range(4)]
+
+
+def test_the_only_row_of_a_run_needs_no_setting():
+    (card,) = pages.report([(QUICK, [row("K2")]), (GPU, [row("K2", preset="gpu")])]).cards
+    assert card.again_alone(card.rows[1]) == "python -m verification run K2 --fresh --preset gpu"
 
 
 def test_a_claim_of_one_s_own_comes_last_with_its_folder(monkeypatch):
