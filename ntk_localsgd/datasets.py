@@ -20,8 +20,8 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.files import read_idx
 from ntk_localsgd.randomness import generator
 from ntk_localsgd.scalars import whole_number
-from ntk_localsgd.separation import ClosestPair, closest_pair, repeated_pair
-from ntk_localsgd.tables import merged, read_parts, standardised
+from ntk_localsgd.separation import ClosestPair, closest_pair, on_sphere, repeated_pair
+from ntk_localsgd.tables import Reading, read_parts
 
 __all__ = ["Dataset", "digits", "from_arrays", "load", "mnist", "sphere"]
 
@@ -45,6 +45,8 @@ class Dataset:
         Class of each row, whole numbers, for splits by label and for plots.
     norms
         Norms that the rows had before they were scaled to 1; None: they came as they are.
+    numbers
+        What reports call the rows: their numbers in the file, counted from 1; None: 1 … n.
     notes
         What reading a file has changed, in words.
 
@@ -59,6 +61,7 @@ class Dataset:
     name: str
     labels: Int[ndarray, " n"] | None = None
     norms: Float[ndarray, " n"] | None = None
+    numbers: Int[ndarray, " n"] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,8 +82,9 @@ class Dataset:
         object.__setattr__(self, "targets", _read_only(targets))
         if self.labels is not None:
             object.__setattr__(self, "labels", _read_only(_whole_numbers("labels", self.labels, len(inputs))))
-        if self.norms is not None:
-            object.__setattr__(self, "norms", _read_only(self.norms))
+        for name in ("norms", "numbers"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _read_only(getattr(self, name)))
 
     @property
     def num_samples(self) -> int:
@@ -94,10 +98,13 @@ class Dataset:
 
     def rows(self, chosen: Int[ndarray, " k"]) -> "Dataset":
         """The data set of these rows alone, by their numbers from 0."""
-        labels, norms = (None if part is None else part[chosen] for part in (self.labels, self.norms))
-        return dataclasses.replace(
-            self, inputs=self.inputs[chosen], targets=self.targets[chosen], labels=labels, norms=norms
-        )
+        optional = {name: getattr(self, name) for name in ("labels", "norms", "numbers")}
+        kept = {name: part[chosen] for name, part in optional.items() if part is not None}
+        return dataclasses.replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen], **kept)
+
+    def number_of(self, row: int) -> int:
+        """What reports call a row, by its number from 0: its number in the file, counted from 1."""
+        return int(row) + 1 if self.numbers is None else int(self.numbers[row])
 
     @property
     def separation(self) -> float:
@@ -152,29 +159,23 @@ def from_arrays(
     InputError
         For non-finite values, zero rows, rows that coincide (distance ≤ 8u) after normalisation, wrong lengths.
     """
-    return _scaled(inputs, targets, labels, name, allow_duplicates=allow_duplicates, first_row=0)
+    return _scaled(inputs, targets, labels, name, allow_duplicates=allow_duplicates)
 
 
 def _scaled(
-    inputs: Any, targets: Any, labels: Any, name: str, *, allow_duplicates: bool = False, first_row: int, hint: str = ""
-) -> Dataset:
-    """`from_arrays`, with sentences that count rows from ``first_row``, as the reader of a file does from 1."""
-    rows, counted = real_array("inputs", inputs, ndim=2), f"(counted from {first_row})"
-    # Dividing by the largest entry first keeps the norm of tiny and huge rows from under- and overflowing.
-    largest = np.max(np.abs(rows), axis=1, keepdims=True)
-    if (zero := np.flatnonzero(largest == 0)).size:
-        listed = ", ".join(str(row + first_row) for row in zero[:5]) + (", …" if len(zero) > 5 else "")
-        raise InputError(f"inputs row {listed} {counted} is zero: a row needs a direction to be normalised.")
-    rows = rows / largest
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows / norms
+    inputs: Any, targets: Any, labels: Any, name: str, *, allow_duplicates: bool = False,
+    numbers: Int[ndarray, " n"] | None = None, hint: str = "",
+) -> Dataset:  # fmt: skip
+    """`from_arrays`, with sentences that count rows from 0, or by their ``numbers`` in a file, from 1."""
+    rows, counted = real_array("inputs", inputs, ndim=2), f"(counted from {0 if numbers is None else 1})"
+    called = np.arange(len(rows)) if numbers is None else numbers
+    unit, norms = on_sphere(rows, called, counted)
     if not allow_duplicates and (pair := repeated_pair(unit)) is not None:
-        i, j = (row + first_row for row in pair)
+        i, j = called[list(pair)]
         raise InputError(
             f"inputs rows {i} and {j} {counted} coincide after normalisation: rows must be distinct{hint}."
         )
-    with np.errstate(over="ignore", under="ignore"):
-        return Dataset(unit, targets, name, labels, (norms * largest)[:, 0])
+    return Dataset(unit, targets, name, labels, norms, numbers)
 
 
 def digits(num_samples: int, *, classes: tuple[int, int] | None = None, key: jax.Array) -> Dataset:
@@ -290,34 +291,41 @@ def load(
     target: str = "target",
     client: str = "client",
     drop: Sequence[str] = (),
+    drop_incomplete: bool = False,
     standardise: bool = False,
+    standardise_targets: bool = False,
     merge_duplicates: bool = False,
 ) -> tuple[Dataset, Shaped[ndarray, " n"] | None]:
-    """The user's own .npz or .csv file: inputs, targets and, if there, the client and the label of each row.
+    """The user's own .npz, .csv or .parquet file: inputs, targets and, if there, the client and the label of each row.
 
-    A .npz holds arrays ``inputs`` [n d], ``targets`` [n] and optionally ``client`` [n] and ``labels`` [n]. A .csv has a
-    header line with a column for the target, optionally columns for the client and ``label``; all other columns are
-    inputs. Its separator is a comma, a semicolon or a tab, whichever the header has.
+    A .npz holds arrays ``inputs`` [n d], ``targets`` [n] and optionally ``client`` [n] and ``labels`` [n]. A table has
+    a column for the target, optionally columns for the client and ``label``; all other columns are inputs. A .csv
+    begins with a header; its separator is a comma, a semicolon or a tab, whichever the header has.
 
     Parameters
     ----------
     path
-        The file.
+        The file; a .parquet needs pyarrow.
     target
-        Column of the targets. Two texts become −1 and +1; ``"species=setosa"`` makes that one +1 and all others −1.
-        Texts are the classes of the rows too, where there is no column ``label``.
+        Column of the targets. Of texts, or of numbers that are classes, ``"species=setosa"`` makes that one +1 and all
+        others −1. Texts are the classes of the rows too, where there is no column ``label``.
     client
         Column of the clients, numbers or texts.
     drop
         Columns to leave out.
+    drop_incomplete
+        Leave out rows that lack an entry in a column that is used.
     standardise
         Give every column of the inputs mean 0 and standard deviation 1, before rows are scaled to norm 1.
+    standardise_targets
+        Give the targets mean 0 and standard deviation 1, after duplicates are merged.
     merge_duplicates
         Make one row of those that coincide once scaled, with the mean of their targets.
 
     Returns
     -------
-    Dataset, client of each row or None. What was done to the file stands in the data set's ``notes``.
+    Dataset, client of each row or None. What was done to the file stands in the data set's ``notes``, and which rows of
+    the file are left in its ``numbers``.
 
     Raises
     ------
@@ -328,24 +336,21 @@ def load(
     Warns
     -----
     UserWarning
-        If a column of a .csv counts the rows, as an index does.
+        If a column of a table counts the rows, as an index does.
     """
     path = pathlib.Path(path)
-    if path.suffix not in (".npz", ".csv"):
-        raise InputError(f"{path} ends in {path.suffix!r}, needs to end in .npz or .csv.")
-    parts = read_parts(path, target=target, client=client, drop=drop)
-    if parts.targets is None:
-        wanted = "a column 'target', or another to be named as the target" if path.suffix == ".csv" else (
-            "an array 'targets'"
-        )  # fmt: skip
-        raise InputError(f"{path} lacks {wanted}.")
-    if standardise:
-        notes = (*parts.notes, "columns of the inputs standardised")
-        parts = parts._replace(inputs=standardised(parts.inputs), notes=notes)
-    if merge_duplicates:
-        parts = merged(parts)
+    reading = Reading(
+        target=target,
+        client=client,
+        drop=drop,
+        drop_incomplete=drop_incomplete,
+        standardise=standardise,
+        standardise_targets=standardise_targets,
+        merge_duplicates=merge_duplicates,
+    )
+    parts = read_parts(path, reading)
     hint = "" if merge_duplicates else "; merge_duplicates makes one of them"
-    dataset = _scaled(parts.inputs, parts.targets, parts.labels, path.stem, first_row=1, hint=hint)
+    dataset = _scaled(parts.inputs, parts.targets, parts.labels, path.stem, numbers=parts.numbers, hint=hint)
     dataset = dataclasses.replace(dataset, notes=parts.notes)
     held = parts.client
     if held is not None and held.dtype.kind == "U" and held.shape == (dataset.num_samples,):

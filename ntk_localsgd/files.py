@@ -1,23 +1,26 @@
-"""Files of data as arrays, checked as far as the format goes: .npz, .csv, and MNIST's IDX."""
+"""Files of data, checked as far as the format goes: .npz, .csv, .parquet, and MNIST's IDX."""
 
 import csv
-import difflib
 import gzip
 import math
 import pathlib
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Shaped
 from numpy import ndarray
 
 from ntk_localsgd.errors import InputError
 
-__all__ = ["counting", "read_csv", "read_idx", "read_npz"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-# What stands for no text in files that others write; in lower case.
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "?"}
+__all__ = ["counting", "read_idx", "read_npz", "read_table"]
+
+# What pandas calls an index without a name that it writes into a .parquet file.
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
@@ -32,28 +35,21 @@ def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
     raise InputError(f"{path} holds one array without a name, needs {names[0]} and {names[1]} (numpy.savez).")
 
 
-def read_csv(
-    path: pathlib.Path, *, drop: Sequence[str] = (), texts: Sequence[str] = (), needed: Sequence[str] = ()
-) -> dict[str, Shaped[ndarray, " n"]]:
-    """The columns of a .csv file but those to ``drop``, by the names in its header, every entry a number.
+def read_table(path: pathlib.Path) -> "pd.DataFrame":
+    """The table of a .csv or .parquet file as it stands: every column named, texts and gaps where the file has them.
 
-    Columns among ``texts`` may hold texts instead, in every row; ``needed`` ones must be there. The separator is a
-    comma, a semicolon or a tab, whichever the header has.
+    The separator of a .csv is a comma, a semicolon or a tab, whichever the header has. An index that pandas has written
+    into a .parquet is a column if it has a name, and left out if it has none.
 
     Raises
     ------
     InputError
-        If the file cannot be read; names the column and the row, both counted from 1 without the header.
+        If the file cannot be read, a column has no name, or two have the same; for a .parquet without pyarrow.
     """
     import pandas as pd  # here: half a second that other kinds of files do without
 
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            line = file.readline()
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error, "a .csv file") from error
-    separator = next((mark for mark in ",;\t" if mark in line), ",")
-    names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
+    table = _parquet(path) if path.suffix == ".parquet" else _csv(path, pd)
+    names = list(map(str, table.columns))
     for number, name in enumerate(names, 1):
         if not name:
             raise InputError(
@@ -61,6 +57,17 @@ def read_csv(
             )
         if names.count(name) > 1:
             raise InputError(f"{path} has {names.count(name)} columns {name!r}, needs one.")
+    return table
+
+
+def _csv(path: pathlib.Path, pd: Any) -> "pd.DataFrame":
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            line = file.readline()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, "a .csv file") from error
+    separator = next((mark for mark in ",;\t" if mark in line), ",")
+    names = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
     with warnings.catch_warnings():
         # Rows with more fields than the header would lose them with no more than this warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -69,7 +76,7 @@ def read_csv(
                 path,
                 sep=separator,
                 header=0,
-                names=names,
+                names=range(len(names)),
                 index_col=False,
                 encoding="utf-8-sig",
                 skipinitialspace=True,
@@ -79,25 +86,19 @@ def read_csv(
             raise InputError(f"{path} has rows of more than {len(names)} fields, needs one a name.") from error
         except Exception as error:  # whatever a parser raises means that the file is none of its kind
             raise _unreadable(path, error, "a .csv file") from error
-    if unknown := [name for name in (*needed, *drop) if name not in names]:
-        near = difflib.get_close_matches(unknown[0], names, n=1, cutoff=0)
-        raise InputError(f"{path} has no column {unknown[0]!r}, the nearest is {near[0] if near else ''!r}.")
-    columns = {}
-    for name in names:
-        if name in drop:
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if (bad := np.flatnonzero(numbers.isna())).size:
-            if name in texts and numbers.isna().all() and not table[name].isna().any():
-                words = np.array([str(value).strip() for value in table[name]])
-                if not _MISSING & {word.lower() for word in words}:
-                    columns[name] = words
-                    continue
-            value = table[name].iloc[bad[0]]
-            said = "empty" if isinstance(value, float) or not value.strip() else repr(value)
-            raise InputError(f"{path}: row {bad[0] + 1}, column {name!r} is {said}, needs to be a number.")
-        columns[name] = numbers.to_numpy(np.float64)
-    return columns
+    return table.set_axis(names, axis=1)
+
+
+def _parquet(path: pathlib.Path) -> "pd.DataFrame":
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(f"{path} needs pyarrow: pip install pyarrow, or write it as a .csv file.") from error
+    try:
+        table = pyarrow.parquet.read_table(path, partitioning=None).to_pandas(ignore_metadata=True)
+    except Exception as error:  # whatever a parser raises means that the file is none of its kind
+        raise _unreadable(path, error, "a .parquet file") from error
+    return table.loc[:, [name for name in table if not _INDEX.fullmatch(str(name))]]
 
 
 def counting(columns: Mapping[str, ndarray]) -> list[str]:

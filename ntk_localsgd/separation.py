@@ -1,4 +1,4 @@
-"""How close the closest rows are: pairwise distances in tiles, accurate for near-equal rows."""
+"""Rows on the unit sphere, and how close the closest are: distances in tiles, accurate for near-equal rows."""
 
 import math
 from typing import NamedTuple
@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ntk_localsgd.errors import InputError
 from ntk_localsgd.rounding import UNIT
 
-__all__ = ["SAME_ROW", "ClosestPair", "closest_pair", "repeated_pair"]
+__all__ = ["SAME_ROW", "ClosestPair", "closest_pair", "on_sphere", "repeated_pair"]
 
 #: Two unit rows nearer than this are one row written twice: scaling a ray before normalising it moves every
 #: coordinate by at most a few units of rounding, so that == would miss it.
@@ -20,6 +21,27 @@ _TILE = 1024
 
 # A pair is looked for no further when no other can be nearer by more than this part of its squared distance.
 _CLOSE_ENOUGH = 1e-9
+
+
+def on_sphere(
+    rows: Float[ndarray, "n d"], called: Int[ndarray, " n"], counted: str
+) -> tuple[Float[ndarray, "n d"], Float[ndarray, " n"]]:
+    """x_i/‖x_i‖ and ‖x_i‖; a sentence about a row has what it is ``called``, and how these are ``counted``.
+
+    Raises
+    ------
+    InputError
+        If a row is zero.
+    """
+    # Dividing by the largest entry first keeps the norm of tiny and huge rows from under- and overflowing.
+    largest = np.max(np.abs(rows), axis=1, keepdims=True)
+    if (zero := np.flatnonzero(largest == 0)).size:
+        listed = ", ".join(str(number) for number in called[zero[:5]]) + (", …" if len(zero) > 5 else "")
+        raise InputError(f"inputs row {listed} {counted} is zero: a row needs a direction to be normalised.")
+    rows = rows / largest
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(over="ignore", under="ignore"):
+        return rows / norms, (norms * largest)[:, 0]
 
 
 class ClosestPair(NamedTuple):

@@ -246,8 +246,8 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("a.csv", "u,v\n1,2\n", "column 'target'"),
-        ("a.csv", "u,target\nx,2\n", "row 1, column 'u' is 'x', needs to be a number"),
+        ("a.csv", "u,v\n1,2\n", "target is 'target', but .* has no such column"),
+        ("a.csv", "u,target\nx,2\n", "drop lacks 'u' of"),
         ("a.csv", "u,target\n1,2\n2,cat\n", "row 2, column 'target' is 'cat'"),
         ("a.csv", "u,v,target\n1,,2\n", "row 1, column 'v' is empty"),
         ("a.csv", "u,v,target\n1,3,2\n1,2\n", "row 2, column 'target' is empty"),

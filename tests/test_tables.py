@@ -1,6 +1,10 @@
 """Files of the user's own: texts, names of columns, repeated rows, columns of other units."""
 
+import importlib.util
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntk_localsgd import clients, datasets
@@ -36,8 +40,8 @@ def test_one_number_among_many_is_a_class_too(tmp_path):
         ({"target": "specie", "client": "site"}, "no column 'specie', the nearest is 'species'"),
         ({"target": "species=iris", "client": "sit"}, "no column 'sit', the nearest is 'site'"),
         ({"target": "species=iris", "client": "site", "drop": ("ids",)}, "no column 'ids', the nearest is 'id'"),
-        ({"target": "species=iris"}, "row 1, column 'site' is 'north', needs to be a number"),
-        ({}, "its column 'species' holds texts: needs to be one of id, width, length, species, site"),
+        ({"target": "species=iris"}, "drop lacks 'site' of"),
+        ({}, "needs to be one of id, width, length, species, site (column 'site' holds texts: 'site=north'"),
         ({"target": "gone", "client": "site"}, "row 1, column 'gone' is 'n/a', needs to be a number"),
     ],
 )
@@ -46,6 +50,82 @@ def test_what_columns_cannot_be_is_said(tmp_path, options, words):
     with pytest.raises(InputError) as error:
         _load(tmp_path, text, **options)
     assert words in str(error.value)
+
+
+GAPS = "sex,site,u,v,target\nm,A,1,2,3\nm,B,NA,1,2\nNA,A,4,1,1\nf,,2,5,7\nf,B,6,1,0\nm,B,6,1,2\n"
+
+
+def test_rows_with_gaps_are_left_out_and_the_others_keep_their_numbers(tmp_path):
+    with pytest.raises(
+        InputError, match=r"row 4, column 'site' is empty, .* \(drop_incomplete leaves out the 2 of 6 rows"
+    ):
+        _load(tmp_path, GAPS, client="site", drop=("sex",))
+    options = {"client": "site", "drop": ("sex",), "drop_incomplete": True}
+    with pytest.raises(InputError, match=r"rows 5 and 6 \(counted from 1\) coincide"):
+        _load(tmp_path, GAPS, **options)
+    data, site = _load(tmp_path, GAPS, **options, merge_duplicates=True)
+    np.testing.assert_array_equal(data.numbers, [1, 3, 5])
+    np.testing.assert_array_equal(data.targets, [3, 1, 1])
+    np.testing.assert_array_equal(site, ["A", "A", "B"])
+    assert data.notes[0] == "2 of 6 rows left out, an entry is missing there"
+    assert "(rows 5 and 6, from 1)" in data.notes[1]
+    assert [data.rows(np.array([2, 0])).number_of(row) for row in (0, 1)] == [5, 1]
+
+
+def test_every_column_of_texts_is_named_at_once(tmp_path):
+    with pytest.raises(InputError, match=r"drop lacks 'sex', 'site' of .*, texts where inputs need to be numbers"):
+        _load(tmp_path, GAPS)
+    with pytest.raises(InputError, match="has no row without a gap"):
+        _load(tmp_path, "u,v,target\n1,,2\n,1,2\n", drop_incomplete=True)
+    with pytest.raises(InputError, match=r"no such column: needs to be one of u, v\.$"):
+        _load(tmp_path, "u,v\n1,2\n")
+
+
+def test_standardised_targets_have_mean_zero_and_deviation_one_and_it_is_said_what_they_had(tmp_path):
+    data, _ = _load(tmp_path, "u,v,target\n1,2,10\n1,1,20\n6,4,60\n", standardise_targets=True)
+    np.testing.assert_allclose([data.targets.mean(), data.targets.std()], [0, 1], atol=1e-15)
+    np.testing.assert_allclose(np.diff(data.targets), np.array([10, 40]) / np.std([10, 20, 60]))
+    assert data.notes == ("targets standardised, yours had mean 30, deviation 21.6",)
+
+
+def test_parquet_is_read_as_csv_is(tmp_path):
+    table = pd.read_csv(io.StringIO(FLOWERS)).astype({"species": "category", "width": "Int64"})
+    if importlib.util.find_spec("pyarrow") is None:
+        (tmp_path / "a.parquet").write_bytes(b"")
+        with pytest.raises(InputError, match=r"needs pyarrow: pip install pyarrow, or write it as a \.csv file"):
+            datasets.load(tmp_path / "a.parquet")
+        return
+    options = {"target": "species=iris", "client": "site", "drop": ("id",)}
+    table.to_parquet(tmp_path / "a.parquet")
+    (read, site), (alike, same) = datasets.load(tmp_path / "a.parquet", **options), _load(tmp_path, FLOWERS, **options)
+    for name in ("inputs", "targets", "labels", "numbers"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(alike, name))
+    np.testing.assert_array_equal(site, same)
+    # An index without a name is none of the inputs, one with a name is a column.
+    table.set_index(pd.Index([7, 3, 4, 9])).to_parquet(tmp_path / "b.parquet")
+    np.testing.assert_array_equal(datasets.load(tmp_path / "b.parquet", **options)[0].inputs, read.inputs)
+    table.assign(id=[4, 9, 2, 7]).set_index("id").to_parquet(tmp_path / "c.parquet")
+    np.testing.assert_array_equal(datasets.load(tmp_path / "c.parquet", **options)[0].inputs, read.inputs)
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-05"]), "drop lacks 'w' of"),
+        ([[1], [2], [3], [4]], "which holds no numbers and no texts"),
+        ([1.0, None, 2.0, 3.0], "row 2, column 'w' is empty, needs to be a number"),
+    ],
+)
+def test_what_a_parquet_column_may_not_hold_is_said(tmp_path, column, words):
+    pytest.importorskip("pyarrow")
+    table = pd.DataFrame({"u": [1.0, 2.0, 3.0, 4.0], "w": column, "target": [1, -1, 1, 2]})
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError) as error:
+        datasets.load(tmp_path / "a.parquet")
+    assert words in str(error.value)
+    (tmp_path / "a.parquet").write_text("no such file")
+    with pytest.raises(InputError, match=r"cannot be read as a \.parquet file"):
+        datasets.load(tmp_path / "a.parquet")
 
 
 def test_a_text_among_numbers_is_no_class(tmp_path):

@@ -53,15 +53,15 @@ def refusal(gram: Float[ndarray, "N N"], rounds: Rounds, dataset: Dataset, reaso
     if dataset.num_samples < 2:
         return f"{reason}: the network is off on the only sample."
     if off.size:
-        return f"the Gram matrix is singular: no neuron is active on row {off[0] + 1} (counted from 1)."
+        return f"the Gram matrix is singular: no neuron is active on row {dataset.number_of(off[0])} (counted from 1)."
     smallest, one = kernels.smallest_eigenvalue(gram), gram[::outputs, ::outputs]
     for pair, sign in ((dataset.closest_pair, 1), (dataset.most_opposite_pair, -1)):
         i, j = pair.rows
         # λ_min is at most vᵀΘv/vᵀv for v = e_i − sign·e_j; the pair explains what no enclosure can exclude.
         if (one[i, i] + one[j, j] - 2 * sign * one[i, j]) / 2 <= 2 * (smallest.upper - smallest.lower):
             return (
-                f"{reason}: rows {i + 1} and {j + 1} (counted from 1) are the most nearly parallel, "
-                f"{pair.distance:.3g} apart."
+                f"{reason}: rows {dataset.number_of(i)} and {dataset.number_of(j)} (counted from 1) are the most "
+                f"nearly parallel, {pair.distance:.3g} apart."
             )
     return (
         f"{reason}, although no two rows are nearly parallel: its neurons have too few patterns left, a wider "

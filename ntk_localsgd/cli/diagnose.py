@@ -89,7 +89,7 @@ class Diagnose(ProblemOptions):
             "loss": {"local": local.tolist(), "centralized": central.tolist()},
             "loss_over_centralized": {"round": near, "quotient": gap},
             "heterogeneity": {name: np.asarray(value).tolist() for name, value in alike._asdict().items()},
-            "decisive_rows": (decisive.rows[:_LISTED] + 1).tolist(),
+            "decisive_rows": [start.dataset.number_of(row) for row in decisive.rows[:_LISTED]],
             "decisive_shares": decisive.shares[:_LISTED].tolist(),
             "conventions": [entry._asdict() | {"step_sizes": entry.step_sizes.tolist()} for entry in equivalents],
             "changes": [change._asdict() for change in to_change],
@@ -149,7 +149,9 @@ def changes(start: Start, config: LocalSGD, *, key: jax.Array, others: Sequence[
     if split.sizes[client] > 1:
         kept = np.delete(np.arange(len(gram)), row)
         parts = tuple(np.searchsorted(kept, part[part != row]) for part in split.indices)
-        tried[f"without row {row + 1} (from 1)"] = _rounds(gram[np.ix_(kept, kept)], Clients(parts), config)
+        tried[f"without row {start.dataset.number_of(row)} (from 1)"] = _rounds(
+            gram[np.ix_(kept, kept)], Clients(parts), config
+        )
     own = tried.pop("as it is")
     every = [*others, *(Change(what, rounds) for what, rounds in tried.items())]
     better = [change for change in every if change.rounds < (1 - _WORTH) * own]
@@ -177,7 +179,9 @@ def _samples(start: Start, decisive: diagnosis.DecisiveSamples) -> Table:
     owner = owner[np.argsort(np.concatenate(start.clients.indices))]
     residual = math.sqrt(start.factor) * start.residual
     for row, share in zip(decisive.rows[:_LISTED], decisive.shares[:_LISTED], strict=True):
-        table.add_row(f"{row + 1}", f"{share:.1%}", f"{residual[row]:.4g}", start.client_names[owner[row]])
+        table.add_row(
+            f"{start.dataset.number_of(row)}", f"{share:.1%}", f"{residual[row]:.4g}", start.client_names[owner[row]]
+        )
     return table
 
 

@@ -34,8 +34,8 @@ class Gram(DataOptions):
         if n > 1:
             pairs = {"φ, closest rows": data.closest_pair, "closest to opposite": data.most_opposite_pair}
             for name, pair in pairs.items():
-                i, j = pair.rows
-                table.add_row(name, f"{pair.distance:.6g}  (rows {i + 1} and {j + 1}, from 1)")
+                i, j = map(data.number_of, pair.rows)
+                table.add_row(name, f"{pair.distance:.6g}  (rows {i} and {j}, from 1)")
         gram, error = kernels.infinite_gram(data.inputs), kernels.infinite_gram_error(n, d)
         _add_spectrum(table, "H^∞", gram, error)
         if data.targets.ndim == 1:

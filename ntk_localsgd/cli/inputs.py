@@ -38,29 +38,27 @@ class DataOptions:
     """How a file of the user's own is read."""
 
     data: tyro.conf.Positional[pathlib.Path]
-    """A .npz or .csv file: inputs, targets, and maybe who holds them."""
+    """A .npz, .csv or .parquet file: inputs, targets, and maybe who holds them."""
     target: str = "target"
-    """Column of a .csv with the targets; species=setosa: that is +1, all else -1."""
+    """Column of a table with the targets; species=setosa: that is +1, all else -1."""
     client: str = "client"
-    """Column of a .csv with the clients."""
+    """Column of a table with the clients."""
     drop: tuple[str, ...] = ()
-    """Columns of a .csv to leave out."""
+    """Columns of a table to leave out, with spaces between."""
+    drop_incomplete: bool = False
+    """Leave out rows of a table with missing entries."""
     standardise: bool = False
     """Give every input column mean 0 and deviation 1, before rows are scaled."""
+    standardise_targets: bool = False
+    """Give the targets mean 0 and deviation 1."""
     merge_duplicates: bool = False
     """One row of those that repeat each other, the mean of their targets."""
 
 
 def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]:
     """The data set, the client of each row if the file has one, and what the user should know of the reading."""
-    dataset, column = datasets.load(
-        options.data,
-        target=options.target,
-        client=options.client,
-        drop=options.drop,
-        standardise=options.standardise,
-        merge_duplicates=options.merge_duplicates,
-    )
+    own = {field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)}
+    dataset, column = datasets.load(own.pop("data"), **own)
     return dataset, column, list(dataset.notes)
 
 

@@ -107,7 +107,7 @@ def execute(
 _CALLED = {"num_rounds": "rounds", "num_clients": "clients"}
 
 # What follows an argument's name at the beginning of a sentence about it.
-_VERBS = ("is ", "are ", "names ", "holds ", "hold ")
+_VERBS = ("is ", "lacks ", "are ", "names ", "holds ", "hold ")
 
 
 def _as_options(sentence: str, chosen: Any) -> str:

@@ -223,13 +223,13 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
         return gram, f"{about}: no neuron is active on the one row."
     pair = min(dataset.closest_pair, dataset.most_opposite_pair)
     i, j = pair.rows
-    sign = 1 if pair is dataset.closest_pair else -1
+    sign, named = 1 if pair is dataset.closest_pair else -1, [dataset.number_of(row) for row in pair.rows]
     # λ_min is at most the quotient vᵀΘv/vᵀv of v = e_i/s_i − sign·e_j/s_j; the pair explains what no enclosure can
     # exclude, unless no neuron is active on one of the two.
     quotient = (unit[i, i] + unit[j, j] - 2 * sign * unit[i, j]) / (s[i] ** -2 + s[j] ** -2)
     if min(unit[i, i], unit[j, j]) > 0 and quotient <= 2 * (smallest.upper - smallest.lower):
         return gram, (
-            f"{about}: inputs rows {i + 1} and {j + 1} (counted from 1) are nearly parallel (distance "
+            f"{about}: inputs rows {named[0]} and {named[1]} (counted from 1) are nearly parallel (distance "
             f"{pair.distance:.3g}), one of them must go."
         )
     return gram, f"{about}, although no two rows are nearly parallel: a wider network is needed."

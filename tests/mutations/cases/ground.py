@@ -39,6 +39,20 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/tables.py",
+        "kept = np.flatnonzero(~gaps)",
+        "kept = np.flatnonzero(~gaps | (np.arange(len(gaps)) == 0))",
+        "a row with a gap is kept where the others go",
+        ("tests/test_tables.py::test_rows_with_gaps_are_left_out_and_the_others_keep_their_numbers",),
+    ),
+    Mutation(
+        "ntk_localsgd/tables.py",
+        "return kept_columns, kept + 1, notes",
+        "return kept_columns, np.arange(1, len(kept) + 1), notes",
+        "rows are counted anew after those with gaps are gone",
+        ("tests/test_tables.py::test_rows_with_gaps_are_left_out_and_the_others_keep_their_numbers",),
+    ),
+    Mutation(
+        "ntk_localsgd/tables.py",
         "np.where(values == one, 1.0, -1.0)",
         "np.where(values == known[-1], 1.0, -1.0)",
         "another class than the one that was asked for",
@@ -122,9 +136,9 @@ MUTATIONS = (
         (f"{_CLIENTS}::test_dirichlet_favours_no_client",),
     ),
     Mutation(
-        "ntk_localsgd/files.py",
-        'errors="coerce")',
-        'errors="coerce").fillna(0)',
+        "ntk_localsgd/tables.py",
+        'values.astype(object), errors="coerce"), np.float64)',
+        'values.astype(object), errors="coerce").fillna(0), np.float64)',
         "text and gaps of a table read as zeros",
         ("tests/test_datasets.py::test_bad_files_are_refused_in_one_sentence",),
     ),
