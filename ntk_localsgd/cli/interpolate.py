@@ -75,8 +75,14 @@ class Interpolate(DataOptions):
             targets=dataset.targets,
             **_numbers(proof),  # type: ignore[arg-type]
         )
+        notes += [] if proof.certified else [self._advice(net.width)]
         show(_summary(dataset, net, proof), notes, (*paths, kept))
         return 0 if proof.certified else 1
+
+    def _advice(self, width: int) -> str:
+        """What may lead to a proof; rows that are nearly alike make J nearly singular, and columns of one size help."""
+        standardise = "" if self.standardise else ", --standardise if columns differ in size"
+        return f"not proved: try --width {2 * width}, another --seed, more --attempts{standardise}."
 
     def _width(self, dataset: Dataset) -> int:
         """The width asked for, or the theorem's; refused where there are fewer weights than samples."""

@@ -61,4 +61,6 @@ def test_bad_input_is_one_sentence(arguments, said, capsys):
 @pytest.mark.usefixtures("folder")
 def test_nothing_is_proved_where_symmetry_forbids_it(capsys):
     assert cli.main(["interpolate", "odd.npz", "--attempts", "1", "--width", "3"]) == 1
-    assert "full row rank" in " ".join(capsys.readouterr().out.split()).replace("│ │", "").replace("  ", " ")
+    shown = " ".join(capsys.readouterr().out.split()).replace("│ │", "").replace("  ", " ")
+    assert "full row rank" in shown
+    assert "try --width 6, another --seed, more --attempts, --standardise" in shown
