@@ -5,14 +5,15 @@ pairs that may switch do to Θ.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ntk_localsgd.certificate.growth import EntrywiseGrowth
-from ntk_localsgd.certificate.model import RoundModel, Unsuitable, split_norms
+from ntk_localsgd.certificate.model import LocalChain, RoundModel, Unsuitable, split_norms
 from ntk_localsgd.rounding import SLACK, UNIT
 
 # Local residuals kept of a segment: 4 GiB.
@@ -115,6 +116,27 @@ def _coordinate(points: Float[ndarray, "L n"], end: Float[ndarray, " n"]) -> Flo
     return np.clip(points @ end / squared, 0, 1) if squared > 0 else np.zeros(len(points))
 
 
+class Separated(NamedTuple):
+    """Changes of Θ of the form σ_q e_i t_qᵀ + σ'_q t_q e_iᵀ + σ_qσ'_q' G_qq' e_i e_i'ᵀ, |σ| ≤ ½, i = i(q), and a rest.
+
+    ``ends`` ≥ ‖Dt_q‖, ``places`` ≥ ‖De_{i(q)}‖, ``moved`` ≥ ‖t_q M D^{-1}‖. ``rate``: of a round with all of them.
+    """
+
+    rest: Float[ndarray, "n n"]
+    sample: Int[ndarray, " p"]
+    effects: Float[ndarray, "p n"]
+    products: Float[ndarray, "p p"]
+    ends: Float[ndarray, " p"]
+    places: Float[ndarray, " p"]
+    moved: Float[ndarray, " p"]
+    rate: Callable[[LocalChain], float]
+
+    @property
+    def sizes(self) -> Float[ndarray, " p"]:
+        """≥ ‖t_q‖."""
+        return np.linalg.norm(self.effects, axis=1) * SLACK
+
+
 class Flow(NamedTuple):
     """How far the true run may be from the predicted one over a segment.
 
@@ -122,7 +144,8 @@ class Flow(NamedTuple):
     weights explain, entrywise: g = (η/K)Σ_k|Θ̃ − Θ||r^k|. ``weights``: Σ_t of the deviation of |weights| of a round, and
     ``local_weights`` the largest of a client's local steps, both even if patterns switch at every step; ``local_bent``
     the part of the latter that the frozen patterns do not explain. ``weight_norm`` and ``local_weight_norm``: the same
-    two as Euclidean norms over all samples, each at most √n times less than the entries would say.
+    two as Euclidean norms over all samples, each at most √n times less than the entries would say. Where some changes
+    are kept apart, ``forcing`` is the others' alone, and theirs is Σ_q (t_q·(≤ ``pushes``) + e_{i(q)}·(≤ ``gains``)).
     """
 
     errors: Float[ndarray, " L+1"]
@@ -133,6 +156,8 @@ class Flow(NamedTuple):
     local_bent: Float[ndarray, " n"]
     weight_norm: float
     local_weight_norm: float
+    pushes: Float[ndarray, " p"]
+    gains: Float[ndarray, " p"]
 
     @property
     def largest_error(self) -> float:
@@ -146,13 +171,14 @@ def flow(
     changes: Float[ndarray, "n n"],
     start_error: float,
     growth: EntrywiseGrowth | None = None,
+    separate: "Separated | None" = None,
 ) -> Flow:
     """Bounds for |Θ̃ − Θ| ≤ ``changes`` and ‖D(r − r̂)‖ ≤ ``start_error`` at the segment's start.
 
     With V_k = |P^k r̂|, a client's local step is off by at most y_k, y_{k+1} = y_k + η(‖E_cc V_k‖ + ‖E_cc‖ y_k), and
     ‖D(r − r̂)(t+1)‖ ≤ rate·‖D(r − r̂)(t)‖ + (η/K)[‖|D| E Σ_k V_k‖ + Σ_k (‖D‖‖E‖‖y_k‖ + s_k(‖E_cc V_k‖ + ‖E_cc‖‖y_k‖))],
     s_k = ‖DΘη Σ_{l ≤ τ−2−k} P^l‖. All rates are infinite where this says nothing. ``growth``: a sharper bound of the
-    round's own perturbation, slower to compute.
+    round's own perturbation, slower to compute. ``separate``: what is known of the changes beside their sizes.
     """
     problem, n = model.problem, len(changes)
     eta, num_clients = problem.step_size, problem.clients.num_clients
@@ -160,15 +186,17 @@ def flow(
     chain = model.chain(error_norm, client_norm)
     grown = chain.growth if growth is None else min(chain.growth, growth(changes, chain))
     rate = (model.contraction + grown) * SLACK
+    if separate is not None:
+        rate = min(rate, separate.rate(chain))
     inside = np.where(problem.same_client, changes, 0.0)
     members = np.eye(num_clients)[problem.owner]
     rounds = predicted.rounds
     y, y_sum, y_norms, second = np.zeros((rounds, num_clients)), np.zeros((rounds, n)), np.zeros(rounds), 0.0
-    absolute = np.zeros((rounds, n))
+    absolute, signed = np.zeros((rounds, n)), np.zeros((rounds, n))
     sizes = np.linalg.norm(predicted.residuals[:rounds], axis=1)
     for step, end_norm in zip(predicted.local_steps, model.end_norms, strict=True):
         v = np.abs(step) + model.pad * sizes[:, None]
-        absolute += v
+        absolute, signed = absolute + v, signed + step
         pushed = v @ inside
         y_norm, pushed_norm = np.linalg.norm(y, axis=1), np.linalg.norm(pushed, axis=1)
         second = second + model.norm * error_norm * y_norm + end_norm * (pushed_norm + client_norm * y_norm)
@@ -176,25 +204,47 @@ def flow(
         y = y + eta * (np.sqrt(np.square(pushed) @ members) + client_norm * y)
     first = absolute @ changes
     push = np.minimum(np.linalg.norm(first @ np.abs(model.root), axis=1), model.norm * np.linalg.norm(first, axis=1))
+    halves = gained = np.zeros((rounds, 0))
+    if separate is not None:
+        halves = absolute[:, separate.sample] / 2
+        pads = model.pad * problem.local_steps * sizes[:, None] * separate.sizes
+        gained = (np.abs(signed @ separate.effects.T) + pads + halves @ np.abs(separate.products)) / 2
+        apart = halves @ separate.ends + gained @ separate.places
+        others = absolute @ separate.rest
+        by_rest = np.minimum(
+            np.linalg.norm(others @ np.abs(model.root), axis=1), model.norm * np.linalg.norm(others, axis=1)
+        )
+        push = np.minimum(push, by_rest + apart)
     defect = 2 * model.operator_error * sizes
     added = (eta / num_clients * (push + second) + model.norm * defect) * SLACK
     errors = _errors(rate, added, start_error)
     total_error = _total(errors, rate, rounds)
-    rows = np.linalg.norm(changes, axis=1)
+    forced = changes if separate is None else separate.rest
+    rows = np.linalg.norm(forced, axis=1)
     steps, largest = float(chain.steps.sum()), float(errors.max())
     norms = float(y_norms.sum()) + steps * total_error
-    forcing = first.sum(axis=0) + rows * norms
+    forcing = absolute.sum(axis=0) @ forced + rows * norms
     bent, reach = eta * float(chain.bent.sum()), model.row_reach
     local_bent = eta * y_sum.max(axis=0, initial=0.0) + bent * largest
+    weights = (eta * y_sum.sum(axis=0) + (reach + bent) * total_error) / num_clients * SLACK
+    pushes = gains = np.zeros(0)
+    if separate is not None:
+        deviating = weights[separate.sample] / 2
+        pushes = (eta / num_clients * halves.sum(axis=0) + deviating) * SLACK
+        crooked = eta * float(y_norms.sum()) + bent * total_error
+        far = (separate.sizes * crooked + separate.moved * total_error) / num_clients
+        gains = (eta / num_clients * gained.sum(axis=0) + (far + np.abs(separate.products) @ deviating) / 2) * SLACK
     return Flow(
         errors,
         rate,
         forcing=(eta / num_clients * forcing + float(defect.sum())) * SLACK,
-        weights=(eta * y_sum.sum(axis=0) + (reach + bent) * total_error) / num_clients * SLACK,
+        weights=weights,
         local_weights=(local_bent + reach * largest) * SLACK,
         local_bent=local_bent * SLACK,
         weight_norm=eta / num_clients * norms * SLACK,
         local_weight_norm=eta * (float(y_norms.max(initial=0.0)) + steps * largest) * SLACK,
+        pushes=pushes,
+        gains=gains,
     )
 
 

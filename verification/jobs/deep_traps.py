@@ -54,9 +54,9 @@ def _averaged_only(averaged: ndarray, local: ndarray, own: ndarray) -> list[ndar
     return [averaged]
 
 
-def _on_the_path(path: Path, changes: ndarray) -> Weighing:
-    found, nothing = Path.weigh(path, changes), np.zeros(len(changes))
-    return found._replace(deviation=Deviation(0.0, nothing, 0.0, nothing, 0.0))
+def _on_the_path(path: Path, changes: ndarray, rest: ndarray | None = None) -> Weighing:
+    found = Path.weigh(path, changes, rest)
+    return found._replace(deviation=Deviation.alike(0.0, len(changes), len(found.deviation.pushes), spread=0.0))
 
 
 #: The wrong turns, by what they leave out.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from ntk_localsgd.certificate.deep.frozen import Frozen
@@ -44,7 +44,8 @@ class Backward(NamedTuple):
     ``weights`` ≥ |(D' − D)c'| [L n m]; ``upper`` ≥ |δc|. ``lengths`` ≥ ‖δb_l‖ [L n]; ``switched`` and ``moved`` the
     same of the parts that switches and moved weights make, and ``switched_entries`` [L n m]. ``rest_sources`` ≥ |what
     moved weights add to δb_l beyond first order|, ``rest_entries`` and ``rest``: carried down, entrywise and in norm.
-    ``along`` [L n n] ≥ |δb_{l,i}·b_{l,j}|, ``cross`` ≥ |δb_{l,i}·δb_{l,j}|.
+    ``along`` [L n n] ≥ |δb_{l,i}·b_{l,j}|, ``cross`` ≥ |δb_{l,i}·δb_{l,j}|; ``summed``: where pairs of switches were
+    summed up for it one by one.
     """
 
     sources: list[Sources]
@@ -59,6 +60,7 @@ class Backward(NamedTuple):
     rest: Float[ndarray, "L n"]
     along: Float[ndarray, "L n n"]
     cross: Float[ndarray, "L n n"]
+    summed: Bool[ndarray, "L n n"]
 
 
 def sources_of(frozen: Frozen, moves: Moves) -> list[Sources]:
@@ -94,8 +96,8 @@ def moved_rest(
 
 def cross_products(
     frozen: Frozen, layer: int, sources: list[Sources], weights: Float[ndarray, "L n m"]
-) -> tuple[Float[ndarray, "n n"], Float[ndarray, "n m"]]:
-    """≥ |δb_{l,i}·δb_{l,j}| of the parts that switches make, and ≥ |that part| entrywise.
+) -> tuple[Float[ndarray, "n n"], Float[ndarray, "n m"], Bool[ndarray, "n n"]]:
+    """≥ |δb_{l,i}·δb_{l,j}| of the parts that switches make, ≥ |that part| entrywise, and where the sum was taken.
 
     The sum of |inner products| of the sources' vectors, or √(number · number) times the norm of their block.
     """
@@ -116,6 +118,7 @@ def cross_products(
     sample, vectors = np.concatenate(samples), np.concatenate(rows)
     members = (sample == np.arange(n)[:, None]).astype(np.float64)
     sums = members @ np.abs(vectors @ vectors.T) @ members.T
+    summed = np.ones((n, n), bool)
     counts = members.sum(axis=1).astype(int)
     if (largest := int(counts.max())) ** 2 * n**2 <= _MOST and largest > _FEW:
         place = np.concatenate([np.arange(c) for c in counts])
@@ -124,9 +127,10 @@ def cross_products(
         table[sample[order], place] = vectors[order]
         flat = table.reshape(-1, width)
         blocks = (flat @ flat.T).reshape(n, largest, n, largest).transpose(0, 2, 1, 3)
-        sums = np.minimum(sums, np.sqrt(np.outer(counts, counts)) * norm_bounds(blocks))
+        by_norm = np.sqrt(np.outer(counts, counts)) * norm_bounds(blocks)
+        summed, sums = sums <= by_norm, np.minimum(sums, by_norm)
     rounding = 4 * frozen.relative * frozen.chain * np.outer(sizes, sizes)
-    return (sums + rounding) * SLACK, (entries + frozen.relative * sizes[:, None]) * SLACK
+    return (sums + rounding) * SLACK, (entries + frozen.relative * sizes[:, None]) * SLACK, summed
 
 
 def backward(
@@ -134,7 +138,7 @@ def backward(
     moves: Moves,
     seen: Float[ndarray, "n n"],
     rest_of: Callable[..., Float[ndarray, "n m"]] = moved_rest,
-    cross_of: Callable[..., tuple[Float[ndarray, "n n"], Float[ndarray, "n m"]]] = cross_products,
+    cross_of: Callable[..., tuple[Float[ndarray, "n n"], Float[ndarray, "n m"], Bool[ndarray, "n n"]]] = cross_products,
 ) -> Backward:
     """Item 3, from the last layer down; ``seen[i, j]`` ≥ Σ|weight of j| in the view of i.
 
@@ -144,7 +148,7 @@ def backward(
     shape, per_sample, per_pair = (depth, n, width), (depth, n), (depth, n, n)
     weights, upper, rest_sources, rest_entries, switched_entries = (np.zeros(shape) for _ in range(5))
     switched, moved, rest = (np.zeros(per_sample) for _ in range(3))
-    along, cross = np.zeros(per_pair), np.zeros(per_pair)
+    along, cross, summed = np.zeros(per_pair), np.zeros(per_pair), np.ones(per_pair, bool)
     sources = sources_of(frozen, moves)
     for layer in range(depth - 1, -1, -1):
         if layer < depth - 1:
@@ -163,7 +167,7 @@ def backward(
                 upper[layer] += frozen.relative * members.sum(axis=1, keepdims=True)
         upper[layer] *= SLACK
         weights[layer] = moves.off[layer] * (np.abs(frozen.upper[layer]) + upper[layer])
-        own, switched_entries[layer] = cross_of(frozen, layer, sources, weights)
+        own, switched_entries[layer], summed[layer] = cross_of(frozen, layer, sources, weights)
         switched[layer] = np.sqrt(np.diagonal(own)) * SLACK
         moved[layer] = ((seen * frozen.bent_norms[layer]).sum(axis=1) + rest[layer]) * SLACK
         both = np.outer(switched[layer], moved[layer])
@@ -182,6 +186,7 @@ def backward(
         rest=rest,
         along=along,
         cross=cross,
+        summed=summed,
     )
 
 

@@ -9,9 +9,11 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.deep.backward import Backward, backward
 from ntk_localsgd.certificate.deep.forward import MovedPushes, remainder
+from ntk_localsgd.certificate.deep.free import FreeTriples
 from ntk_localsgd.certificate.deep.frozen import Frozen, Weights
 from ntk_localsgd.certificate.deep.kernel import kernel_changes
 from ntk_localsgd.certificate.deep.path import Deviation, Path, Weighing, leverage
+from ntk_localsgd.certificate.deep.sector import MOST_NUMBERS
 from ntk_localsgd.certificate.deep.state import Moves, State, moves
 from ntk_localsgd.certificate.deep.steps import PROVED, DeepSteps
 from ntk_localsgd.certificate.model import RoundModel, Rounds, Unsuitable
@@ -23,8 +25,11 @@ __all__ = ["Argument", "certify_deep"]
 # A state that has not closed after this many sweeps, each of them enlarging it by this factor, is hopeless.
 _SWEEPS, _ENLARGE = 60, 1.02
 
+# Shares of all triples, and as many, beyond which what may switch is hopeless.
+_HOPELESS, _MANY = 0.5, 1000
+
 # Times that slopes are set to ½ where signs may change, and the share of triples beyond which that is hopeless.
-_REFINEMENTS, _MOST_FREE = 4, 0.1
+_REFINEMENTS, _MOST_FREE = 8, 0.1
 
 
 class Sweep(NamedTuple):
@@ -70,6 +75,8 @@ def certify_deep(
         result = argument.close()
         if best is None or (not result.certified, result.rate) < (not best.certified, best.rate):
             best = result
+        if result.certified and attempt:
+            break
         half = argument.promising | frozen.half
         if half.sum() == free:  # the same again would stop where this one did
             half = half | argument.latest
@@ -99,13 +106,15 @@ class Argument:
         self.latest = frozen.half
         residual = frozen.outputs - targets
         error = (frozen.output_error + UNIT * np.abs(residual)) * SLACK
-        self.path = Path(RoundModel(frozen.gram, rounds), residual, error, steps.views)
+        #: Triples whose slope is free and whose switches the rate does not take from E.
+        self.free = FreeTriples.of(frozen, MOST_NUMBERS // (2 * rounds.local_steps))
+        self.path = Path(RoundModel(frozen.gram, rounds), residual, error, steps.views, self.free)
         rows = np.moveaxis(frozen.response, 2, 3)
         self.low, self.high = self._linear(rows)
         inverse = self.path.inverse
-        self._response = [leverage(inverse, r) for r in rows]
-        self._hidden = [leverage(inverse, r) for r in frozen.hidden_rows]
-        self._kernel = leverage(inverse, frozen.kernel_rows)
+        self._response = [leverage(inverse, r, self.free) for r in rows]
+        self._hidden = [leverage(inverse, r, self.free) for r in frozen.hidden_rows]
+        self._kernel = leverage(inverse, frozen.kernel_rows, self.free)
         largest = [self.path.largest(r) for r in frozen.hidden_rows]
         self._hidden_path = np.array(largest).reshape(frozen.hidden_rows.shape[:3])
         self._kernel_path = self.path.largest(frozen.kernel_rows)
@@ -122,7 +131,8 @@ class Argument:
     def _start(self) -> State:
         """The predicted path alone."""
         predicted, n = self.path.predicted, len(self.rounds.owner)
-        nothing = Deviation(0.0, np.zeros(n), 0.0, np.zeros(n), self.path.spread)
+        number = 0 if self.free is None else len(self.free.sample)
+        nothing = Deviation.alike(0.0, n, number, spread=self.path.spread)
         averaged, local = predicted.up + predicted.down, predicted.local_up + predicted.local_down
         still = np.zeros_like(self.low)
         return self._state(nothing, still, still, np.zeros(self.low.shape[:2]), averaged, local)
@@ -162,7 +172,8 @@ class Argument:
         hidden = steps.hidden(frozen, moved, state, seen, self._hidden_path)
         gradients = backward(frozen, moved, seen, steps.moved_rest, steps.cross)
         changes = kernel_changes(frozen, moved, state, seen, hidden, gradients, self._kernel_path)
-        weighing = steps.weigh(self.path, changes)
+        others = None if self.free is None else steps.rest(self.free, frozen, changes, hidden, gradients)
+        weighing = steps.weigh(self.path, changes, others)
         if not math.isfinite(weighing.averaged.sum() + weighing.local.sum()):
             return Sweep(None, moved, gradients, weighing)
         seen = self.seen(weighing.averaged, weighing.local)
@@ -179,6 +190,11 @@ class Argument:
             return no_proof("path", Obstacle.ARRIVED, "the residual is rounding noise: the run has arrived")
         state, rate = self._start(), math.inf
         for number in range(_SWEEPS):
+            likely = self.steps.uncertain(self.frozen, self.low - state.around, self.high + state.around)
+            if likely.sum() > max(_MANY, _HOPELESS * likely.size):
+                self.latest = likely
+                text = f"{int(likely.sum())} of {likely.size} patterns may switch"
+                return no_proof("path", Obstacle.PATTERNS, text, rate=rate)
             with np.errstate(over="ignore", invalid="ignore"):  # bounds without limit certify nothing
                 found = self.sweep(state)
             rate, self.latest = found.weighing.rate, found.moves.uncertain
@@ -214,7 +230,7 @@ class Argument:
         sizes = np.einsum("li,lj->ij", hidden[:-1] * lower, hidden[:-1] * lower)
         off = frozen.gram_error + 3 * frozen.product * sizes
         off = off + np.abs(root @ root - frozen.gram) + gamma(n + 2) * np.trace(frozen.gram)
-        deviation = leverage(self.path.inverse, np.broadcast_to(root, (n, n, n))).bound(weighing.deviation)
+        deviation = leverage(self.path.inverse, np.broadcast_to(root, (n, n, n)), self.free).bound(weighing.deviation)
         along = max(float(self.path.energy(points, frozen.gram).max()) for points in self.path.points)
         total = along + np.linalg.norm(deviation, axis=1).max() + np.linalg.norm(gradients)
         return float(total + 4 * np.sqrt(size @ off @ size)) * SLACK

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ntk_localsgd.certificate.deep.free import FreeTriples
+from ntk_localsgd.certificate.deep.sector import SectorRound
 from ntk_localsgd.certificate.flow import Flow, flow, predict
 from ntk_localsgd.certificate.growth import EntrywiseGrowth
 from ntk_localsgd.certificate.inverse import Inverse
@@ -33,6 +35,7 @@ class Deviation(NamedTuple):
 
     ``error`` ≥ ‖D(ΘΔ)‖₂ of what an error moves, ``forcing`` ≥ Σ|g| entrywise; of one client's own steps:
     ``local_error`` ≥ ‖De‖₂ and ``local_bent`` entrywise; ``spread``: ‖Θ^{1/2}·‖₂ of the times that are not kept.
+    ``pushes`` and ``gains``: of free triples, which ``forcing`` leaves out (`Flow`).
     """
 
     error: float
@@ -40,6 +43,13 @@ class Deviation(NamedTuple):
     local_error: float
     local_bent: Float[ndarray, " n"]
     spread: float
+    pushes: Float[ndarray, " p"]
+    gains: Float[ndarray, " p"]
+
+    @classmethod
+    def alike(cls, value: float, n: int, p: int, *, spread: float) -> "Deviation":
+        """The same number everywhere but for the spread."""
+        return cls(value, np.full(n, value), value, np.full(n, value), spread, np.full(p, value), np.full(p, value))
 
 
 class Weighing(NamedTuple):
@@ -64,15 +74,17 @@ class Leverage(NamedTuple):
     local_error: Float[ndarray, "..."]  # f‖t_c D_c‖
     local_bent: Float[ndarray, "... n"]  # |t_c|
     spread: Float[ndarray, "..."]  # ‖tΘ^{-1/2}‖
+    pushes: Float[ndarray, "... p"]  # |tΘ^{-1}t_q|
+    gains: Float[ndarray, "... p"]  # |tΘ^{-1}e_{i(q)}|
 
     def bound(self, by: Deviation) -> Float[ndarray, "..."]:
         """≥ |t·(a − a point of the predicted path)|."""
         total = self.error * by.error + self.forcing @ by.forcing + self.gap * float(np.linalg.norm(by.forcing))
         total = total + self.local_error * by.local_error + self.local_bent @ by.local_bent
-        return (total + self.spread * by.spread) * SLACK
+        return (total + self.spread * by.spread + self.pushes @ by.pushes + self.gains @ by.gains) * SLACK
 
 
-def leverage(inverse: Inverse, rows: Float[ndarray, "n ... n"]) -> Leverage:
+def leverage(inverse: Inverse, rows: Float[ndarray, "n ... n"], free: FreeTriples | None = None) -> Leverage:
     """Of rows t whose first index is the sample in whose view they are."""
     model, n = inverse.model, len(rows)
     u, size = rows @ inverse.matrix, np.linalg.norm(rows, axis=-1)
@@ -81,6 +93,10 @@ def leverage(inverse: Inverse, rows: Float[ndarray, "n ... n"]) -> Leverage:
     # tΘ^{-1}tᵀ, its rounding included: u is off by gap·‖t‖, the product by γ_n.
     rounding = size * inverse.gap + gamma(n + 2) * np.linalg.norm(u, axis=-1)
     energy = np.maximum((u * rows).sum(axis=-1), 0) + size * rounding
+    pushes = gains = np.zeros((*size.shape, 0))
+    if free is not None:
+        pushes = np.abs(u @ free.effects.T) + rounding[..., None] * np.linalg.norm(free.effects, axis=1)
+        gains = np.abs(u[..., free.sample]) + (size * inverse.gap)[..., None]
     return Leverage(
         inverse.sensitivity(u, size),
         np.abs(u),
@@ -88,6 +104,8 @@ def leverage(inverse: Inverse, rows: Float[ndarray, "n ... n"]) -> Leverage:
         model.local_factor * local * SLACK,
         np.abs(own),
         np.sqrt(energy) * SLACK,
+        pushes * SLACK,
+        gains * SLACK,
     )
 
 
@@ -114,8 +132,10 @@ class Path:
         residual: Float[ndarray, " n"],
         residual_error: Float[ndarray, " n"],
         views: Callable[..., list[Float[ndarray, "R n"]]] = view_points,
+        free: FreeTriples | None = None,
     ) -> None:
         self.model, self.inverse, self.growth = model, Inverse(model), EntrywiseGrowth(model)
+        self.sector = None if free is None else SectorRound(model, self.growth, free)
         self.start_error = model.length(np.zeros_like(residual), residual_error)
         self.least = (float(np.linalg.norm(residual)) / SLACK - float(np.linalg.norm(residual_error))) / SLACK
         self.predicted = predict(model, residual, self._rounds(residual))
@@ -168,32 +188,37 @@ class Path:
         owner = self.model.problem.owner
         return np.stack([np.abs(t @ self.points[c].T).max(axis=-1) for t, c in zip(rows, owner, strict=True)])
 
-    def weigh(self, changes: Float[ndarray, "n n"]) -> Weighing:
-        """Everything that follows from |Θ̃ − Θ| ≤ ``changes`` at all times so far."""
+    def weigh(self, changes: Float[ndarray, "n n"], rest: Float[ndarray, "n n"] | None = None) -> Weighing:
+        """Everything that follows from |Θ̃ − Θ| ≤ ``changes`` at all times so far.
+
+        ``rest``: the same without what the path's free triples add to gradients.
+        """
         model, predicted, n = self.model, self.predicted, len(changes)
-        nothing = np.full(n, math.inf)
-        hopeless = Weighing(
-            math.inf, math.inf, nothing, nothing, Deviation(math.inf, nothing, math.inf, nothing, math.inf)
-        )
+        nothing, number = np.full(n, math.inf), 0 if self.sector is None else len(self.sector.free.sample)
+        unknown = Deviation.alike(math.inf, n, number, spread=math.inf)
+        hopeless = Weighing(math.inf, math.inf, nothing, nothing, unknown)
         if not np.isfinite(changes).all():
             return hopeless
-        main = flow(model, predicted, changes, self.start_error, self.growth)
+        separate = None if self.sector is None or rest is None else self.sector.separated(changes, rest)
+        main = flow(model, predicted, changes, self.start_error, self.growth, separate)
         left = model.length(predicted.residuals[-1])
-        rest = (float(main.errors[-1]) + left) * SLACK
-        tail = flow(model, self.tail, changes, rest, self.growth)
+        remaining = (float(main.errors[-1]) + left) * SLACK
+        tail = flow(model, self.tail, changes, remaining, self.growth, separate)
         most = 2 * model.length(predicted.residuals[0])
         if not (main.rate < 1 and main.largest_error <= most and np.isfinite(tail.forcing).all()):
             return hopeless._replace(rate=main.rate)
         averaged = (predicted.up + predicted.down + main.weights + tail.weights) * SLACK
         local = np.maximum(predicted.local_up + predicted.local_down + main.local_weights, tail.local_weights) * SLACK
         deviation = Deviation(
-            (max(main.largest_error, rest) + self.start_error + left) * SLACK,
+            (max(main.largest_error, remaining) + self.start_error + left) * SLACK,
             (main.forcing + tail.forcing) * SLACK,
-            max(main.largest_error, rest),
+            max(main.largest_error, remaining),
             np.maximum(main.local_bent, tail.local_bent),
             self.spread,
+            (main.pushes + tail.pushes) * SLACK,
+            (main.gains + tail.gains) * SLACK,
         )
-        return Weighing(main.rate, self._constant(main, rest), averaged, local, deviation)
+        return Weighing(main.rate, self._constant(main, remaining), averaged, local, deviation)
 
     def _constant(self, main: Flow, rest: float) -> float:
         """max over rounds of (bound on ‖r(t)‖₂)/(ρ^t‖r(0)‖₂); from the tail on ‖r(t)‖₂ ≤ ‖D^{-1}‖‖r(t)‖_D."""

@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/growth.py",
-        "bent = local_map @ bent + eta * inside @ (felt + self._start_pad)",
+        "bent = local_map @ bent + model.problem.step_size * inside @ (reached[-1] + self.start_pad)",
         "bent = local_map @ bent",
         "growth: local errors do not bend",
         (f"{_TESTS}/test_growth.py",),

@@ -5,6 +5,7 @@ from tests.mutations.mutation import Mutation
 _DIR, _TESTS = "ntk_localsgd/certificate/deep", "tests/certificate/deep"
 _BOUNDS, _CERTIFIER = f"{_TESTS}/test_bounds.py", f"{_TESTS}/test_certifier.py"
 _FROZEN, _CLOSING = f"{_TESTS}/test_frozen.py", f"{_TESTS}/test_closing.py"
+_SECTOR = f"{_TESTS}/test_sector.py"
 _WALK = f"{_BOUNDS}::test_no_walk_leaves_the_bounds"
 _REST = f"{_BOUNDS}::test_no_walk_leaves_the_remainder"
 _ROUNDED = f"{_FROZEN}::test_rounding_is_covered_exactly"
@@ -47,7 +48,7 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/backward.py",
-        "own, switched_entries[layer] = cross_of(frozen, layer, sources, weights)",
+        "own, switched_entries[layer], summed[layer] = cross_of(frozen, layer, sources, weights)",
         "own, switched_entries[layer] = 0 * seen, cross_of(frozen, layer, sources, weights)[1]",
         "switches of two samples have no product",
         (_WALK,),
@@ -135,6 +136,48 @@ MUTATIONS = (
         "total = 0.5 * along",
         "radius: half of the predicted path",
         (f"{_CERTIFIER}::test_random_certificates_are_kept",),
+    ),
+    Mutation(
+        f"{_DIR}/free.py",
+        "second[k] = members @ np.abs(inner) @ members.T / 4",
+        "second[k] = members @ np.abs(inner) @ members.T",
+        "free triples: products of two of them taken from E four times",
+        (f"{_SECTOR}::test_gradients_change_by_free_triples_and_what_is_left",),
+    ),
+    Mutation(
+        f"{_DIR}/free.py",
+        "halves = members @ np.abs(effects) / 2",
+        "halves = members @ np.abs(effects)",
+        "free triples: their first order taken from E twice",
+        (f"{_SECTOR}::test_gradients_change_by_free_triples_and_what_is_left",),
+    ),
+    Mutation(
+        f"{_DIR}/sector.py",
+        "matrix = np.concatenate([started.end, 0.5 * root[:, None] * started.arguments])",
+        "matrix = np.concatenate([started.end, 0.25 * root[:, None] * started.arguments])",
+        "feedback of half the size",
+        (f"{_SECTOR}::test_no_slopes_beat_the_contraction",),
+    ),
+    Mutation(
+        f"{_DIR}/sector.py",
+        "change = eta * (gram @ residuals + effects.T @ pushed) + place @ feedback[-1]",
+        "change = eta * gram @ residuals + place @ feedback[-1]",
+        "gradients of free triples move nobody",
+        (f"{_SECTOR}::test_the_unrolled_round_is_the_round",),
+    ),
+    Mutation(
+        f"{_DIR}/sector.py",
+        "added = self.growth(rest, chain, changes)",
+        "added = 0.1 * self.growth(rest, chain, changes)",
+        "rate: a tenth of what is left of E",
+        (f"{_SECTOR}::test_no_slopes_and_no_rest_beat_the_rate",),
+    ),
+    Mutation(
+        f"{_DIR}/path.py",
+        "return (total + self.spread * by.spread + self.pushes @ by.pushes + self.gains @ by.gains) * SLACK",
+        "return (total + self.spread * by.spread) * SLACK",
+        "free triples move no weights",
+        (f"{_SECTOR}::test_a_weight_that_a_free_triple_pushes_moves_every_row",),
     ),
     Mutation(
         f"{_DIR}/certifier.py",

@@ -23,8 +23,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/flow.py",
-        "forcing = first.sum(axis=0) + rows * norms",
-        "forcing = first.sum(axis=0)",
+        "forcing = absolute.sum(axis=0) @ forced + rows * norms",
+        "forcing = absolute.sum(axis=0) @ forced",
         "forcing by the prediction alone",
         (f"{_PLANTED}::test_errors_force_the_round_as_the_prediction_does",),
     ),
