@@ -24,7 +24,7 @@ __all__ = ["CLAIMS", "Claim", "claim", "discover", "in_order", "load_scripts", "
 
 Needs = Callable[[Context], Iterable[Job]]
 Judge = Callable[[Context, Results], Iterable[Evidence]]
-Attack = Callable[[Context], Mapping[str, Ratio]]
+Attack = Mapping[str, Ratio]
 
 #: How certain a statement itself is.
 LETTERS = ("S", "P", "R", "D", "D, heuristic", "C")
@@ -55,8 +55,8 @@ class Claim:
     judge
         Yields one `Evidence` a setting, each with its control; it computes nothing that takes long.
     attack
-        By setting in words, measured over bound as functions of all that the claim leaves open, for ``run --attack`` to
-        search for counterexamples.
+        By setting in words, measured over bound as a function of all that the claim leaves open, for ``run --attack``
+        to search for counterexamples.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Claim:
     paper: Paper
     needs: Needs
     judge: Judge
-    attack: Attack | None = None
+    attack: Attack | None = dataclasses.field(default=None, hash=False)  # a mapping has no hash
 
     @property
     def file(self) -> pathlib.Path:
@@ -113,11 +113,10 @@ class Claim:
         """Searches for counterexamples by what they go through; none unless they are asked for."""
         if self.attack is None or not context.attack:
             return {}
-        ratios, sizes = self.attack(context), context.preset
-        seeds = context.seeds(f"attack {self.id}", len(ratios))
+        sizes, seeds = context.preset, context.seeds(f"attack {self.id}", len(self.attack))
         return {
             name: Search(ratio, seed, sizes.attack_restarts, sizes.attack_steps)
-            for (name, ratio), seed in zip(ratios.items(), seeds, strict=True)
+            for (name, ratio), seed in zip(self.attack.items(), seeds, strict=True)
         }
 
     def _attacked(self, context: Context, results: Results) -> Iterator[Evidence]:

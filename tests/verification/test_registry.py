@@ -155,10 +155,7 @@ def test_a_claim_that_says_how_is_searched_for_counterexamples(monkeypatch, tmp_
     def judge(context, results):
         yield Evidence({"n": 1}, Condition("", True), Condition("", True), "≤", 0.5, 1.0, Control("twice", True, 2.0))
 
-    def attack(context):
-        return {"small": DriftRatio(1, 2, 2, 1)}
-
-    registry.claim("MINE", "x", letter="C", source="me", attack=attack)(judge)
+    registry.claim("MINE", "x", letter="C", source="me", attack={"small": DriftRatio(1, 2, 2, 1)})(judge)
     (entry,) = registry.CLAIMS.values()
     plain, attacked = (Context(PRESETS["smoke"], 0, attack) for attack in (False, True))
     assert entry.jobs(plain) == ()

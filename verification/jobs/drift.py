@@ -1,6 +1,7 @@
 """A client's drift over its bound, as a function of weights, data, targets and step size: what a search climbs."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +35,7 @@ class DriftRatio:
     input_dim: int
     width: int
     local_steps: int
+    refutable: ClassVar[float] = 0.7
 
     def draw(self, generator: np.random.Generator) -> Point:
         """Gaussian rows, weights and targets, and a step size of two decades about that of stability."""

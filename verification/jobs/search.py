@@ -27,6 +27,11 @@ _FIRST, _MOST, _SHORTEST, _LONGER, _SHORTER = 0.1, 1.0, 1e-9, 1.6, 0.7
 class Ratio(Protocol):
     """Measured over bound of a claim, as a frozen dataclass of plain values; JAX differentiates it."""
 
+    @property
+    def refutable(self) -> float:
+        """The share of the bound that is none, as a search must find out; 0.7 where the bound is attained."""
+        ...
+
     def draw(self, generator: np.random.Generator) -> Point:
         """A random point, within the claim's premise."""
         ...
@@ -60,8 +65,8 @@ class Search:
     def compute(self) -> xr.Dataset:
         """``start`` and ``found`` [restart], the ratio at each random start and the largest that was found from there.
 
-        ``settings`` and ``searched``: points looked at, and those of them that were climbed to; ``best_…``: the point
-        of the largest ratio.
+        ``settings`` and ``searched``: points looked at, and those of them that were climbed to; ``refutable``, of the
+        ratio; ``best_…``: the point of the largest one.
 
         Raises
         ------
@@ -81,7 +86,8 @@ class Search:
             values = np.asarray(values)[best]
             variables[f"best_{name}"] = ([f"{name}_{axis}" for axis in range(values.ndim)], values)
         searched = self.restarts * self.steps
-        return xr.Dataset(variables | {"settings": ((), self.restarts + searched), "searched": ((), searched)})
+        numbers = {"settings": self.restarts + searched, "searched": searched, "refutable": self.ratio.refutable}
+        return xr.Dataset(variables | {name: ((), value) for name, value in numbers.items()})
 
 
 def _climb(value: Any, steps: int, point: Point, key: Array) -> tuple[Array, Array, Point]:

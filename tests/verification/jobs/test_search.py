@@ -1,6 +1,7 @@
 """A search climbs to the largest ratio there is, refutes what is false, and leaves what is true."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ class _Hill:
     """A ratio whose largest value is known, behind a kink; NaN on one side of it."""
 
     top: float
+    refutable: ClassVar[float] = 0.7
 
     def draw(self, generator):
         return {"x": generator.normal(size=2)}

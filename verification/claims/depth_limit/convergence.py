@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,7 @@ from verification.claims.depth_limit.paper import XU_ZHANG
 from verification.context import Context
 from verification.engine import Results
 from verification.jobs.deep_limit import DepthTails, Law, OutputsAndWeights, ProductForms
+from verification.jobs.depth_ratios import LayerRatio, TailRatio
 from verification.judging import at_most
 from verification.registry import claim
 from verification.store import Job
@@ -117,6 +119,10 @@ def _needed_tails(context: Context) -> Iterator[Job]:
         yield from (job, _control(context, job))
 
 
+def _tail_ratios(bound: Literal["start", "output"]) -> dict[str, TailRatio]:
+    return {f"m = {m}, L = {depth}": TailRatio(m, depth, bound) for m, depth in ((2, 2), (3, 4), (4, 6))}
+
+
 def _setting(job: DepthTails) -> dict[str, object]:
     moved = {"weights": "‖W_l − I‖", "biases": "‖b_l‖", "both": "‖W_l − I‖, ‖b_l‖"}[job.moves]
     how = (
@@ -153,6 +159,7 @@ def _against(bound: str, context: Context, results: Results, what: str) -> Itera
     source="docs/theory.md, X2 (that such conditions exist: Xu and Zhang 2021, abstract)",
     paper=XU_ZHANG,
     needs=_needed_tails,
+    attack=_tail_ratios("start"),
 )
 def sufficient(context: Context, results: Results) -> Iterator[Evidence]:
     """Tails over their bound for laws of decay, along the identity and in random directions; sums that diverge."""
@@ -166,6 +173,7 @@ def sufficient(context: Context, results: Results) -> Iterator[Evidence]:
     source="docs/theory.md, X2",
     paper=XU_ZHANG,
     needs=_needed_tails,
+    attack=_tail_ratios("output"),
 )
 def sufficient_from_output(context: Context, results: Results) -> Iterator[Evidence]:
     """The same against the bound that starts from the output at depth n."""
@@ -202,6 +210,7 @@ def _premise(found: xr.Dataset) -> Condition:
     source="docs/theory.md, X3",
     paper=XU_ZHANG,
     needs=_needed_outputs,
+    attack={f"m = {m}": LayerRatio(m) for m in (2, 4, 8)},
 )
 def weights_of_outputs(context: Context, results: Results) -> Iterator[Evidence]:
     """Weights against what outputs say of them; the control's outputs stand still at 0 and e_i while W_n = 2I."""

@@ -11,6 +11,7 @@ from verification.context import Context
 from verification.data import Source, Split
 from verification.engine import Results
 from verification.jobs.centralized import Centralized
+from verification.jobs.kernel_ratios import CentralizedRatio
 from verification.jobs.training import Training
 from verification.judging import as_exponent, at_least, at_most
 from verification.papers import OWN
@@ -85,6 +86,10 @@ def _jobs(context: Context) -> Iterator[Job]:
     source="docs/theory.md §4",
     paper=OWN,
     needs=_jobs,
+    attack={
+        f"K = {k}, n_c = {n}, τ = {tau}, R ≤ {rounds}": CentralizedRatio(k, n, tau, rounds)
+        for k, n, tau, rounds in ((2, 1, 2, 4), (2, 2, 4, 8), (3, 2, 3, 6))
+    },
 )
 def centralized(context: Context, results: Results) -> Iterator[Evidence]:
     """The bound, the exponent of η at one time ηRτ, and losses of trained networks at a large step size."""

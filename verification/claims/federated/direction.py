@@ -14,6 +14,7 @@ from verification.context import Context
 from verification.data import Problem, Split
 from verification.engine import Results
 from verification.jobs.client_kernels import ClientKernels
+from verification.jobs.two_layer_ratios import FlipRatio
 from verification.judging import as_exponent, at_least, at_most, equal
 from verification.papers import HUANG
 from verification.registry import claim
@@ -69,6 +70,7 @@ def _all_sweeps(context: Context) -> Iterator[ClientKernels]:
     source="docs/theory.md, F1; that updates are no gradients: Huang et al. 2021, abstract [S]",
     paper=HUANG,
     needs=_all_sweeps,
+    attack={f"n = {n}, d = {d}, m = {m}": FlipRatio(n, d, m) for n, d, m in ((1, 2, 4), (3, 3, 8), (6, 4, 16))},
 )
 def asymmetric_gram(context: Context, results: Results) -> Iterator[Evidence]:
     """Three rows a data set: the entrywise bound, the exponent in the width, and the symmetric part's λ_min."""

@@ -9,6 +9,7 @@ from ntk_localsgd.evidence import Condition, Evidence
 from ntk_localsgd.statistics import slope
 from verification.context import Context
 from verification.engine import Results
+from verification.jobs.kernel_ratios import PairRatio
 from verification.jobs.separations import Kind, PlantedSeparation, Separation
 from verification.judging import as_exponent, at_most
 from verification.papers import OWN
@@ -55,6 +56,7 @@ def _jobs(context: Context) -> list[Job]:
     source="docs/theory.md §1",
     paper=OWN,
     needs=_jobs,
+    attack={f"n = {n}, d = {d}": PairRatio(n, d) for n, d in ((3, 3), (6, 4), (8, 3))},
 )
 def separation(context: Context, results: Results) -> Iterator[Evidence]:
     """λ0 over the closest pair's bound, data set by data set; the exponent of δ where a pair is planted."""

@@ -12,6 +12,7 @@ from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
 from verification.jobs.perturbed import Attacked, Uncertain
+from verification.jobs.two_layer_ratios import CountRatio
 from verification.judging import DELTA, at_most, with_probability
 from verification.papers import CLASSICAL, DU, OWN
 from verification.registry import claim
@@ -41,6 +42,7 @@ def _count_changes(context: Context) -> Iterator[tuple[Attacked, Attacked]]:
     source="docs/theory.md, K6",
     paper=OWN,
     needs=lambda context: itertools.chain(*_count_changes(context)),
+    attack={f"n = {n}, d = {d}, m = {m}": CountRatio(n, d, m) for n, d, m in ((1, 2, 4), (3, 3, 8), (6, 4, 16))},
 )
 def counts(context: Context, results: Results) -> Iterator[Evidence]:
     """Exact integers: how many common activations change, against how many can, at the worst weights in the ball."""

@@ -1,6 +1,6 @@
 """How far gradients move with the weights: S0, S1a, S3."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ from verification.engine import Results
 from verification.jobs.drift import DriftRatio
 from verification.jobs.kinks import AcrossKink
 from verification.jobs.training import Training
+from verification.jobs.two_layer_ratios import GradientRatio
 from verification.judging import at_least, at_most
 from verification.papers import DENG, OWN
 from verification.registry import claim
@@ -30,6 +31,9 @@ _ROUNDING = 1e-10
 # How many times ‖X‖² the quotient exceeds at 1e-8, and how far its exponent may lie from −1. Between kinks it is at
 # most ‖X‖², with exponent 0; across one, an O(1) beside |r_i|/(√m ε) bends the exponent at the larger distances.
 _LARGE, _EXPONENT_TOLERANCE = 1000, 0.05
+
+# Shapes (n_c, d, m) of small clients, where a search has few numbers to turn, and their local steps.
+_STEPS = {(1, 2, 4): 3, (3, 3, 8): 3, (6, 4, 16): 5}
 
 _OBSERVED = (
     "local_loss",
@@ -123,6 +127,7 @@ def _growth(pairs: xr.Dataset) -> tuple[float, float]:
     source="docs/theory.md, S1a",
     paper=OWN,
     needs=_pairs,
+    attack={f"n_c = {n}, d = {d}, m = {m}": GradientRatio(n, d, m) for n, d, m in _STEPS},
 )
 def semi_gradient_lipschitz(context: Context, results: Results) -> Iterator[Evidence]:
     """Every client against the average at every local step of a run, and pairs of weights across a kink."""
@@ -168,12 +173,6 @@ def _worst_ratio(pairs: xr.Dataset, chi: xr.DataArray, *, flips: bool) -> float:
     return float(ratio.max())
 
 
-def _drifts(context: Context) -> Mapping[str, DriftRatio]:  # noqa: ARG001 (all attacks have one interface)
-    """Small clients, where a search has few numbers to turn."""
-    shapes = [(1, 2, 4, 3), (3, 3, 8, 3), (6, 4, 16, 5)]
-    return {f"n_c = {n}, d = {d}, m = {m}, τ = {tau}": DriftRatio(n, d, m, tau) for n, d, m, tau in shapes}
-
-
 @claim(
     "S3",
     "within a round: ‖W_{c,k} − W(t)‖_F ≤ η k χ_c max_{k'<k} ‖r_c^{k'}‖",
@@ -181,7 +180,7 @@ def _drifts(context: Context) -> Mapping[str, DriftRatio]:  # noqa: ARG001 (all 
     source="docs/theory.md, S3",
     paper=OWN,
     needs=_trainings,
-    attack=_drifts,
+    attack={f"n_c = {n}, d = {d}, m = {m}, τ = {tau}": DriftRatio(n, d, m, tau) for (n, d, m), tau in _STEPS.items()},
 )
 def client_drift(context: Context, results: Results) -> Iterator[Evidence]:
     """Every client's drift at every local step, measured from the round's start as the bound says."""

@@ -9,6 +9,7 @@ from verification.context import Context
 from verification.data import Problem
 from verification.engine import Results
 from verification.jobs.local_steps import LocalShrinkage, shrinkage_bound
+from verification.jobs.two_layer_ratios import ShrinkageRatio
 from verification.judging import at_most
 from verification.papers import OWN
 from verification.registry import claim
@@ -38,6 +39,10 @@ def _all_local_steps(context: Context) -> Iterator[Job]:
     source="docs/theory.md §2; FL-NTK [R]",
     paper=OWN,
     needs=_all_local_steps,
+    attack={
+        f"n_c = {n}, d = {d}, m = {m}, k ≤ {k}": ShrinkageRatio(n, d, m, k)
+        for n, d, m, k in ((1, 2, 4, 2), (3, 3, 8, 3), (6, 4, 16, 4))
+    },
 )
 def local_shrinkage(context: Context, results: Results) -> Iterator[Evidence]:
     """Every client and local step of several networks; the control measures the shrinkage by λ_max."""
