@@ -9,21 +9,26 @@ import scipy.linalg
 from jaxtyping import Float
 from numpy import ndarray
 
-from ntk_localsgd.rounding import UNIT
+from ntk_localsgd.kernels.packed import Factor, shifted_factor
+from ntk_localsgd.rounding import UNIT, unit
 
 __all__ = ["Eigenpair", "lanczos", "lapack_extreme", "shift_and_invert"]
 
-# Lanczos steps between two factorisations, each as long as reading the matrix once; steps for a first shift below an
-# indefinite matrix; factorisations after which shift and invert gives up.
-_BETWEEN, _FIRST, _MOST_FACTORISATIONS = 12, 40, 6
+# Lanczos steps with a factor in float32 and at most so many with one in float64, each as long as reading the matrix
+# once; steps for a first shift below an indefinite matrix; factorisations after which shift and invert gives up.
+_ROUGH, _BETWEEN, _FIRST, _MOST_FACTORISATIONS = 20, 40, 40, 6
 
 
 class Eigenpair(NamedTuple):
-    """An approximate eigenvalue λ, its vector v of length 1, and ‖Av − λv‖: some eigenvalue is that near."""
+    """An approximate eigenvalue λ, its vector v of length 1, and ‖Av − λv‖: some eigenvalue is that near.
+
+    ``distance`` estimates how near: min(r, r²/gap) for the residual r and the gap to the next approximate eigenvalue.
+    """
 
     value: float
     vector: Float[ndarray, " n"]
     residual: float
+    distance: float = 0.0
 
 
 def lapack_extreme(a: Float[ndarray, "n n"], *, largest: bool = False) -> Eigenpair:
@@ -40,13 +45,14 @@ def lanczos(
     start: Float[ndarray, " n"],
     steps: int,
     *,
-    tolerance: float = 0.0,
+    settled: Callable[[Eigenpair], bool] | None = None,
+    every: int = 10,
     smallest: bool = False,
 ) -> Eigenpair:
     """Eigenvalue of largest modulus, or the smallest one, of the symmetric operator v ↦ ``product(v)``.
 
-    Ends after ``steps`` products or n, or as soon as the residual is below ``tolerance`` times the value, tried every
-    tenth step. Every step is made orthogonal to all before it.
+    Ends after ``steps`` products or n, or as soon as the pair is ``settled``, which is asked at ``every`` so many
+    steps. Every step is made orthogonal to all before it.
     """
     steps = min(steps, len(start))
     basis = np.zeros((steps + 1, len(start)))
@@ -60,60 +66,82 @@ def lanczos(
             image = image - (basis[: k + 1] @ image) @ basis[: k + 1]
         beside.append(float(np.linalg.norm(image)))
         last = k + 1 == steps or beside[-1] <= 100 * UNIT * abs(diagonal[-1])  # nothing but rounding is left
-        if last or (tolerance and k % 10 == 9):
-            values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside[:-1])
-            place = 0 if smallest else int(np.argmax(np.abs(values)))
-            residual = beside[-1] * abs(float(vectors[-1, place]))
-            if last or residual <= tolerance * abs(values[place]):
+        if last or (settled and (k + 1) % every == 0):
+            pair = _ritz_pair(basis[: k + 1], diagonal, beside, smallest=smallest)
+            if last or (settled and settled(pair)):
                 break
         basis[k + 1] = image / beside[-1]
-    return Eigenpair(float(values[place]), vectors[:, place] @ basis[: len(diagonal)], residual)
+    return pair
+
+
+def _ritz_pair(
+    basis: Float[ndarray, "k n"], diagonal: list[float], beside: list[float], *, smallest: bool
+) -> Eigenpair:
+    """The extreme eigenvalue of the tridiagonal matrix that the steps have made, and its vector in their basis."""
+    values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside[:-1])
+    place = 0 if smallest else int(np.argmax(np.abs(values)))
+    residual = beside[-1] * abs(float(vectors[-1, place]))
+    gap = float(np.delete(np.abs(values - values[place]), place).min(initial=residual))
+    distance = residual * min(1.0, residual / gap) if gap else residual
+    return Eigenpair(float(values[place]), vectors[:, place] @ basis, residual, distance)
 
 
 def shift_and_invert(a: Float[ndarray, "n n"]) -> Eigenpair | None:
     """Smallest eigenvalue of a large matrix by Lanczos steps with (A − s·I)⁻¹; None where that does not settle.
 
     They estimate λ_min and their own error, and the next shift lies that error below: each factorisation makes the gap
-    to the other eigenvalues relatively wider. Three or four factorisations of n³/3 operations.
+    to the other eigenvalues relatively wider. A first shift is taken from a factor in float32, at half the time; as a
+    rule one factorisation of n³/3 operations follows. At no time more than 3/4 of the matrix's memory is needed.
     """
-    n, shift, trace = len(a), 0.0, float(np.trace(a))
-    vector = np.random.default_rng(0).standard_normal(n)
-    if (factor := _factor(a, shift)) is None:
-        value, vector, below = lanczos(partial(np.matmul, a), vector, _FIRST, smallest=True)
-        shift, factor = _factor_below(a, value, below)
+    shift, vector, factor = _first(a)
     for _ in range(_MOST_FACTORISATIONS):
         if factor is None:
             return None
-        inverse, vector, off = lanczos(partial(_solve, factor), vector, _BETWEEN)
-        value = shift + 1 / inverse
-        below = value - (shift + 1 / (inverse + off))
-        if below <= 0.01 * n * UNIT * max(trace, trace - n * value):
+        settled = partial(_settled, len(a), float(np.trace(a)), shift)
+        pair = lanczos(factor.solve, vector, _BETWEEN, settled=settled, every=4)
+        value, below = shift + 1 / pair.value, _moved(pair, pair.residual)
+        if settled(pair):
             # The residual of the inverse weighs large eigenvalues of A little, its quotient weighs them fully: one more
             # product with the inverse takes them out.
-            return Eigenpair(value, _solve(factor, vector), below)
-        shift, factor = _factor_below(a, value, below)
+            return Eigenpair(value, factor.solve(pair.vector), below, _moved(pair, pair.distance))
+        factor = None  # frees it before there is another
+        shift, vector, factor = _factor_below(a, value, below, pair.vector)
     return None
 
 
+def _settled(n: int, trace: float, shift: float, pair: Eigenpair) -> bool:
+    """Whether an eigenpair of (A − s·I)⁻¹ tells λ_min to a part of what the enclosure is wide anyway."""
+    value = shift + 1 / pair.value
+    return _moved(pair, pair.distance) <= n * UNIT * max(trace, trace - n * value) / 4
+
+
+def _moved(pair: Eigenpair, by: float) -> float:
+    """How far 1/θ falls where θ, an eigenvalue of the inverse, rises by so much."""
+    return 1 / pair.value - 1 / (pair.value + by)
+
+
+def _first(a: Float[ndarray, "n n"]) -> tuple[float, Float[ndarray, " n"], Factor | None]:
+    """A shift below λ_min, a vector to start from, and the factor there."""
+    start = np.random.default_rng(0).standard_normal(len(a))
+    rough = shifted_factor(a, 0.0, np.float32)
+    # What rounding to float32 and a factorisation there do to eigenvalues is of this size, and may hide λ_min.
+    rounding = 4 * unit(np.float32) * float(np.trace(a))
+    if rough is not None and rounding * np.linalg.norm(rough.solve(start)) < np.linalg.norm(start):
+        pair = lanczos(rough.solve, start, _ROUGH)
+        distance, rough = 2 * _moved(pair, pair.residual) + rounding, None
+        if 1 / pair.value > distance:
+            return _factor_below(a, 1 / pair.value, distance, pair.vector)
+    if (factor := shifted_factor(a, 0.0)) is not None:
+        return 0.0, start, factor
+    pair = lanczos(partial(np.matmul, a), start, _FIRST, smallest=True)
+    return _factor_below(a, pair.value, pair.residual, pair.vector)
+
+
 def _factor_below(
-    a: Float[ndarray, "n n"], value: float, distance: float
-) -> tuple[float, Float[ndarray, "n n"] | None]:
+    a: Float[ndarray, "n n"], value: float, distance: float, vector: Float[ndarray, " n"]
+) -> tuple[float, Float[ndarray, " n"], Factor | None]:
     """The first of three shifts further and further below an approximate eigenvalue that has a factor."""
     for shift in (value - distance, value - 4 * distance, value - 16 * distance):
-        if (factor := _factor(a, shift)) is not None:
+        if (factor := shifted_factor(a, shift)) is not None:
             break
-    return shift, factor
-
-
-def _factor(a: Float[ndarray, "n n"], shift: float) -> Float[ndarray, "n n"] | None:
-    """Cholesky factor of A − s·I below its diagonal, in Fortran's order; None if that is not positive definite."""
-    shifted = a.T.copy(order="F")  # A is symmetric
-    shifted.T.flat[:: len(a) + 1] -= shift
-    factor, failed = scipy.linalg.lapack.dpotrf(shifted, lower=1, overwrite_a=1, clean=0)
-    return None if failed else factor
-
-
-def _solve(factor: Float[ndarray, "n n"], vector: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """(A − s·I)⁻¹v by two triangular solves."""
-    half = scipy.linalg.blas.dtrsv(factor, vector, lower=1)
-    return scipy.linalg.blas.dtrsv(factor, half, lower=1, trans=1)
+    return shift, vector, factor

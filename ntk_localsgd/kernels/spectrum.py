@@ -30,6 +30,9 @@ LARGE = 1000
 # Largest entries beyond 2^±300 are scaled: products of two, and sums of 2^20 of those, neither over- nor underflow.
 _EXPONENT = 300
 
+# Rows and columns of a block that is compared with its mirror image: two of them fit into a cache.
+_BLOCK = 256
+
 # Residual, relative to the eigenvalue, at which Lanczos steps for a norm end, and their largest number.
 _NORM, _NORM_STEPS = 1e-9, 400
 
@@ -89,7 +92,7 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
         raise InputError(f"gram has shape {a.shape}, needs to be square.")
     _check_error(error, gram, a)
     asymmetry = 0.0
-    if not np.array_equal(a, a.T):
+    if not _is_symmetric(a):
         symmetric = (a + a.T) / 2
         asymmetry = float(np.linalg.norm(a - symmetric)) * 1.01
         if asymmetry > 1e-4 * np.linalg.norm(a):
@@ -128,7 +131,7 @@ def spectral_norm(matrix: Any) -> Enclosure:
     a, exponent = _scaled("matrix", matrix)
     if not a.any():
         return Enclosure(0.0, 0.0)
-    if a.shape[0] == a.shape[1] and np.array_equal(a, a.T):
+    if a.shape[0] == a.shape[1] and _is_symmetric(a):
         lower, upper = _largest_modulus(a)
     else:
         tall = a if a.shape[0] >= a.shape[1] else a.T
@@ -140,6 +143,13 @@ def spectral_norm(matrix: Any) -> Enclosure:
         lower, upper = float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf))
     lower, upper = _enclosure(lower, upper, exponent)
     return Enclosure(max(lower, 0.0), upper)
+
+
+def _is_symmetric(a: Float[ndarray, "n n"]) -> bool:
+    """Exactly; in blocks, so that both triangles are read in the order in which they are stored."""
+    starts = range(0, len(a), _BLOCK)
+    blocks = ((slice(i, i + _BLOCK), slice(j, j + _BLOCK)) for i in starts for j in starts if i <= j)
+    return all(np.array_equal(a[rows, columns], a[columns, rows].T) for rows, columns in blocks)
 
 
 def _scaled(name: str, matrix: Any) -> tuple[Float[ndarray, "n k"], int]:
@@ -186,7 +196,7 @@ def _smallest(a: Float[ndarray, "n n"]) -> tuple[float, float]:
     """Bounds on λ_min; from a second guess too where the first leaves them wider than documented."""
     lower, upper, trace = -math.inf, math.inf, float(np.trace(a))
     for guess in _guesses(a):
-        lower = max(lower, cholesky_lower_bound(a, guess.value))
+        lower = max(lower, cholesky_lower_bound(a, guess.value, uncertainty=guess.distance))
         upper = min(upper, rayleigh_upper_bound(a, guess.vector))
         if upper - lower <= 10 * len(a) * UNIT * max(trace, trace - len(a) * upper):
             break
@@ -204,8 +214,8 @@ def _largest_modulus(a: Float[ndarray, "n n"], *, semidefinite: bool = False) ->
     pair = None
     if len(a) > LARGE:
         start = np.random.default_rng(0).standard_normal(len(a))
-        pair = lanczos(partial(np.matmul, a), start, _NORM_STEPS, tolerance=_NORM)
-    if pair is None or pair.residual > _NORM * abs(pair.value):
+        pair = lanczos(partial(np.matmul, a), start, _NORM_STEPS, settled=_norm_settled)
+    if pair is None or not _norm_settled(pair):
         ends = (
             [lapack_extreme(a, largest=True)] if semidefinite else [lapack_extreme(a), lapack_extreme(a, largest=True)]
         )
@@ -216,3 +226,7 @@ def _largest_modulus(a: Float[ndarray, "n n"], *, semidefinite: bool = False) ->
     if not semidefinite:  # the other end of the spectrum is no farther out
         upper = max(upper, -cholesky_lower_bound(-negated, -upper))
     return lower, upper
+
+
+def _norm_settled(pair: Eigenpair) -> bool:
+    return pair.residual <= _NORM * abs(pair.value)

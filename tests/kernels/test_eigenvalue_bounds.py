@@ -5,6 +5,7 @@ import pytest
 
 from ntk_localsgd.kernels import eigenvalue_bounds
 from ntk_localsgd.kernels.eigenvalue_bounds import cholesky_lower_bound, rayleigh_upper_bound
+from ntk_localsgd.kernels.packed import Factor
 from tests.kernels.spectra import has_eigenvalue_below, with_spectrum
 
 U = np.finfo(np.float64).eps / 2
@@ -24,12 +25,12 @@ def test_the_lower_bound_is_one_for_a_factorisation_that_rounds_as_badly_as_it_m
     values, accepted = np.array([0.1, 0.3, 0.6, 1.0, 1.0, 1.0]), []
     gamma = 7 * U / (1 - 7 * U)
 
-    def completes(shifted):
-        diagonal = np.diagonal(shifted)
+    def completes(a, shift):
+        diagonal = np.diagonal(a) - shift
         accepted.append(-gamma * diagonal.sum() <= diagonal.min() < 0)
-        return accepted[-1] or diagonal.min() >= 0
+        return Factor(len(a), diagonal) if accepted[-1] or diagonal.min() >= 0 else None
 
-    monkeypatch.setattr(eigenvalue_bounds, "cholesky_completes", completes)
+    monkeypatch.setattr(eigenvalue_bounds, "shifted_factor", completes)
     for off in np.arange(0, 120, 0.5) * U:
         assert cholesky_lower_bound(np.diag(values), 0.1 + off) <= 0.1
     assert any(accepted)

@@ -1,5 +1,6 @@
 """Approximate extreme eigenvalues against LAPACK, and where each route gives up."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_lanczos_converges_to_the_eigenvalue_of_largest_modulus_or_the_smallest(
 def test_lanczos_ends_at_the_tolerance_asked_for():
     a, start = with_spectrum(np.append(np.linspace(0, 1, 199), 1.5)), np.random.default_rng(0).standard_normal(200)
     products = []
-    pair = lanczos(lambda v: products.append(1) or a @ v, start, 200, tolerance=1e-6)
+    near = lambda pair: pair.residual <= 1e-6 * pair.value  # noqa: E731
+    pair = lanczos(lambda v: products.append(1) or a @ v, start, 200, settled=near)
     assert len(products) < 60
     residual = np.linalg.norm(a @ pair.vector - pair.value * pair.vector)
     assert residual <= 1.01e-6 * 1.5
@@ -80,3 +82,14 @@ def test_clusters_on_which_lapack_gives_up_have_ends_too():
             for largest, place in ((True, n - 1), (False, 0)):
                 expected = np.linalg.eigvalsh(a)[place]
                 assert abs(lapack_extreme(a, largest=largest).value - expected) <= n * U * np.trace(a)
+
+
+def test_a_shift_needs_three_quarters_of_the_matrix_s_memory():
+    a = with_spectrum(np.append(0.1, np.linspace(0.1001, 4, 699)))
+    tracemalloc.start()
+    try:
+        assert shift_and_invert(a) is not None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * a.nbytes < peak < 0.75 * a.nbytes + 64 * 8 * 700  # Lanczos steps' vectors

@@ -117,6 +117,15 @@ def test_a_slightly_asymmetric_matrix_is_enclosed_with_its_asymmetry():
     assert found.width < 1e-8
 
 
+@pytest.mark.parametrize("place", [(3, 1), (520, 2), (599, 598), (300, 299)])
+def test_a_single_entry_that_differs_from_its_mirror_image_is_seen_wherever_it_is(place):
+    a = np.eye(600)
+    a[place] = 1e-6
+    assert kernels.smallest_eigenvalue(a).width > 1e-6
+    a[place[::-1]] = 1e-6
+    assert kernels.smallest_eigenvalue(a).width < 1e-9
+
+
 def test_a_cluster_of_tiny_eigenvalues_is_enclosed_as_tightly_as_documented(monkeypatch):
     monkeypatch.setattr(spectrum, "LARGE", 100)
     values = np.linspace(1, 2, 300)

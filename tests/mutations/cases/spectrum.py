@@ -4,7 +4,7 @@ from tests.mutations.mutation import Mutation
 
 _DIR, _TESTS = "ntk_localsgd/kernels", "tests/kernels"
 _BOUNDS, _EXTREMES = f"{_TESTS}/test_eigenvalue_bounds.py", f"{_TESTS}/test_extremes.py"
-_SPECTRUM = f"{_TESTS}/test_spectrum.py"
+_SPECTRUM, _PACKED = f"{_TESTS}/test_spectrum.py", f"{_TESTS}/test_packed.py"
 
 MUTATIONS = (
     Mutation(
@@ -23,8 +23,8 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/extremes.py",
-        "return Eigenpair(value, _solve(factor, vector), below)",
-        "return Eigenpair(value, vector, below)",
+        "return Eigenpair(value, factor.solve(pair.vector), below, _moved(pair, pair.distance))",
+        "return Eigenpair(value, pair.vector, below, _moved(pair, pair.distance))",
         "the vector of the inverse taken for the matrix's own",
         (f"{_EXTREMES}::test_a_cluster_far_below_the_rest_leaves_no_trace_of_the_rest_in_the_vector",),
     ),
@@ -90,5 +90,26 @@ MUTATIONS = (
         "if False:",
         "no eigenvalue where LAPACK gives up",
         (f"{_EXTREMES}::test_clusters_on_which_lapack_gives_up_have_ends_too",),
+    ),
+    Mutation(
+        f"{_DIR}/packed.py",
+        "entries[places] -= shift",
+        "entries[places] += shift",
+        "the shift away from the spectrum",
+        (f"{_PACKED}::test_a_factor_is_lapack_s_own_and_solves",),
+    ),
+    Mutation(
+        f"{_DIR}/packed.py",
+        "return None if failed or not",
+        "return None if not",
+        "a factorisation that met a negative pivot taken for a proof",
+        (f"{_PACKED}::test_no_positive_pivot_no_factor",),
+    ),
+    Mutation(
+        f"{_DIR}/spectrum.py",
+        "for i in starts for j in starts if i <= j",
+        "for i in starts for j in starts if i < j",
+        "blocks on the diagonal not compared with their mirror images",
+        (f"{_SPECTRUM}::test_a_single_entry_that_differs_from_its_mirror_image_is_seen_wherever_it_is",),
     ),
 )
