@@ -42,12 +42,12 @@ class Target:
     """What a case is to reach.
 
     ``ratio``: at least that many times as fast as a route, or as the fastest peer; ``slowdown``: that route takes at
-    most so many times as long; ``share``: at least that part of a large product's rate; ``peak``: at most that many
-    bytes.
+    most so many times as long; ``multiple``: this project takes at most so many times as long as that route, a part of
+    the work; ``share``: at least that part of a large product's rate; ``peak``: at most that many bytes.
     """
 
     case: str
-    kind: Literal["ratio", "slowdown", "share", "peak"]
+    kind: Literal["ratio", "slowdown", "multiple", "share", "peak"]
     bound: float
     against: str | None = None
 
@@ -62,6 +62,13 @@ class Target:
         if self.kind == "peak":
             found = timed[OURS]["peak"]
             return self._said(found <= self.bound, f"{found / 2**30:.2f} GiB", f"≤ {self.bound / 2**30:g} GiB")
+        if self.kind == "multiple":
+            if self.against not in timed:
+                return f"{self.case}: {self.against} was not measured"
+            found = 1 / timed[self.against]["ratio"]
+            return self._said(
+                found <= self.bound, f"takes {found:.2f} times as long as {self.against}", f"≤ {self.bound:g}"
+            )
         ratios = {name: row["ratio"] for name, row in timed.items() if row["peer"] and self.against in (None, name)}
         if not ratios:
             return f"{self.case}: no peer was measured"

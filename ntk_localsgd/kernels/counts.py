@@ -14,7 +14,7 @@ from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import Network, TwoLayerReLU, input_rows, matmul, structure
 
-__all__ = ["pattern_counts", "pattern_gram"]
+__all__ = ["counts_of", "pattern_counts", "pattern_gram"]
 
 # Neurons per tile. Patterns are float32 zeros and ones, counted by a matrix product that is exact below 2^24 neurons
 # a tile; a tile of 2,048 keeps the patterns of 2,000 samples within 16 MiB.
@@ -51,17 +51,18 @@ def pattern_counts(net: Network, x: Any, y: Any = None, *, other: Network | None
     x = input_rows(x, net.dtype, net.input_dim, "x")
     y = None if y is None else input_rows(y, net.dtype, net.input_dim, "y")
     if other is None:
-        return _pattern_counts(net.weights, None, x, y)
-    return _pattern_counts(net.weights, second.weights, x, x if y is None else y)
+        return counts_of(net.weights, None, x, y)
+    return counts_of(net.weights, second.weights, x, x if y is None else y)
 
 
 @jax.jit
-def _pattern_counts(
+def counts_of(
     weights: Float[Array, "m d"],
     others: Float[Array, "m d"] | None,
     x: Float[Array, "n d"],
     y: Float[Array, "k d"] | None,
 ) -> Int[Array, "n k"]:
+    """`pattern_counts` of arrays that are known to fit, in a program of its own or as a part of one."""
     full = len(weights) // _TILE * _TILE
     sides = [weights] if others is None else [weights, others]
     total = _tile_counts([side[full:] for side in sides], x, y)

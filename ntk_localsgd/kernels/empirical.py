@@ -4,11 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels.counts import pattern_counts
-from ntk_localsgd.networks import Network, Stack, TwoLayerReLU, input_rows, matmul, structure
+from ntk_localsgd.kernels.counts import counts_of
+from ntk_localsgd.networks import Network, Stack, TwoLayerReLU, matmul, structure
+from ntk_localsgd.networks.network import read_rows
 
 __all__ = ["empirical_gram", "output_rows"]
 
@@ -53,23 +55,40 @@ def empirical_gram(
     ----------
     Du, Zhai, Poczos and Singh (2019), eq. 6; ``docs/theory.md`` §0 and D5.
     """
-    second = net if other is None else other
-    shapes = [[w.shape for w in each.trained] for each in (net, second)]
-    dtypes = [each.trained[0].dtype for each in (net, second)]
-    if shapes[0] != shapes[1] or dtypes[0] != dtypes[1] or net.output_dim != second.output_dim:
+    if other is not None:
+        _check_pair(net, other)
+    dtype = net.trained[0].dtype
+    x = read_rows(x, dtype, net.input_dim, "x")
+    y = None if y is None else read_rows(y, dtype, net.input_dim, "y")
+    if structure(net) is not None and (other is None or structure(other) is not None):
+        width = np.asarray(net.trained[0].shape[0], dtype)
+        return _by_layers(net, other, x, y, width)
+    x, y = (None if rows is None else jnp.asarray(rows, dtype) for rows in (x, y))
+    gram = _by_jacobians(net, x, net if other is None else other, x if y is None else y)
+    return gram if y is not None or other is not None else _mirrored(gram)
+
+
+def _check_pair(net: Network, other: Network) -> None:
+    shapes = [[w.shape for w in each.trained] for each in (net, other)]
+    dtypes = [each.trained[0].dtype for each in (net, other)]
+    if shapes[0] != shapes[1] or dtypes[0] != dtypes[1] or net.output_dim != other.output_dim:
         raise InputError(f"networks have trained weights {shapes[0]} and {shapes[1]}, need the same shapes and dtype.")
-    x = input_rows(x, dtypes[0], net.input_dim, "x")
-    right = x if y is None else input_rows(y, dtypes[0], net.input_dim, "y")
-    stacks = (structure(net), structure(second))
-    if all(isinstance(stack, TwoLayerReLU) for stack in stacks):
-        counts = pattern_counts(net, x, None if y is None else right, other=other)
-        gram = matmul(x, right.T) * (counts.astype(x.dtype) / shapes[0][0][0])
-    elif stacks[0] is not None and stacks[1] is not None:
-        same = y is None and other is None
-        gram = _layerwise(((stacks[0], x),) if same else ((stacks[0], x), (stacks[1], right)))
+
+
+@jax.jit  # checks aside, one call: of small matrices the calls take longer than what they compute
+def _by_layers(
+    net: Stack, other: Stack | None, x: Float[Array, "n d"], y: Float[Array, "k d"] | None, width: Float[Array, ""]
+) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
+    """Of stacks; the width is an argument so that the quotient is one: XLA multiplies by a constant's reciprocal."""
+    second, same = net if other is None else other, y is None and other is None
+    x = jnp.asarray(x, net.dtype)
+    right = x if y is None else jnp.asarray(y, net.dtype)
+    if isinstance(net, TwoLayerReLU) and isinstance(second, TwoLayerReLU):
+        counts = counts_of(net.weights, None if other is None else second.weights, x, None if same else right)
+        gram = matmul(x, right.T) * (counts.astype(x.dtype) / width)
     else:
-        gram = _by_jacobians(net, x, second, right)
-    return gram if y is not None or other is not None else _symmetrised(gram)
+        gram = _layerwise(((net, x),) if same else ((net, x), (second, right)))
+    return _mirrored(gram) if same else gram
 
 
 def output_rows(net: Stack) -> Float[Array, "o m"]:
@@ -78,12 +97,17 @@ def output_rows(net: Stack) -> Float[Array, "o m"]:
     return rows / jnp.sqrt(jnp.asarray(net.width, net.dtype)) if net.divided else rows
 
 
-@jax.jit  # three programs less, a fifth of the time at n = 64, m = 256
-def _symmetrised(gram: Float[Array, "n n *o"]) -> Float[Array, "n n *o"]:
-    return (gram + (gram.T if gram.ndim == 2 else gram.transpose(1, 0, 3, 2))) / 2
-
-
 @jax.jit
+def _mirrored(gram: Float[Array, "n n *o"]) -> Float[Array, "n n *o"]:
+    """Exactly symmetric: what lies above the diagonal, of [n n o o] as a matrix of n·o rows, in both places."""
+    outputs = 1 if gram.ndim == 2 else gram.shape[2]
+    rows = jnp.arange(len(gram) * outputs).reshape(-1, outputs)
+    if gram.ndim == 2:
+        return jnp.where(rows <= rows.T, gram, gram.T)
+    above = rows[:, None, :, None] <= rows[None, :, None, :]
+    return jnp.where(above, gram, gram.transpose(1, 0, 3, 2))
+
+
 def _layerwise(sides: tuple[tuple[Stack, Float[Array, "n d"]], ...]) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
     """Σ_l (h_{l−1} h_{l−1}ᵀ) ∘ (b_l b_lᵀ), from the last layer down; one side for a matrix with itself.
 

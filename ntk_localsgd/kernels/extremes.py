@@ -14,21 +14,26 @@ from ntk_localsgd.rounding import UNIT, unit
 
 __all__ = ["Eigenpair", "lanczos", "lapack_extreme", "shift_and_invert"]
 
-# Lanczos steps with a factor in float32 and at most so many with one in float64, each as long as reading the matrix
-# once; steps for a first shift below an indefinite matrix; factorisations after which shift and invert gives up.
-_ROUGH, _BETWEEN, _FIRST, _MOST_FACTORISATIONS = 20, 40, 40, 6
+# Lanczos steps with a factor in float64, each as long as reading it twice; steps for a first shift below an indefinite
+# matrix; corrections of a vector from float32; factorisations in float64 after which shift and invert gives up.
+_BETWEEN, _FIRST, _CORRECTIONS, _MOST_FACTORISATIONS = 40, 40, 3, 6
+
+# With a factor in float32: a step for so many rows, about a hundredth of a factorisation, within these numbers.
+_ROWS_A_STEP, _FEWEST, _MOST = 50, 40, 200
 
 
 class Eigenpair(NamedTuple):
-    """An approximate eigenvalue λ, its vector v of length 1, and ‖Av − λv‖: some eigenvalue is that near.
-
-    ``distance`` estimates how near: min(r, r²/gap) for the residual r and the gap to the next approximate eigenvalue.
-    """
+    """An approximate eigenvalue λ, its vector v of length 1, and ‖Av − λv‖: some eigenvalue is that near."""
 
     value: float
     vector: Float[ndarray, " n"]
     residual: float
-    distance: float = 0.0
+    gap: float = 0.0  # to the next approximate eigenvalue, where one is known
+
+    @property
+    def distance(self) -> float:
+        """min(r, r²/gap), r the residual: an estimate of how near, true where no eigenvalue lies in the gap."""
+        return self.residual * min(1.0, self.residual / self.gap) if self.gap else self.residual
 
 
 def lapack_extreme(a: Float[ndarray, "n n"], *, largest: bool = False) -> Eigenpair:
@@ -81,38 +86,47 @@ def _ritz_pair(
     values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside[:-1])
     place = 0 if smallest else int(np.argmax(np.abs(values)))
     residual = beside[-1] * abs(float(vectors[-1, place]))
-    gap = float(np.delete(np.abs(values - values[place]), place).min(initial=residual))
-    distance = residual * min(1.0, residual / gap) if gap else residual
-    return Eigenpair(float(values[place]), vectors[:, place] @ basis, residual, distance)
+    gap = float(np.delete(np.abs(values - values[place]), place).min(initial=np.inf))
+    return Eigenpair(float(values[place]), vectors[:, place] @ basis, residual, gap if len(values) > 1 else 0.0)
 
 
 def shift_and_invert(a: Float[ndarray, "n n"]) -> Eigenpair | None:
     """Smallest eigenvalue of a large matrix by Lanczos steps with (A − s·I)⁻¹; None where that does not settle.
 
-    They estimate λ_min and their own error, and the next shift lies that error below: each factorisation makes the gap
-    to the other eigenvalues relatively wider. A first shift is taken from a factor in float32, at half the time; as a
-    rule one factorisation of n³/3 operations follows. At no time more than 3/4 of the matrix's memory is needed.
+    A factor in float32 takes half the time and mostly suffices: it only says where to look, the vector is corrected
+    and its quotient taken in float64. Where it does not, steps with factors in float64 estimate λ_min and their own
+    error, and the next shift lies that error below: each factorisation makes the gap to the other eigenvalues
+    relatively wider. At no time more than 3/4 of the matrix's memory is needed.
     """
-    shift, vector, factor = _first(a)
+    n, trace = len(a), float(np.trace(a))
+    rough = _in_float32(a)
+    if rough is not None and rough.distance <= 3 * _rounding(n, trace, rough.value):
+        return rough
+    shift, vector, factor = _first(a, rough)
     for _ in range(_MOST_FACTORISATIONS):
         if factor is None:
             return None
-        settled = partial(_settled, len(a), float(np.trace(a)), shift)
+        settled = partial(_settled, n, trace, shift)
         pair = lanczos(factor.solve, vector, _BETWEEN, settled=settled, every=4)
         value, below = shift + 1 / pair.value, _moved(pair, pair.residual)
         if settled(pair):
             # The residual of the inverse weighs large eigenvalues of A little, its quotient weighs them fully: one more
             # product with the inverse takes them out.
-            return Eigenpair(value, factor.solve(pair.vector), below, _moved(pair, pair.distance))
+            vector, near = factor.solve(pair.vector), _moved(pair, pair.distance)
+            return Eigenpair(value, vector, below, below**2 / near if near else 0.0)
         factor = None  # frees it before there is another
         shift, vector, factor = _factor_below(a, value, below, pair.vector)
     return None
 
 
+def _rounding(n: int, trace: float, value: float) -> float:
+    """What a factorisation's rounding leaves open anyway; the enclosure is documented to be ten times as wide."""
+    return n * UNIT * max(trace, trace - n * value)
+
+
 def _settled(n: int, trace: float, shift: float, pair: Eigenpair) -> bool:
-    """Whether an eigenpair of (A − s·I)⁻¹ tells λ_min to a part of what the enclosure is wide anyway."""
-    value = shift + 1 / pair.value
-    return _moved(pair, pair.distance) <= n * UNIT * max(trace, trace - n * value) / 4
+    """Whether an eigenpair of (A − s·I)⁻¹ tells λ_min to a part of that."""
+    return _moved(pair, pair.distance) <= _rounding(n, trace, shift + 1 / pair.value) / 4
 
 
 def _moved(pair: Eigenpair, by: float) -> float:
@@ -120,17 +134,32 @@ def _moved(pair: Eigenpair, by: float) -> float:
     return 1 / pair.value - 1 / (pair.value + by)
 
 
-def _first(a: Float[ndarray, "n n"]) -> tuple[float, Float[ndarray, " n"], Factor | None]:
+def _in_float32(a: Float[ndarray, "n n"]) -> Eigenpair | None:
+    """The smallest eigenvalue by steps with a factor in float32; None where λ_min is lost in its rounding."""
+    n, trace = len(a), float(np.trace(a))
+    start, factor = np.random.default_rng(0).standard_normal(n), shifted_factor(a, 0.0, np.float32)
+    lost = 4 * unit(np.float32) * trace
+    if factor is None or not lost * np.linalg.norm(factor.solve(start)) < np.linalg.norm(start):
+        return None
+    steps, settled = max(_FEWEST, min(n // _ROWS_A_STEP, _MOST)), partial(_settled, n, trace, 0.0)
+    inverse = lanczos(factor.solve, start, steps, settled=settled, every=4)
+    gap = 1 / (inverse.value - inverse.gap) - 1 / inverse.value if inverse.gap < inverse.value else 0.0
+    vector = factor.solve(inverse.vector)
+    for _ in range(_CORRECTIONS):
+        vector = vector / np.linalg.norm(vector)
+        image = a @ vector
+        value = float(vector @ image)
+        rest = image - value * vector
+        pair = Eigenpair(value, vector, float(np.linalg.norm(rest)), gap)
+        vector = vector - factor.solve(rest)
+    return pair
+
+
+def _first(a: Float[ndarray, "n n"], rough: Eigenpair | None) -> tuple[float, Float[ndarray, " n"], Factor | None]:
     """A shift below λ_min, a vector to start from, and the factor there."""
+    if rough is not None:
+        return _factor_below(a, rough.value, 2 * rough.residual, rough.vector)
     start = np.random.default_rng(0).standard_normal(len(a))
-    rough = shifted_factor(a, 0.0, np.float32)
-    # What rounding to float32 and a factorisation there do to eigenvalues is of this size, and may hide λ_min.
-    rounding = 4 * unit(np.float32) * float(np.trace(a))
-    if rough is not None and rounding * np.linalg.norm(rough.solve(start)) < np.linalg.norm(start):
-        pair = lanczos(rough.solve, start, _ROUGH)
-        distance, rough = 2 * _moved(pair, pair.residual) + rounding, None
-        if 1 / pair.value > distance:
-            return _factor_below(a, 1 / pair.value, distance, pair.vector)
     if (factor := shifted_factor(a, 0.0)) is not None:
         return 0.0, start, factor
     pair = lanczos(partial(np.matmul, a), start, _FIRST, smallest=True)

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from numpy import ndarray
 
 from ntk_localsgd.arrays import real_array
 from ntk_localsgd.errors import InputError
 
-__all__ = ["Network", "float_dtype", "input_rows", "matmul"]
+__all__ = ["Network", "float_dtype", "input_rows", "matmul", "read_rows"]
 
 #: Matrix product in the precision of its operands. By default a GPU rounds float32 products to about three digits
 #: (TensorFloat-32), which moves pre-activations across kinks; gradients inherit the precision stated here.
@@ -71,11 +72,19 @@ def input_rows(x: Any, dtype: Any, input_dim: int, name: str = "inputs") -> Floa
 
     A float64 network used where x64 mode is off would be narrowed without a word, here or in its next product.
     """
+    return jnp.asarray(read_rows(x, dtype, input_dim, name), dtype)
+
+
+def read_rows(x: Any, dtype: Any, input_dim: int, name: str = "inputs") -> Float[ndarray, "n d"] | Float[Array, "n d"]:
+    """`input_rows` where they are: on the host in a network's dtype, or on a device in any dtype of real numbers.
+
+    For programs that take them as arguments, which is faster than sending them before.
+    """
     dtype = float_dtype(dtype)
     if not isinstance(x, jax.Array):
-        x = real_array(name, x, ndim=2)
+        x = real_array(name, x, ndim=2).astype(dtype, copy=False)
     elif not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
         raise InputError(f"{name} holds {x.dtype}, needs to hold real numbers.")
     if x.ndim != 2 or x.shape[1] != input_dim:
         raise InputError(f"{name} has shape {x.shape}, needs [n {input_dim}]: one row a sample.")
-    return jnp.asarray(x, dtype)
+    return x

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from ntk_localsgd.kernels import extremes
 from ntk_localsgd.kernels.extremes import lanczos, lapack_extreme, shift_and_invert
 from tests.kernels.spectra import with_spectrum
 
@@ -93,3 +94,14 @@ def test_a_shift_needs_three_quarters_of_the_matrix_s_memory():
     finally:
         tracemalloc.stop()
     assert 0.5 * a.nbytes < peak < 0.75 * a.nbytes + 64 * 8 * 700  # Lanczos steps' vectors
+
+
+@pytest.mark.parametrize(("gap", "in_float64"), [(0.05, 0), (1e-6, 1)])
+def test_a_factor_in_float32_suffices_where_the_gap_is_wide(monkeypatch, gap, in_float64):
+    a = with_spectrum(np.append(0.1, np.linspace(0.1 + gap, 4, 299)))
+    dtypes = []
+    own = extremes.shifted_factor
+    monkeypatch.setattr(extremes, "shifted_factor", lambda *given: dtypes.append(given[2:]) or own(*given))
+    pair = extremes.shift_and_invert(a)
+    assert [bool(dtype) for dtype in dtypes] == [True] + [False] * in_float64
+    assert abs(pair.value - lapack_extreme(a).value) <= 300 * U * np.trace(a)
