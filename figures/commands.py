@@ -16,6 +16,7 @@ from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError, unknown_name
 from ntk_localsgd.evidence import read_evidence
 from ntk_localsgd.results import require_writable
+from ntk_localsgd.starting import compile_fast
 from verification import registry
 from verification.context import Context
 from verification.engine import Results, compute
@@ -52,6 +53,7 @@ class Draw:
     def __call__(self) -> int:
         """Draw."""
         figures = self._chosen()
+        compile_fast(brief=PRESETS[self.preset].brief)
         context, store = Context(PRESETS[self.preset], self.seed), Store(self.results / "runs", device=self._device())
         results = self._results(figures, context, store)
         out = self.out or self.results / "figures"

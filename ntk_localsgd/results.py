@@ -7,6 +7,7 @@ never read as if today's code had made it.
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -87,8 +88,9 @@ def path_for(
     """File of a configuration: the first 16 hexadecimal digits of the SHA-256 of all that decides the result."""
     import jax  # here, since workers that compute without it come here only to store
 
-    # 63-bit seeds and default dtypes depend on JAX's x64 flag.
-    where = [versions(), device or device_name(), bool(jax.config.read("jax_enable_x64"))]
+    # 63-bit seeds and default dtypes depend on JAX's x64 flag, roundings on what XLA makes of a program.
+    x64, compiling = bool(jax.config.read("jax_enable_x64")), os.environ.get("XLA_FLAGS", "")
+    where = [versions(), device or device_name(), x64, compiling]
     return pathlib.Path(folder) / f"{_hash([config, code or _library_code(), *where])}.nc"
 
 

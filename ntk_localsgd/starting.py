@@ -1,14 +1,24 @@
 """Where programs begin: they import for seconds, and Ctrl-C meanwhile is one line as it is later."""
 
 import importlib
+import importlib.metadata
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 
-__all__ = ["interruptible", "main", "start"]
+__all__ = ["compile_fast", "interruptible", "main", "start"]
 
 _REFUSED, _INTERRUPTED = 2, 130
+
+# Measured on the quick preset's programs: these save a quarter of the processor time of compiling, and change neither
+# bits nor the time that programs run; XLA's older emitter of fusions saves as much again and runs a tenth longer.
+_FAST = "--xla_backend_optimization_level=1 --xla_cpu_parallel_codegen_split_count=1"
+_BRIEF = "--xla_cpu_use_fusion_emitters=false"
+
+# XLA aborts on flags that it does not know: those whose flags these are.
+_KNOWN = "0.10."
 
 
 class _Quit:
@@ -42,6 +52,7 @@ def start(program: str, module: str, argv: Sequence[str] | None = None) -> int:
     -------
     What ``main`` returns; 2 for what an import refuses, and 130 after Ctrl-C, with one line on standard error.
     """
+    compile_fast()
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _Quit(program))
@@ -58,6 +69,22 @@ def start(program: str, module: str, argv: Sequence[str] | None = None) -> int:
         return _REFUSED
     finally:
         interruptible()
+
+
+def compile_fast(*, brief: bool = False) -> None:
+    """Tell XLA to compile for processors in less time, before it first does; flags of the user's own are left alone.
+
+    Parameters
+    ----------
+    brief
+        For programs that run for seconds: still less time for compiling, for a little more of running. What they
+        compute differs in its rounding, and is stored under names of its own.
+    """
+    ours = ("", _FAST, f"{_FAST} {_BRIEF}")
+    flags = os.environ.get("XLA_FLAGS", "")
+    on_gpu = shutil.which("nvidia-smi") is not None and os.environ.get("JAX_PLATFORMS") != "cpu"
+    if flags in ours and not on_gpu and importlib.metadata.version("jaxlib").startswith(_KNOWN):
+        os.environ["XLA_FLAGS"] = ours[2] if brief else flags or _FAST
 
 
 def interruptible() -> None:

@@ -1,4 +1,4 @@
-"""The one place where the tests set JAX's flags and hypothesis' profile, and what whole modules share."""
+"""The one place where the tests set JAX's and XLA's flags and hypothesis' profile, and what whole modules share."""
 
 import fcntl
 import os
@@ -8,6 +8,9 @@ import hypothesis
 import jax
 import pytest
 
+from ntk_localsgd.starting import compile_fast
+
+compile_fast(brief=True)
 jax.config.update("jax_enable_x64", True)
 
 # No deadline: first calls compile. Derandomised: the suite finds the same examples on every machine.

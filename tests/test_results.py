@@ -123,3 +123,9 @@ def test_a_damaged_file_is_named_moved_aside_and_made_again(tmp_path, caplog, da
     assert compute.calls == 2
     assert path.name in caplog.text
     assert path.with_name(f"{path.name}.damaged").exists()
+
+
+def test_another_way_to_compile_is_another_result(tmp_path, monkeypatch):
+    before = results.path_for({"n": 1}, tmp_path)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=2")
+    assert results.path_for({"n": 1}, tmp_path) != before

@@ -14,6 +14,7 @@ from rich.table import Table
 from ntk_localsgd.cli.parsing import execute
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import read_evidence
+from ntk_localsgd.starting import compile_fast
 from verification import checking, registry
 from verification.context import Context
 from verification.engine import executors, plan
@@ -98,6 +99,7 @@ class Run:
         if self.scripts:
             registry.load_scripts(self.scripts)
         preset = PRESETS[self.preset]
+        compile_fast(brief=preset.brief)
         claims = registry.select(self.ids or preset.claims)
         context = Context(preset, self.seed, self.attack)
         where = dict(_named(each) for each in self.where)

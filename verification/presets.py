@@ -212,6 +212,11 @@ class Preset:
     attack_restarts: int = 64  # random starts of a search for counterexamples, and steps from each
     attack_steps: int = 1200
 
+    @property
+    def brief(self) -> bool:
+        """Whether programs run for seconds, so that to compile them is half of the work."""
+        return self.name in ("smoke", "quick")
+
 
 _SMOKE = Preset(
     name="smoke",

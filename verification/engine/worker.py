@@ -43,8 +43,8 @@ class Order:
         Where each one's result is stored, if the folder is shared.
     marker
         File that is there while the sweep goes on: seen by who shares the folder.
-    device, versions, x64
-        What the results are to be computed with; None: it is this process, and so it is.
+    device, versions, x64, compiling
+        What the results are to be computed with, the last being XLA's flags; None: it is this process, and so it is.
     """
 
     jobs: bytes | tuple[Job, ...]
@@ -53,6 +53,7 @@ class Order:
     device: str
     versions: dict[str, str] | None = None
     x64: bool = False
+    compiling: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,8 @@ def order(jobs: Sequence[Job], paths: Sequence[pathlib.Path], marker: pathlib.Pa
         if module.partition(".")[0] not in _INSTALLED and module in sys.modules:
             cloudpickle.register_pickle_by_value(sys.modules[module])
     pickled = cloudpickle.dumps(tuple(jobs))
-    return Order(pickled, tuple(paths), marker, device, versions(), bool(jax.config.read("jax_enable_x64")))
+    x64, compiling = bool(jax.config.read("jax_enable_x64")), os.environ.get("XLA_FLAGS", "")
+    return Order(pickled, tuple(paths), marker, device, versions(), x64, compiling)
 
 
 # Packages that workers have too; all else is a script of the user's, which goes along.
@@ -133,7 +135,7 @@ def _as_the_client(wanted: Order) -> None:
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", wanted.x64)
     else:
-        os.environ["JAX_ENABLE_X64"] = str(int(wanted.x64))
+        os.environ |= {"JAX_ENABLE_X64": str(int(wanted.x64)), "XLA_FLAGS": wanted.compiling}
 
 
 def _device(expected: str) -> str:

@@ -25,6 +25,13 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/starting.py",
+        "if flags in ours and not on_gpu",
+        "if not on_gpu",
+        "XLA's flags of the user's own are overwritten",
+        ("tests/test_starting.py",),
+    ),
+    Mutation(
+        "ntk_localsgd/starting.py",
         "signal.signal(signal.SIGINT, _Quit(program))",
         "pass",
         "Ctrl-C while an extension is imported is another error",
