@@ -20,6 +20,7 @@ class Route:
     function: str | None = None  # where it is not the case's own
     arguments: tuple[str, ...] = ()
     checked: bool = True  # its result must be that of this project; False for one large product
+    within: float | None = None  # its own tolerance, where the work's is not for it
     alone: bool = False  # timed after the others have ended: its helper processes never idle entirely
 
 

@@ -66,14 +66,15 @@ def _begun(
 def _check(work: Work, case: Case, rows: dict[str, Any], workers: dict[str, Worker]) -> None:
     """Leave out what does not compute the same numbers."""
     agreement = work.agreement or distance
-    checked = [route.name for route in case.routes if route.checked and route.name in workers and route.name != OURS]
-    for name in checked:
+    checked = [route for route in case.routes if route.checked and route.name in workers and route.name != OURS]
+    for route in checked:
         if "result" not in rows.get(OURS, {}):
             continue
+        name, tolerance = route.name, work.tolerance if route.within is None else route.within
         found = agreement(rows[name]["result"], rows[OURS]["result"])
         rows[name]["agreement"] = found
-        if not found <= work.tolerance:
-            rows[name]["note"] = f"not timed: off by {found:.2g}, more than {work.tolerance:g}"
+        if not found <= tolerance:
+            rows[name]["note"] = f"not timed: off by {found:.2g}, more than {tolerance:g}"
             del workers[name]
 
 
