@@ -9,6 +9,7 @@ import jax
 import tyro
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ntk_localsgd.cli.parsing import execute
@@ -170,7 +171,13 @@ class Recheck:
         """Say whether all claims are true; 1 if one is false or not shown to be true."""
         if self.rounds < 0:
             raise InputError(f"rounds is {self.rounds}, needs to be at least 0.")
-        found = recheck(read_certificate(self.certificate), self.rounds)
+        stated = read_certificate(self.certificate)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("round 0", total=1.0)
+            found = recheck(
+                stated, self.rounds, lambda _, share, what: bar.update(task, completed=share, description=what)
+            )
         print(f"{found.text}.")
         return 0 if found.confirmed else 1
 

@@ -1,6 +1,7 @@
 """Certify a network, or a random initialization by its key, and stop training as soon as it can be certified."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -11,9 +12,11 @@ from rich.console import Console
 from rich.progress import track
 
 from ntk_localsgd.certificate.deep.certifier import DeepCertifier, is_deep
+from ntk_localsgd.certificate.model import Unsuitable
 from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle, no_proof
 from ntk_localsgd.certificate.schedule import Schedule, refuse_unproved
 from ntk_localsgd.certificate.two_layer.certifier import Certifier, first_layer
+from ntk_localsgd.certificate.two_layer.forecast import Forecast
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
@@ -23,7 +26,7 @@ from ntk_localsgd.networks import NEURONS_PER_BLOCK, DeepReLU, Network, TwoLayer
 from ntk_localsgd.networks.stack import structure
 from ntk_localsgd.scalars import positive_number, whole_number
 
-__all__ = ["UntilCertified", "certify", "certify_at_init", "until_certified"]
+__all__ = ["UntilCertified", "certify", "certify_at_init", "forecast", "until_certified"]
 
 # Step sizes within this range keep M^{1/2} and its inverse, products of both and their squares within float64's.
 _STEPS = (1e-30, 1e30)
@@ -39,6 +42,7 @@ def certify(
     estimate: bool = True,
     delta: float = 0.05,
     steps: Steps = PROVED,
+    seconds: float = math.inf,
 ) -> Certificate:
     """Prove, if possible, that Local SGD from this very network converges to zero loss.
 
@@ -66,6 +70,8 @@ def certify(
         Where batches or participants are drawn, the rate is proved with probability ≥ 1 − delta.
     steps
         The lemmas of the path method for two layers; a test may leave one out.
+    seconds
+        The path method for two layers is not begun if it is estimated to be still at work after so many.
 
     Returns
     -------
@@ -87,7 +93,7 @@ def certify(
     if stack is not None and stack.input_dim != dataset.input_dim:
         raise InputError(f"net takes {stack.input_dim} inputs, but the dataset has {dataset.input_dim}.")
     if stack is not None and (two_layers := first_layer(stack)) is not None:
-        certifier = Certifier(lambda: iter([two_layers]), dataset, clients, config, steps)
+        certifier = Certifier(lambda: iter([two_layers]), dataset, clients, config, steps, seconds)
         return certifier.run(method, estimate=estimate, delta=delta)
     if stack is not None and is_deep(stack):
         if method not in ("auto", "path"):
@@ -103,6 +109,42 @@ def certify(
         f"output, signs of ±1 and the factor m^(-1/2)), and for deep ones as DeepReLU has them (ReLU, no residual "
         f"connections, no factor)."
     )
+
+
+def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> Forecast | None:
+    """In seconds, a lazy scale κ at which this network of two layers is proved to converge by one radius.
+
+    f = κ(g(W) − g(W(0))) for the network g and the targets y of ``dataset``: residuals are y/κ, and what a radius R
+    needs falls like 1/κ, while what neurons within R of a kink do to Θ stays. κ = 1.5·min R_need(R)/R.
+
+    Parameters
+    ----------
+    net, dataset, clients, config
+        As in `certify`; the step size is g's.
+
+    Returns
+    -------
+    Forecast or None
+        None for deep networks, and where batches or participants are drawn.
+
+    Raises
+    ------
+    InputError
+        As `certify`.
+
+    References
+    ----------
+    ``docs/theory.md`` §5.1, [D].
+    """
+    _check(dataset, clients, config, "auto", 0.05)
+    stack = structure(net)
+    two_layers = None if stack is None else first_layer(stack)
+    if two_layers is None:
+        return None
+    try:
+        return Certifier(lambda: iter([two_layers]), dataset, clients, config).forecast()
+    except Unsuitable as error:
+        raise InputError(f"{error}.") from error
 
 
 def certify_at_init(

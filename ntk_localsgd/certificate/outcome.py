@@ -34,6 +34,8 @@ class Obstacle(enum.StrEnum):
     PATTERNS = "patterns"
     #: The set of pairs that may switch did not close.
     OPEN = "open"
+    #: The method would take longer than it may.
+    TIME = "time"
     #: The tail's rate says nothing about the rounds before it.
     TAIL = "tail"
 

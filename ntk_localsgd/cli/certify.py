@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
-from ntk_localsgd.certificate import Certificate
+from ntk_localsgd.certificate import Certificate, Forecast
+from ntk_localsgd.cli.certified_forecast import advice, foreseen, rounded_up, unscaled
 from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.cli.certified_training import Training
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
@@ -34,8 +35,11 @@ __all__ = ["Certify"]
 # Share of the time that is kept for what would do where nothing is proved.
 _ADVICE = 0.25
 
-# Lazy scales that are tried for advice.
-_ADVISED = tuple(10.0**power for power in range(10, 0, -1))
+# The largest lazy scale that is tried for advice on a deep network, of which none is foreseen.
+_DEEP_SCALE = 1e8
+
+# Share of the time that is left which the path method may be estimated to take.
+_PATIENCE = 0.8
 
 # Largest scale and width that are looked for.
 _MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
@@ -89,7 +93,7 @@ class Certify(ProblemOptions):
         began = time.monotonic()
         start = self._start()
         self._config(start, 0).participants_of(start.clients)
-        _forecast(start)
+        seen = foreseen(start, self.scale, self._config(start, 0))
         end, seconds, spent = began + seconds, (1 - _ADVICE) * seconds, time.monotonic() - began
         if spent > seconds:
             start.notes.append(f"the network and its Gram matrix alone took {spent:.2g} s")
@@ -108,7 +112,7 @@ class Certify(ProblemOptions):
         enough = (
             None
             if self.rounds or (proof is not None and proof.certified)
-            else self._enough(start, end - time.monotonic())
+            else self._enough(start, seen, end - time.monotonic())
         )
         content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
         figure = None
@@ -121,7 +125,13 @@ class Certify(ProblemOptions):
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
         if enough is not None:
-            table.add_row("power of ten for κ at which the ball method proves it", f"{enough:.4g}")
+            table.add_row("a lazy scale κ with a proof", f"{enough:.4g}")
+        for row in (
+            ()
+            if self.rounds or (proof is not None and proof.certified)
+            else advice(start, self.scale, seen, self._config(start, 0))
+        ):
+            table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1
 
@@ -195,7 +205,11 @@ class Certify(ProblemOptions):
                 return ended
         try:
             with watched(f"looking for a proof, {self.method} method", end - time.monotonic()):
-                proof = certificate.certify(ended.net, *data, config, method=self.method, delta=self.delta)
+                left = _PATIENCE * (end - time.monotonic())
+                # What would do in place of two layers is foreseen.
+                estimate = self.depth is not None or self._random
+                prove = functools.partial(certificate.certify, ended.net, *data, config, seconds=left)
+                proof = prove(method=self.method, delta=self.delta, estimate=estimate)
                 return ended._replace(proof=proof)
         except TimeUp:
             return ended
@@ -212,18 +226,29 @@ class Certify(ProblemOptions):
             start.notes.append(f"{reached.round} rounds are kept in {path}, --resume goes on")
         return _Ended(reached.net, reached.losses, proof, over=reached.time_up or proof is not None)
 
-    def _enough(self, start: Start, seconds: float) -> float | None:
-        """The smallest power of ten, from the largest down, at which the ball method proves this network lazy."""
-        options, enough = dataclasses.replace(self, scale=None), None
+    def _enough(self, start: Start, seen: Forecast | None, seconds: float) -> float | None:
+        """The smallest scale with a proof among the one foreseen and, as time allows, powers of ten below it."""
         if self._random or start.residual @ start.residual == 0:
             return None
+        enough = None if seen is None or not math.isfinite(seen.scale) else rounded_up(seen.scale)
+        highest = _DEEP_SCALE if self.depth is not None else enough
+        if highest is None or self.method in ("dominance", "frozen", "energy"):
+            return None
+        if self.method == "ball":
+            return enough
+        end, data = time.monotonic() + seconds, unscaled(start, self.scale)
         try:
             with watched("looking for a lazy scale that would do", seconds):
-                plain = options._start()
-                for scale in _ADVISED:
-                    if scale <= (self.scale or 1.0) or not _ball_proves(plain, options, scale):
+                for power in range(math.floor(math.log10(highest)), 0, -1):
+                    if 10.0**power <= (self.scale or 1.0):
                         break
-                    enough = scale
+                    lazy = local_sgd.lazy_targets(start.net, data, scale=10.0**power)
+                    left = _PATIENCE * (end - time.monotonic())
+                    prove = functools.partial(certificate.certify, start.net, lazy, start.clients)
+                    proof = prove(self._config(start, 0), method="path", estimate=False, seconds=left)
+                    if not proof.certified:
+                        break
+                    enough = 10.0**power
         except (TimeUp, InputError, KeyboardInterrupt):  # what is known so far is shown
             pass
         return enough
@@ -308,22 +333,6 @@ class _Ended(NamedTuple):
     proof: Certificate | None = None
     refusal: str | None = None
     over: bool = False
-
-
-def _ball_proves(start: Start, options: Certify, scale: float) -> bool:
-    data = local_sgd.lazy_targets(start.net, start.dataset, scale=scale)
-    config = start.config(options, 0)
-    return certificate.certify(start.net, data, start.clients, config, method="ball", estimate=False).certified
-
-
-def _forecast(start: Start) -> None:
-    """What decides whether there can be a proof, before it is looked for."""
-    smallest_value, largest = start.gram.smallest.lower, float(np.linalg.norm(start.gram.matrix, 2))
-    Console().print(
-        f"λ_min(Θ) ≥ {start.factor * smallest_value:.4g}, condition {largest / smallest_value:.4g}, "
-        f"residual norm {math.sqrt(start.factor) * float(np.linalg.norm(start.residual)):.4g}, m = {start.net.width}",
-        highlight=False,
-    )
 
 
 def _saved(net: Stack, path: pathlib.Path) -> pathlib.Path:

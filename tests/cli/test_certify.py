@@ -178,3 +178,27 @@ def test_a_record_that_cannot_be_is_refused_before_anything_is_computed(capsys):
     ]:
         assert _run(*options) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_foreseen_is_said_first_and_what_is_near_last(folder, capsys):
+    x = np.array(DATA.inputs)
+    x[3] = x[0] + 1e-5 * x[1]
+    np.savez("near.npz", inputs=x / np.linalg.norm(x, axis=1, keepdims=True), targets=DATA.targets, client=HOLDERS % 2)
+    argv = ["certify", "near.npz", "--local-steps", "2", "--width", "512", "--method", "ball", "--rows", "scaled"]
+    assert cli.main(argv) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "λ_min(Θ)" in shown
+    assert "one radius proves" in shown
+    assert "without near rows 4" in shown
+    written = json.loads((folder / "results" / "certify-near.json").read_text())
+    assert written["scale_that_would_do"] is None or written["scale_that_would_do"] > 1e4
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_deep_network_hears_a_scale_that_would_do():
+    deep = ["--depth", "2", "--width", "64"]
+    assert _run(*deep) == 1
+    enough = _written()["scale_that_would_do"]
+    assert 1 < enough <= 1e8
+    assert _run(*deep, "--scale", f"{enough!r}") == 0

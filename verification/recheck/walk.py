@@ -1,6 +1,6 @@
 """Follow a run with exact numbers, hold every model against what is claimed, and prove the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import flint
@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     text: str
 
 
-def recheck(stated: Stated, most_rounds: int = 4000) -> Verdict:
+def recheck(stated: Stated, most_rounds: int = 4000, watch: Callable[[int, float, str], None] | None = None) -> Verdict:
     """Follow the run, holding every model against what is claimed, until the rest of it is proved.
 
     Parameters
@@ -38,13 +38,16 @@ def recheck(stated: Stated, most_rounds: int = 4000) -> Verdict:
         The certificate.
     most_rounds
         Rounds that are followed at most.
+    watch
+        Called with the round, the share of it that is done, and what is being done.
     """
     before, flint.ctx.prec = flint.ctx.prec, _BITS
     try:
-        walk, next_try = Walk(stated), 0
+        walk, next_try = Walk(stated, watch), 0
         for t in range(most_rounds + 1):
             walk.hold(t)
             if t >= next_try:
+                walk.watch(t, 0.0, f"a proof of all rounds from {t} on")
                 missing = walk.rest(t)
                 if missing is None:
                     return Verdict(True, f"confirmed: {t} rounds followed, the rest proved from there")
@@ -65,10 +68,15 @@ class _Model(NamedTuple):
     residuals: list[arb]
 
 
+def _unwatched(number: int, share: float, what: str) -> None:
+    """Nobody looks."""
+
+
 class Walk:
     """A run with exact weights W̃ beside the true one W, ‖W − W̃‖_F ≤ ``gap``; W̃ = W(0) − Σ_i (gains of i) x_i/√m."""
 
-    def __init__(self, stated: Stated) -> None:
+    def __init__(self, stated: Stated, watch: Callable[[int, float, str], None] | None = None) -> None:
+        self.watch = _unwatched if watch is None else watch
         self.stated, self.width, self.samples = stated, len(stated.signs), stated.inputs.nrows()
         self.inner = stated.inputs * stated.inputs.transpose()
         self.sizes = [self.inner[i, i].sqrt() for i in range(self.samples)]
@@ -150,6 +158,7 @@ class Walk:
         """All clients' local steps and the average."""
         total, gaps = arb_mat(self.samples, self.width), arb(0)
         for c, part in enumerate(self.stated.clients):
+            self.watch(t, c / self.count, f"round {t}, client {c}")
             own, gap = self._local(part, f"round {t}, client {c}")
             for k, i in enumerate(part):
                 for r in range(self.width):

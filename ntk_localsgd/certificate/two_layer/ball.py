@@ -14,7 +14,7 @@ from ntk_localsgd.certificate.outcome import Conclusion, Obstacle, no_proof
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Survey, gram_changes, pairs_of
 from ntk_localsgd.rounding import SLACK
 
-__all__ = ["certify_ball", "least_radius"]
+__all__ = ["certify_ball", "least_radius", "needed_radius", "within"]
 
 # Radii tried, geometrically; any subset of radii is sound. Those below what frozen patterns need can only tell by how
 # much a certificate is missed.
@@ -44,10 +44,10 @@ def certify_ball(problem: Problem, survey: Survey, near: NearKinks, model: Round
     least = least_radius(problem, survey, model)
     best = no_proof("ball", Obstacle.RADIUS, "radius: even with frozen patterns neurons may leave every ball")
     for radius in np.geomspace(1e-3 * least, largest, _RADII) if 0 < least < largest else ():
-        uncertain = _within(problem, near, float(radius))
+        uncertain = within(problem, near, float(radius))
         changes = gram_changes(problem.inner, problem.inner_error, near.patterns, uncertain, survey.width)
         errors = split_norms(changes, problem)
-        rate, needed = _needed(problem, model, unit, *errors)
+        rate, needed = needed_radius(problem, model, unit, *errors)
         if rate < 1 and needed <= radius:
             constant = model.inverse_norm * length / survey.least_norm * SLACK
             switching = pairs_of(near, uncertain)
@@ -60,16 +60,20 @@ def certify_ball(problem: Problem, survey: Survey, near: NearKinks, model: Round
             best = best._replace(allowed_radius=float(radius))
         elif best.residual_share == 0:
             best = no_proof("ball", Obstacle.PATTERNS, f"ρ = {rate:.4g} ≥ 1 within {radius:.3g} of here", rate=rate)
+        if rate >= 1:  # and within every larger radius, which leaves no fewer patterns certain
+            break
     return best
 
 
 def least_radius(problem: Problem, survey: Survey, model: RoundModel) -> float:
     """R_need with frozen patterns: no smaller radius can do."""
     unit = model.length(survey.residual, survey.residual_error) / math.sqrt(survey.width)
-    return _needed(problem, model, unit, 0.0, 0.0)[1]
+    return needed_radius(problem, model, unit, 0.0, 0.0)[1]
 
 
-def _needed(problem: Problem, model: RoundModel, unit: float, error: float, client_error: float) -> tuple[float, float]:
+def needed_radius(
+    problem: Problem, model: RoundModel, unit: float, error: float, client_error: float
+) -> tuple[float, float]:
     """ρ and R_need for ‖E‖₂ and max_c ‖E_cc‖₂; ``unit`` is ‖Dr‖/√m."""
     chain = model.chain(error, client_error)
     rate = (model.contraction + chain.growth) * SLACK
@@ -80,7 +84,7 @@ def _needed(problem: Problem, model: RoundModel, unit: float, error: float, clie
     return rate, unit * local * (rounds + float(problem.client_spectral.max())) * SLACK
 
 
-def _within(problem: Problem, near: NearKinks, radius: float) -> Bool[ndarray, "N n"]:
+def within(problem: Problem, near: NearKinks, radius: float) -> Bool[ndarray, "N n"]:
     """Pairs within R‖x_j‖ of the kink, which is what a pre-activation may move by, or within rounding of that."""
     uncertain = np.zeros_like(near.patterns)
     for j, (rows, values, errors) in enumerate(zip(near.rows, near.values, near.errors, strict=True)):

@@ -1,5 +1,7 @@
 """Certify two layers: the passes over the neurons and the order of the methods."""
 
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,10 +17,11 @@ from ntk_localsgd.certificate.schedule import Schedule
 from ntk_localsgd.certificate.two_layer.ball import certify_ball, least_radius
 from ntk_localsgd.certificate.two_layer.dominance import certify_dominance, reach_of
 from ntk_localsgd.certificate.two_layer.energy import NotFalling
+from ntk_localsgd.certificate.two_layer.forecast import Forecast, forecast, path_seconds
 from ntk_localsgd.certificate.two_layer.frozen import certify_frozen
 from ntk_localsgd.certificate.two_layer.likely import certify_energy, energy_reach
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks, Neurons, Survey, near_kinks, survey
-from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach
+from ntk_localsgd.certificate.two_layer.path import certify_path, predicted_reach, refused_at_once
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
@@ -45,7 +48,13 @@ class Certifier:
     """The passes over the neurons and the order of the methods."""
 
     def __init__(
-        self, neurons: Neurons, dataset: Dataset, clients: Clients, config: LocalSGD, steps: Steps = PROVED
+        self,
+        neurons: Neurons,
+        dataset: Dataset,
+        clients: Clients,
+        config: LocalSGD,
+        steps: Steps = PROVED,
+        seconds: float = math.inf,
     ) -> None:
         if dataset.targets.ndim != 1:
             raise InputError(
@@ -53,6 +62,7 @@ class Certifier:
                 f"output."
             )
         self.neurons, self.dataset, self.steps = neurons, dataset, steps
+        self.end = time.monotonic() + seconds
         self.inputs = np.asarray(dataset.inputs, np.float64)
         self.problem, self.schedule = Problem.from_inputs(self.inputs, clients, config), Schedule.of(clients, config)
         self.survey = survey(neurons, self.inputs, np.asarray(dataset.targets, np.float64))
@@ -99,13 +109,44 @@ class Certifier:
         if method in ("frozen", "energy") or model is None:
             return self._with_probability(method, delta, estimate=estimate)
         assert model is not None  # `_round_model`
+        if model.contraction >= 1:
+            text = (
+                f"even with frozen patterns no round is shown to contract: at the Gram matrix's condition rounding "
+                f"errors leave {model.contraction - 1:.2g} above a rate of 1"
+            )
+            return no_proof(method, Obstacle.UNSUITABLE, text, rate=model.contraction)
         if method == "ball" or (method == "auto" and self.survey.width <= _WIDE):
             least = least_radius(self.problem, self.survey, model)
             ball = self._ball(self._near(_BALL_REACH * least * np.sqrt(np.diagonal(self.problem.inner))), model)
             if ball.certified or method == "ball":
                 return ball
-        prove = partial(certify_path, self.problem, model=model, steps=self.steps)
+        prove = partial(self._path, model)
         return self._with_neurons(predicted_reach(self.problem, self.survey, model), prove, estimate=estimate)
+
+    def _path(self, model: RoundModel, survey: Survey, near: NearKinks) -> Conclusion:
+        """Along the path, if that is not foreseen to take too long."""
+        if (refusal := refused_at_once(self.problem, survey, near, model, self.steps)) is not None:
+            return refusal
+        left = self.end - time.monotonic()
+        if left < math.inf and (needed := path_seconds(near)) > left:
+            pairs = sum(len(rows) for rows in near.rows)
+            text = f"{pairs} pairs come near their kinks, and following them would take about {needed:.1g} s"
+            return no_proof("path", Obstacle.TIME, text)
+        return certify_path(self.problem, survey, near, model, steps=self.steps)
+
+    def forecast(self) -> Forecast | None:
+        """What one radius would do; None where something is drawn.
+
+        Raises
+        ------
+        InputError
+            As `run`.
+        """
+        if self._round_model("auto") is None:
+            return None
+        return forecast(
+            self.neurons, self.problem, self.survey, self.inputs, np.asarray(self.dataset.targets, np.float64)
+        )
 
     def _for_any_order(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
         """Theorem C, dominance."""

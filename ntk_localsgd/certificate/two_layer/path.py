@@ -20,7 +20,7 @@ from ntk_localsgd.certificate.two_layer.reach import Reach
 from ntk_localsgd.certificate.two_layer.steps import PROVED, Steps
 from ntk_localsgd.rounding import SLACK
 
-__all__ = ["Path", "certify_path", "predicted_reach", "segment_ends"]
+__all__ = ["Path", "certify_path", "predicted_reach", "refused_at_once", "segment_ends"]
 
 # Segments of the path, their ends in geometric progression: the path bends most in the first rounds. Few are enough for
 # wide networks; many are sharper, and cost in proportion.
@@ -55,9 +55,37 @@ def certify_path(
     """
     for number in segments:
         ends = segment_ends(model, survey.residual, number)
-        if (result := _followed(Path(problem, survey, near, model, steps), ends)).certified:
-            break
+        path = Path(problem, survey, near, model, steps)
+        if (result := _followed(path, ends)).certified or path.round == 0:
+            break  # the first segment, of one round, is the same for all
     return result
+
+
+def refused_at_once(
+    problem: Problem, survey: Survey, near: NearKinks, model: RoundModel, steps: Steps = PROVED
+) -> Conclusion | None:
+    """That the first segment, the first round, cannot close; None where it may.
+
+    What `Path` marks there holds the pairs that the prediction itself takes over their kink, and all bounds grow with
+    it: where these alone explain more than the whole loss, the same end is reached without a product of matrices.
+    """
+    predicted = steps.prediction(model, survey.residual, 1)
+    crossing, scale = np.zeros_like(near.patterns), 1 / math.sqrt(survey.width)
+    for j, rows in enumerate(near.rows):
+        moves = near.patterns[rows] @ steps.chord_ends(problem, predicted, j).T
+        ends = near.values[j][:, None] - scale * near.signs[rows][:, None] * moves
+        on = near.patterns[rows, j]
+        crossing[rows, j] = np.where(on, ends.min(axis=1) < 0, ends.max(axis=1) >= 0)
+    changes = steps.changes(problem.inner, problem.inner_error, near.patterns, crossing, survey.width)
+    start = model.length(np.zeros_like(survey.residual), survey.residual_error)
+    bound = steps.deviation(model, predicted, changes, start)
+    if bound.largest_error <= 2 * model.length(survey.residual):
+        return None
+    text = (
+        f"ρ = {bound.rate:.4g}: {int(crossing.sum())} pairs that the prediction takes over their kinks in its first "
+        f"round explain more than the whole loss"
+    )
+    return no_proof("path", Obstacle.PATTERNS, text, rate=bound.rate)
 
 
 def _followed(path: "Path", ends: list[int]) -> Conclusion:

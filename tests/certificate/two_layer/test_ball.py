@@ -3,7 +3,7 @@
 import numpy as np
 
 from ntk_localsgd.certificate.model import Problem
-from ntk_localsgd.certificate.two_layer.ball import _within
+from ntk_localsgd.certificate.two_layer.ball import within
 from ntk_localsgd.certificate.two_layer.neurons import NearKinks
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.local_sgd import LocalSGD
@@ -18,6 +18,6 @@ def test_a_sign_is_certain_only_beyond_the_radius_and_the_rounding_error():
         [np.full(7, 0.1), values[:0]],
     )  # fmt: skip
     # Within a radius of 0.2 and an error of 0.1 of the kink of the first unit vector; the second has no near neuron.
-    np.testing.assert_array_equal(_within(problem, near, 0.2)[:, 0], np.abs(values) <= 0.3)
-    np.testing.assert_array_equal(_within(problem, near, 0.1)[:, 0], np.abs(values) < 0.21)
-    assert not _within(problem, near, 0.2)[:, 1].any()
+    np.testing.assert_array_equal(within(problem, near, 0.2)[:, 0], np.abs(values) <= 0.3)
+    np.testing.assert_array_equal(within(problem, near, 0.1)[:, 0], np.abs(values) < 0.21)
+    assert not within(problem, near, 0.2)[:, 1].any()

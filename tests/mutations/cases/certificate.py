@@ -10,7 +10,37 @@ _PLANTED = f"{_TWO_TESTS}/test_planted.py"
 _RANDOM = f"{_CERTIFY}::test_random_certificates_are_kept"
 _TAIL = f"{_MODEL}::test_the_tail_bounds_everything_for_ever"
 
+_FORECAST = f"{_TESTS}/two_layer/test_forecast.py"
+
 MUTATIONS = (
+    Mutation(
+        f"{_DIR}/two_layer/forecast.py",
+        "needed / radius if radius > 0",
+        "0.1 * needed / radius if radius > 0",
+        "a tenth of the scale that one radius needs",
+        (_FORECAST,),
+    ),
+    Mutation(
+        f"{_DIR}/two_layer/forecast.py",
+        "if first[k] not in gone and second[k] not in gone:",
+        "if second[k] not in gone:",
+        "rows are merged with rows that are gone",
+        (_FORECAST,),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/certified_forecast.py",
+        "start.net.width * (found.scale / now) ** 2",
+        "start.net.width * (found.scale / now)",
+        "forecast: widths grow like the scale",
+        ("tests/cli/test_certified_forecast.py",),
+    ),
+    Mutation(
+        f"{_DIR}/two_layer/path.py",
+        "if bound.largest_error <= 2 * model.length(survey.residual):",
+        "if bound.largest_error <= 1e-3 * model.length(survey.residual):",
+        "refused at once where the path may close",
+        (_FORECAST,),
+    ),
     Mutation(
         f"{_TWO}/ball.py",
         "if rate < 1 and needed <= radius:",

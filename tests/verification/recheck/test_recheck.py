@@ -296,3 +296,15 @@ def test_what_cannot_be_rechecked_is_refused_in_one_sentence(tmp_path, true, cap
     assert main(["recheck", str(path)]) == 0
     assert "confirmed" in capsys.readouterr().out
     assert main(["recheck", str(path), "--rounds", "-1"]) == 2
+
+
+def test_every_client_s_steps_and_every_try_are_watched(tmp_path):
+    _content(tmp_path)
+    seen = []
+    found = second.recheck(second.read_certificate(tmp_path / "c.json"), 4000, lambda *one: seen.append(one))
+    rounds = int(found.text.split()[1])
+    assert [one for one in seen if "client" in one[2]] == [
+        (t, c / 3, f"round {t}, client {c}") for t in range(rounds) for c in range(3)
+    ]
+    assert seen[0] == (0, 0.0, "a proof of all rounds from 0 on")
+    assert seen[-1] == (rounds, 0.0, f"a proof of all rounds from {rounds} on")

@@ -1,0 +1,84 @@
+"""What ``certify`` foresees in seconds: whether there can be a proof, and in the user's terms what would do."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from rich.console import Console
+
+from ntk_localsgd import certificate
+from ntk_localsgd.certificate import Forecast
+from ntk_localsgd.certificate.two_layer.forecast import rows_to_merge
+from ntk_localsgd.cli.start import Start
+from ntk_localsgd.clients import Clients
+from ntk_localsgd.datasets import Dataset
+from ntk_localsgd.errors import InputError
+from ntk_localsgd.local_sgd.config import LocalSGD
+
+__all__ = ["advice", "foreseen", "rounded_up", "unscaled"]
+
+# Numbers of rows that are merged on trial, and the factor by which that is to lower the scale to be worth a word.
+_MERGED, _WORTH = (1, 2, 4, 8, 16, 32), 10.0
+
+
+def foreseen(start: Start, scale: float | None, config: LocalSGD) -> Forecast | None:
+    """Print what decides whether there can be a proof; None where nothing is foreseen."""
+    smallest, largest = start.gram.smallest.lower, float(np.linalg.norm(start.gram.matrix, 2))
+    said = (
+        f"λ_min(Θ) ≥ {start.factor * smallest:.4g}, condition {largest / smallest:.4g}, residual norm "
+        f"{math.sqrt(start.factor) * float(np.linalg.norm(start.residual)):.4g}, m = {start.net.width}"
+    )
+    found = _forecast(start, unscaled(start, scale), start.clients, config)
+    if found is not None:
+        said += (
+            f"; one radius proves lazy scales κ ≥ {rounded_up(found.scale):.2g}"
+            if found.scale < math.inf
+            else ("; one radius proves no lazy scale that float64 can tell")
+        )
+    Console().print(said, highlight=False)
+    return found
+
+
+def advice(start: Start, scale: float | None, found: Forecast | None, config: LocalSGD) -> Iterator[tuple[str, str]]:
+    """Rows of the summary: the width that would do by one radius, and near rows without which a smaller scale does."""
+    if found is None:
+        return
+    now = scale or 1.0
+    if now < found.scale < math.inf:
+        # R_need falls like 1/√m, and what a radius does to Θ hardly depends on m.
+        yield "or roughly the width, by one radius", f"{start.net.width * (found.scale / now) ** 2:.1g}"
+    data, most = unscaled(start, scale), start.dataset.num_samples // 4
+    for number in (k for k in _MERGED if k <= most):
+        gone = rows_to_merge(data.inputs, number)
+        kept = np.setdiff1d(np.arange(data.num_samples), gone)
+        place = np.full(data.num_samples, -1)
+        place[kept] = np.arange(len(kept))
+        parts = [place[part][place[part] >= 0] for part in start.clients.indices]
+        if not all(len(part) for part in parts):
+            return
+        fewer = _forecast(start, data.rows(kept), Clients(tuple(parts)), config)
+        if fewer is not None and fewer.scale * _WORTH < found.scale and fewer.scale < math.inf:
+            named = ", ".join(str(data.number_of(row)) for row in sorted(gone))
+            yield f"or κ without near rows {named}", f"{rounded_up(fewer.scale):.2g}"
+            return
+
+
+def unscaled(start: Start, scale: float | None) -> Dataset:
+    """The data with targets y of f: with a lazy scale, g(W(0)) − its targets is −y/κ."""
+    return start.dataset if scale is None else dataclasses.replace(start.dataset, targets=-scale * start.residual)
+
+
+def rounded_up(value: float) -> float:
+    """To two digits."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / unit - 1e-9) * unit:.1e}")
+
+
+def _forecast(start: Start, data: Dataset, split: Clients, config: LocalSGD) -> Forecast | None:
+    if not np.any(data.targets):
+        return None
+    try:
+        return certificate.forecast(start.net, data, split, config)
+    except InputError:
+        return None
