@@ -1,7 +1,6 @@
 """Unit-norm data: handwritten digits, the sphere, MNIST from disk, and the user's own arrays.
 
-Rows are points on the unit sphere in float64, as every claim of the theory assumes (``docs/theory.md`` §0). What
-decides how hard they are to fit is how close the closest two are: the separation φ.
+Rows are points on the unit sphere in float64, as every claim of the theory assumes (``docs/theory.md`` §0).
 """
 
 import dataclasses
@@ -257,17 +256,17 @@ def mnist(
     return _labelled_subset(flat, labels.astype(np.int64), num_samples, classes, key, name="MNIST")
 
 
-def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
-    """Independent points, uniform on the unit sphere in ℝ^d, with fair random targets ±1.
+def sphere(key: jax.Array, num_samples: int, input_dim: int, *, gaussian: bool = False) -> Dataset:
+    """Independent points, uniform on the unit sphere in ℝ^d, with targets that know nothing of them.
 
     Parameters
     ----------
     key
         Decides points and targets.
-    num_samples
-        Number of points n.
-    input_dim
-        Dimension d of the space around the sphere.
+    num_samples, input_dim
+        Number of points n, and dimension d of the space around the sphere.
+    gaussian
+        Whether targets are N(0, 1), as in the experiments of Du et al. (2019); otherwise fair ±1.
 
     Returns
     -------
@@ -280,9 +279,9 @@ def sphere(key: jax.Array, num_samples: int, input_dim: int) -> Dataset:
     """
     num_samples, input_dim = whole_number("num_samples", num_samples), whole_number("input_dim", input_dim)
     rng = generator(key)
-    return from_arrays(
-        rng.standard_normal((num_samples, input_dim)), rng.choice([-1.0, 1.0], num_samples), name="sphere"
-    )
+    rows = rng.standard_normal((num_samples, input_dim))
+    targets = rng.standard_normal(num_samples) if gaussian else rng.choice([-1.0, 1.0], num_samples)
+    return from_arrays(rows, targets, name="sphere")
 
 
 def load(

@@ -17,12 +17,11 @@ def main():
     key = jax.random.key(0)
     data = datasets.digits(N, classes=(3, 8), key=key)
     gram = kernels.infinite_gram(data.inputs)
-    values, vectors = np.linalg.eigh(gram)
     kinds = {"true": data.targets, "random": np.random.default_rng(0).choice([-1.0, 1.0], N)}
-    config = local_sgd.LocalSGD(step_size=1 / values[-1], local_steps=1, num_rounds=ROUNDS)
+    config = local_sgd.LocalSGD(step_size=1 / kernels.spectral_norm(gram).upper, local_steps=1, num_rounds=ROUNDS)
     everyone, found = clients.Clients((np.arange(N),)), {}
     for name, y in kinds.items():
-        share = np.square(vectors.T @ y)[-10:].sum() / (y @ y)
+        share = kernels.projections(gram, y).shares[:10].sum()
         form = kernels.inverse_quadratic_form(gram, y, error=kernels.infinite_gram_error(*data.inputs.shape))
         losses = np.square(prediction.local_gd(gram, everyone, -y, config)).sum(axis=1) / 2
         found[name] = {"share": share, "form": form.upper, "loss": losses[-1] / losses[0]}

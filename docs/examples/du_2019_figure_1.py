@@ -15,8 +15,7 @@ N, WIDTHS, ROUNDS = 100, (250, 500, 1000, 2000), 100
 def main():
     """Print a line a width, and the exponents."""
     key = jax.random.key(0)
-    points = datasets.sphere(key, N, N)
-    data = datasets.from_arrays(points.inputs, np.random.default_rng(0).standard_normal(N))
+    data = datasets.sphere(key, N, N, gaussian=True)
     everyone = clients.Clients((np.arange(N),))
     config = local_sgd.LocalSGD(step_size=1.0, local_steps=1, num_rounds=ROUNDS)
     seen = {"neuron_movement": [], "flip_fraction": []}

@@ -18,6 +18,7 @@ __all__ = [
     "infinite_deep_gram_error",
     "infinite_deep_gram_neural_tangents",
     "infinite_gram",
+    "infinite_gram_all_layers",
     "infinite_gram_error",
     "infinite_gram_neural_tangents",
 ]
@@ -66,6 +67,42 @@ def infinite_gram(x: Any, y: Any = None, *, activation: Activation = RELU) -> Fl
     np.fill_diagonal(gram, activation.dual(np.zeros(1)).slopes[0])
     # A matrix product need not round (i, j) and (j, i) alike.
     return (gram + gram.T) / 2
+
+
+def infinite_gram_all_layers(x: Any, y: Any = None, *, activation: Activation = RELU) -> Float[ndarray, "n k"]:
+    """Limit of the kernel of f = m^{-1/2} Σ_r a_r σ(w_r·x) with both layers trained, w_r ~ N(0, I_d), a_r = ±1.
+
+    `infinite_gram` and what the second layer adds, E[σ(w·x_i) σ(w·y_j)]; for ReLU (sin θ + (π − θ) cos θ)/2π.
+
+    Parameters
+    ----------
+    x, y, activation
+        As in `infinite_gram`.
+
+    Returns
+    -------
+    [n k] in float64, symmetric where y is None.
+
+    Raises
+    ------
+    InputError
+        As `infinite_gram`.
+
+    References
+    ----------
+    Cho and Saul (2009), eqs. 4–6; Jacot, Gabriel and Hongler (2018).
+
+    >>> infinite_gram_all_layers([[1.0, 0.0], [0.0, 1.0]]).round(4)
+    array([[1.    , 0.1592],
+           [0.1592, 1.    ]])
+    """
+    _, _, angles = _unit_rows_and_angles(x, y)
+    if y is None:
+        np.fill_diagonal(angles, 0.0)
+    dual = activation.dual(angles)
+    values = dual.square - dual.gap
+    added = (values + values.T) / 2 if y is None else values
+    return infinite_gram(x, y, activation=activation) + added
 
 
 def infinite_gram_error(num_samples: int, input_dim: int, num_others: int | None = None) -> float:

@@ -14,7 +14,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks.activations import RELU, Activation
 from ntk_localsgd.networks.network import float_dtype
 from ntk_localsgd.networks.stack import Stack, weight_arrays
-from ntk_localsgd.scalars import whole_number
+from ntk_localsgd.scalars import positive_number, whole_number
 
 __all__ = ["NEURONS_PER_BLOCK", "TwoLayerReLU", "two_layer"]
 
@@ -35,9 +35,9 @@ class TwoLayerReLU(Stack):
 
     @classmethod
     def init(
-        cls, key: Array, *, width: int, input_dim: int, coupled: bool = False, dtype: Any = None
+        cls, key: Array, *, width: int, input_dim: int, scale: float = 1.0, coupled: bool = False, dtype: Any = None
     ) -> "TwoLayerReLU":
-        """Network at its random initialization: w_r ~ N(0, I_d), a_r = ±1 with equal probability.
+        """Network at its random initialization: w_r ~ N(0, s² I_d), a_r = ±1 with equal probability.
 
         Parameters
         ----------
@@ -47,6 +47,8 @@ class TwoLayerReLU(Stack):
             Number of neurons m.
         input_dim
             Number of inputs d.
+        scale
+            s > 0, the standard deviation of weights; the theory has 1, and s multiplies f(0) and leaves all patterns.
         coupled
             Neurons 2r and 2r + 1 have equal weights and the signs +1 and −1: f(0) = 0 for every input, but for
             rounding, and H(W) is that of m/2 independent neurons.
@@ -56,8 +58,8 @@ class TwoLayerReLU(Stack):
         Raises
         ------
         InputError
-            For a width or dimension below 1, an odd width of coupled neurons, another dtype, or float64 without JAX's
-            x64 mode.
+            For a width or dimension below 1, a scale that is not positive, an odd width of coupled neurons, another
+            dtype, or float64 without JAX's x64 mode.
 
         References
         ----------
@@ -71,7 +73,8 @@ class TwoLayerReLU(Stack):
         sizes = [min(NEURONS_PER_BLOCK, width - start) for start in range(0, width, NEURONS_PER_BLOCK)]
         blocks = [cls.draw_block(key, b, size, input_dim, dtype, coupled=coupled) for b, size in enumerate(sizes)]
         weights, signs = (jnp.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*blocks, strict=True))
-        return cls(weights, signs)
+        scale = positive_number("scale", scale)
+        return cls(weights if scale == 1 else scale * weights, signs)
 
     @staticmethod
     def draw_block(

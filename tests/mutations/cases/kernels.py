@@ -8,6 +8,20 @@ _STACKS, _ACTIVATED = "tests/kernels/test_stacks.py", "tests/kernels/test_activa
 
 MUTATIONS = (
     Mutation(
+        "ntk_localsgd/kernels/projections.py",
+        "np.square(vectors.T @ (targets / size))[::-1]",
+        "np.square(vectors @ (targets / size))[::-1]",
+        "projections on rows of the eigenvectors' matrix",
+        ("tests/kernels/test_published.py::test_projections_are_what_gradient_descent_leaves",),
+    ),
+    Mutation(
+        "ntk_localsgd/kernels/infinite.py",
+        "values = dual.square - dual.gap",
+        "values = dual.square + dual.gap",
+        "the second layer's share of the kernel on the wrong side of its diagonal",
+        ("tests/kernels/test_published.py::test_relu_s_second_layer_by_its_formula",),
+    ),
+    Mutation(
         "ntk_localsgd/kernels/neural_tangents.py",
         "                undo.callback(delattr, owner, name)\n",
         "",
