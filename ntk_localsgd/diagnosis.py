@@ -20,11 +20,9 @@ from ntk_localsgd.local_sgd.config import PLAIN, LocalSGD
 from ntk_localsgd.responses import Averaging, ClientSteps, Responses, refuse_unpredicted
 
 __all__ = [
-    "Convention",
     "DecisiveSamples",
     "Heterogeneity",
     "centralized",
-    "conventions",
     "decisive_samples",
     "gain_per_local_step",
     "heterogeneity",
@@ -63,18 +61,6 @@ class DecisiveSamples(NamedTuple):
 
     rows: Int[ndarray, " n"]
     shares: Float[ndarray, " n"]
-
-
-class Convention(NamedTuple):
-    """A library's convention and the step size there that moves weights as η does here, by client.
-
-    ``exact``: for every number of local steps; otherwise for τ = 1 alone.
-    """
-
-    loss: str
-    average: str
-    step_sizes: Float[ndarray, " K"]
-    exact: bool
 
 
 def largest_stable_step(gram: Any, clients: Clients, config: LocalSGD) -> float:
@@ -203,22 +189,29 @@ def rounds_per_tenth(rate: float) -> float:
 
 
 def centralized(gram: Any, clients: Clients, residual: Any, config: LocalSGD) -> Float[ndarray, "rounds+1 n"]:
-    """Residuals of gradient descent on all samples by rounds of as many steps, (I − (η η_g/K) Θ)^{τt} r(0).
+    """Residuals of gradient descent on all samples by rounds of as many steps, (I − ΘD)^{τt} r(0).
 
-    The step is the one with which a round of τ = 1 is the same as of Local GD, so that the quotient of both losses is
-    what local steps change; it tends to 1 as ητ max_c λ_max(Θ_cc) → 0. Arguments as in `prediction.local_gd`.
+    D has η η_g p_c/g_c for the samples of client c, p_c its weight in the average (1/K if they are uniform) and g_c = 1
+    or n_c, where losses are means: with this step a round of τ = 1 is the same as of Local GD, so that the quotient of
+    both losses is what local steps change; it tends to 1 as ητ max_c λ_max(Θ_cc) → 0. Arguments as in
+    `prediction.local_gd`; client weights and means are covered besides the plain settings.
 
     References
     ----------
     ``docs/theory.md`` §4, C10, [D].
     """
     _steps(config)
-    config.refuse_beyond(PLAIN, "centralized")
+    config.refuse_beyond((*PLAIN, "client_weights", "reduction"), "centralized")
+    sizes = np.array(clients.sizes) if config.reduction == "mean" else np.ones(clients.num_clients)
+    each = np.array(config.weights_of(clients)) / sizes * config.server_step_size / clients.num_clients
+    # Samples of a weight √w have Θ scaled by it from both sides: one step size serves all of them.
+    scale = np.empty(clients.num_samples)
+    for part, weight in zip(clients.indices, np.sqrt(each), strict=True):
+        scale[part] = weight
+    theta, r = real_array("gram", gram, ndim=2), real_array("residual", residual, ndim=1)
     everyone = Clients((np.arange(clients.num_samples),))
-    step_size = config.step_size * config.server_step_size / clients.num_clients
-    return prediction.local_gd(
-        gram, everyone, residual, dataclasses.replace(config, step_size=step_size, server_step_size=1.0)
-    )
+    own = dataclasses.replace(config, server_step_size=1.0, client_weights="uniform", reduction="sum")
+    return prediction.local_gd(scale[:, None] * theta * scale, everyone, scale * r, own) / scale
 
 
 def heterogeneity(gram: Any, clients: Clients, residual: Any) -> Heterogeneity:
@@ -251,36 +244,3 @@ def decisive_samples(gram: Any) -> DecisiveSamples:
     shares = np.square(vectors[:, 0])
     order = np.argsort(-shares, kind="stable")
     return DecisiveSamples(order, shares[order])
-
-
-def conventions(clients: Clients, config: LocalSGD) -> list[Convention]:
-    """Step sizes of other conventions that move weights as ``config`` does: L_c = ½ Σ (f − y)², plain average.
-
-    A loss that is q times this one on client c asks for η/q; a weighted average with weights n_c/n moves by K n_c/n
-    times what the plain one does. Where a factor differs from client to client, one step size for all clients does
-    not do; where it is an average that differs, equality holds for one local step.
-
-    Parameters
-    ----------
-    clients
-        Their sizes n_c.
-    config
-        η and the batch size b; a mean is over b samples then, and not over n_c.
-    """
-    config.refuse_beyond(PLAIN, "the table of conventions")
-    sizes = np.array(clients.sizes, np.float64)
-    counted = np.array(config.batches_of(clients), np.float64)
-    eta, weights = config.step_size, sizes * clients.num_clients / sizes.sum()
-    plain, weighted = "plain average", "weights n_c/n (FedAvg)"
-    alike = len(set(clients.sizes)) == 1
-    losses = {
-        "½ Σ (f − y)², as here": np.ones_like(sizes),
-        "Σ (f − y)²: PyTorch MSELoss('sum')": np.full_like(sizes, 2.0),
-        "½ mean (f − y)²: Optax l2_loss.mean()": 1 / counted,
-        "mean (f − y)²: PyTorch MSELoss, Keras MSE": 2 / counted,
-    }
-    return [Convention(name, plain, eta / factor, True) for name, factor in losses.items()] + [
-        Convention(name, weighted, eta / (factor * weights), alike or _steps(config) == 1)
-        for name, factor in losses.items()
-        if name.startswith(("½ m", "m"))
-    ]

@@ -128,6 +128,15 @@ def test_gradient_descent_beside_it_has_as_many_steps_and_the_gap_closes_with_th
     np.testing.assert_allclose(*same, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.parametrize("settings", [{"client_weights": "samples"}, {"reduction": "mean", "server_step_size": 0.7}])
+def test_gradient_descent_has_the_average_and_the_losses_of_the_run_beside_it(settings):
+    config = LocalSGD(0.1, 1, 20, **settings)
+    same = prediction.local_gd(GRAM, SPLIT, RESIDUAL, config), diagnosis.centralized(GRAM, SPLIT, RESIDUAL, config)
+    np.testing.assert_allclose(*same, rtol=1e-10, atol=1e-13)
+    with pytest.raises(InputError, match="needs None"):
+        diagnosis.centralized(GRAM, SPLIT, RESIDUAL, LocalSGD(0.1, 1, 20, batch_size=2))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20))
 def test_a_local_step_is_worth_at_most_a_round(seed, local_steps):
     rng = np.random.default_rng(seed)
@@ -144,37 +153,6 @@ def test_rounds_per_tenth():
     assert diagnosis.rounds_per_tenth(0.1**0.5) == pytest.approx(1)
     assert diagnosis.rounds_per_tenth(1.0) == math.inf
     assert diagnosis.rounds_per_tenth(0.0) == 1
-
-
-@pytest.mark.parametrize("local_steps", [1, 3])
-@pytest.mark.parametrize("batch_size", [None, 1])
-def test_conventions_move_the_weights_alike(local_steps, batch_size):
-    config = LocalSGD(0.3, local_steps, 1, batch_size)
-    weights, signs = np.asarray(NET.weights), np.asarray(NET.signs)
-    sizes = np.array(SPLIT.sizes)
-    ours = _movement(weights, signs, np.full(3, 0.3), (1, 0), np.full(3, 1 / 3), config)
-    # Factor of ½ Σ, and whether it is divided by the number of samples used.
-    quotients = {"½ Σ": (1, 0), "Σ": (2, 0), "½ m": (1, 1), "mea": (2, 1)}
-    found = diagnosis.conventions(SPLIT, config)
-    assert len(found) == 6
-    for entry in found:
-        quotient = next(value for start, value in quotients.items() if entry.loss.startswith(start))
-        average = sizes / sizes.sum() if "n_c/n" in entry.average else np.full(3, 1 / 3)
-        theirs = _movement(weights, signs, entry.step_sizes, quotient, average, config)
-        assert np.allclose(theirs, ours, atol=1e-12) == entry.exact
-
-
-def _movement(weights, signs, step_sizes, quotient, average, config):
-    """One round of clients that descend with their own step on a quotient of ½ Σ over the batch, by the definition."""
-    total = np.zeros_like(weights)
-    for c, part in enumerate(SPLIT.indices):
-        own = weights
-        for k in range(config.local_steps):
-            used = part if config.batch_size is None else part[[k % len(part)]]
-            step = step_sizes[c] * quotient[0] / len(used) ** quotient[1]
-            own = own - step * gradient(own, signs, DATA.inputs[used], DATA.targets[used])
-        total += average[c] * (own - weights)
-    return total
 
 
 def test_shapes_that_do_not_fit_are_refused():

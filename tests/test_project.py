@@ -28,7 +28,7 @@ FLOORS = [
     {"datasets", "clients", "networks", "bounds", "evidence", "results", "statistics", "entropy"},
     {"kernels"},
     {"local_sgd"},
-    {"responses", "prediction", "unseen", "diagnosis", "interpolation"},
+    {"responses", "prediction", "unseen", "conventions", "diagnosis", "interpolation"},
     {"certificate"},
     {"cli"},
 ]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ntk_localsgd import diagnosis, prediction
+from ntk_localsgd import conventions, diagnosis, prediction
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd import Adam, LocalSGD, Momentum
@@ -152,7 +152,7 @@ def test_parts_refuse_what_they_do_not_speak_of():
             np.eye(30), many, np.ones(30), _config(client_weights=tuple(range(1, 31)), participants=15)
         )
     with pytest.raises(InputError, match=r"proximal is 0\.1, but the table of conventions"):
-        diagnosis.conventions(SPLIT, _config(proximal=0.1))
+        conventions.conventions(SPLIT, _config(proximal=0.1))
 
 
 def test_several_outputs_are_rows_of_their_samples_clients():

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from numpy import ndarray
 from rich.console import Console
 from rich.table import Table
 
-from ntk_localsgd import clients, diagnosis, prediction
+from ntk_localsgd import clients, conventions, diagnosis, prediction
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
 from ntk_localsgd.cli.output import check_folder, new_plot, show, shown_rounds, write_results
 from ntk_localsgd.cli.parsing import command
@@ -21,7 +21,7 @@ from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.errors import InputError, rounded_down
 from ntk_localsgd.evidence import finite
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd import LocalSGD, epoch_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,16 +52,24 @@ class Diagnose(ProblemOptions):
 
     rounds: int = 100
     """Rounds R of the predicted curves."""
+    mean_loss: bool = False
+    """Losses are means over a client's samples and not sums."""
+    client_weights: Literal["uniform", "samples"] = "uniform"
+    """Of the average: 1/K each, or n_c/n."""
     batch_size: int | None = None
-    """Batches of b samples, for the table of conventions; all else is about full batches."""
+    """Batches of b samples, for the tables of conventions; all else is about full batches."""
+    epochs: int | None = None
+    """Shuffled epochs of batches for the τ local steps, in the same tables."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that diagnose-DATA.json and diagnose-DATA.png are written to."""
 
     def __call__(self) -> int:
         """Print tables, write numbers and a plot."""
         check_folder("out folder", self.out)
-        start = read_start(self, proved=False)
-        config = start.config(self, self.rounds)
+        if self.epochs is not None and self.batch_size is None:
+            raise InputError(f"epochs is {self.epochs}, which needs --batch-size.")
+        start = read_start(self, proved=False, counted=self._counted)
+        config = self._config(start, self.rounds)
         gram, split, residual = start.gram.matrix, start.clients, start.residual
         rate = prediction.contraction(gram, split, config).asymptotic_rate
         with Console(stderr=True).status(f"searching for the largest stable step size on {len(gram)} rows"):
@@ -74,7 +82,10 @@ class Diagnose(ProblemOptions):
         alike = diagnosis.heterogeneity(start.factor * gram, split, residual * math.sqrt(start.factor))
         decisive = diagnosis.decisive_samples(gram)
         shown_config = dataclasses.replace(config, step_size=start.step_size.value, batch_size=self.batch_size)
-        equivalents = diagnosis.conventions(split, shown_config)
+        if self.epochs is not None and self.batch_size is not None:
+            steps = epoch_steps(split, self.batch_size, self.epochs)
+            shown_config = dataclasses.replace(shown_config, local_steps=steps, batches="epochs")
+        equivalents, told = conventions.conventions(split, shown_config), conventions.options(split, shown_config)
         to_change = changes(start, config, key=purpose_key(self.seed, 0), others=self._standardised())
         # Beyond 1% both fall at their last rates, and the quotient says how long one looks.
         near = int(np.argmax(central <= 0.01 * central[0])) or self.rounds
@@ -91,6 +102,7 @@ class Diagnose(ProblemOptions):
             "heterogeneity": {name: np.asarray(value).tolist() for name, value in alike._asdict().items()},
             "decisive_rows": [start.dataset.number_of(row) for row in decisive.rows[:_LISTED]],
             "decisive_shares": decisive.shares[:_LISTED].tolist(),
+            "options": {entry.library: entry.options for entry in told},
             "conventions": [entry._asdict() | {"step_sizes": entry.step_sizes.tolist()} for entry in equivalents],
             "changes": [change._asdict() for change in to_change],
             "notes": start.notes,
@@ -112,10 +124,20 @@ class Diagnose(ProblemOptions):
         table.add_row("overlap of clients, 1 … K (alike)", f"{alike.overlap:.4g}")
         table.add_row("dissimilarity of gradients, from 1", f"{alike.dissimilarity:.4g}")
         console = Console()
-        for part in (_clients(start, alike), _samples(start, decisive), _conventions(equivalents), _changes(to_change)):
+        tables = _conventions(equivalents), _options(told), _changes(to_change)
+        for part in (_clients(start, alike), _samples(start, decisive), *tables):
             console.print(part)
         show(table, start.notes, paths)
         return 0
+
+    def _counted(self, split: Clients) -> Float[ndarray, " K"] | None:
+        """The numbers of samples that losses are means over."""
+        return np.array(split.sizes, np.float64) if self.mean_loss else None
+
+    def _config(self, start: Start, rounds: int) -> LocalSGD:
+        """Full-batch Local GD, with the loss and the average that are asked for."""
+        reduction: Literal["sum", "mean"] = "mean" if self.mean_loss else "sum"
+        return dataclasses.replace(start.config(self, rounds), client_weights=self.client_weights, reduction=reduction)
 
     def _standardised(self) -> list[Change]:
         """What standardised columns would give, where they are not and no network asks for these inputs."""
@@ -123,10 +145,10 @@ class Diagnose(ProblemOptions):
             return []
         other = dataclasses.replace(self, standardise=True)
         try:
-            start = read_start(other, proved=False)
+            start = read_start(other, proved=False, counted=self._counted)
         except InputError:  # a row has become zero, or two have become one
             return []
-        return [Change("--standardise", _rounds(start.gram.matrix, start.clients, start.config(other, 0)))]
+        return [Change("--standardise", _rounds(start.gram.matrix, start.clients, self._config(start, 0)))]
 
 
 def changes(start: Start, config: LocalSGD, *, key: jax.Array, others: Sequence[Change] = ()) -> list[Change]:
@@ -185,13 +207,21 @@ def _samples(start: Start, decisive: diagnosis.DecisiveSamples) -> Table:
     return table
 
 
-def _conventions(equivalents: list[diagnosis.Convention]) -> Table:
+def _conventions(equivalents: list[conventions.Convention]) -> Table:
     """What other libraries would have to be given."""
     table = Table("loss of a client", "average", "its step size", title="the same run in other conventions")
     for entry in equivalents:
         low, high = float(entry.step_sizes.min()), float(entry.step_sizes.max())
         value = f"{low:.6g}" if high <= low * (1 + 1e-12) else f"{low:.6g} … {high:.6g} by client"
         table.add_row(entry.loss, entry.average, value + ("" if entry.exact else ", for one local step only"))
+    return table
+
+
+def _options(told: list[conventions.Options]) -> Table:
+    """What the libraries would have to be told."""
+    table = Table("library", "options", title="the same run in other libraries")
+    for entry in told:
+        table.add_row(*entry)
     return table
 
 

@@ -105,3 +105,17 @@ def test_columns_of_other_units_are_found_out():
     with open("results/diagnose-units.json", encoding="utf-8") as file:
         assert json.load(file)["rounds_per_tenth"] == pytest.approx(best["rounds"], rel=1e-9)
     assert best["rounds"] < own["rounds"] / 100
+
+
+@pytest.mark.usefixtures("folder")
+def test_means_and_weights_of_fedavg_are_diagnosed_as_such(capsys):
+    _, plain = _diagnose()
+    _, fedavg = _diagnose("--mean-loss", "--client-weights", "samples", "--batch-size", "2", "--epochs", "3")
+    assert fedavg["conventions"][0]["loss"] == "½ mean (f − y)², as here"
+    assert "DataLoader(batch_size=2, shuffle=True), 3 epochs" in fedavg["options"]["PyTorch loop"]
+    # Clients of four samples each: means with n_c/n are sums with 1/K and a quarter of the step.
+    assert fedavg["largest_step_size"] == pytest.approx(4 * plain["largest_step_size"], rel=1e-9)
+    assert fedavg["largest_stable_step_size"] == pytest.approx(4 * plain["largest_stable_step_size"], rel=1e-5)
+    capsys.readouterr()
+    assert _diagnose("--epochs", "3")[0] == 2
+    assert "--epochs is 3, which needs --batch-size" in capsys.readouterr().err

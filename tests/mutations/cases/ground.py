@@ -74,17 +74,17 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/diagnosis.py",
-        "step_size = config.step_size * config.server_step_size / clients.num_clients",
-        "step_size = config.step_size * config.server_step_size",
+        "/ sizes * config.server_step_size / clients.num_clients",
+        "/ sizes * config.server_step_size",
         "gradient descent with K times the step",
         (f"{_DIAGNOSIS}::test_gradient_descent_beside_it_has_as_many_steps_and_the_gap_closes_with_the_step",),
     ),
     Mutation(
-        "ntk_localsgd/diagnosis.py",
-        "eta / (factor * weights), alike or",
-        "eta / factor, alike or",
+        "ntk_localsgd/conventions.py",
+        "reductions[config.reduction] * own / weights",
+        "reductions[config.reduction]",
         "weights of FedAvg without their factor",
-        (f"{_DIAGNOSIS}::test_conventions_move_the_weights_alike",),
+        ("tests/test_conventions.py::test_conventions_move_the_weights_alike",),
     ),
     Mutation(
         "ntk_localsgd/diagnosis.py",
