@@ -44,15 +44,15 @@ class DataOptions:
     client: str = "client"
     """Column of a table with the clients."""
     drop: tuple[str, ...] = ()
-    """Columns of a table to leave out, with spaces between."""
+    """Columns of a table to leave out."""
     drop_incomplete: bool = False
     """Leave out rows of a table with missing entries."""
     standardise: bool = False
-    """Give every input column mean 0 and deviation 1, before rows are scaled."""
+    """Give input columns mean 0 and deviation 1, before scaling."""
     standardise_targets: bool = False
     """Give the targets mean 0 and deviation 1."""
     merge_duplicates: bool = False
-    """One row of those that repeat each other, the mean of their targets."""
+    """Rows that repeat each other become one, targets their mean."""
 
 
 def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]:
@@ -69,7 +69,7 @@ class ProblemOptions(DataOptions):
     local_steps: int
     """Local steps τ of every client in a round."""
     step_size: float | None = None
-    """η; left out: 0.9 of the largest one that the theory allows."""
+    """η; left out: 0.9 of the largest that the theory allows."""
     clients: int | None = None
     """K, to split the data into; left out: the data's own."""
     scheme: Literal["iid", "by_label", "dirichlet"] | None = None
@@ -79,9 +79,9 @@ class ProblemOptions(DataOptions):
     concentration: float | None = None
     """Small: clients of few classes and unequal sizes (dirichlet); left out: 1."""
     min_samples: int | None = None
-    """Samples that every client has at least (dirichlet); left out: 1."""
+    """Samples of a client at least (dirichlet); left out: 1."""
     assignment: pathlib.Path | None = None
-    """File with the client of each row, one a line, numbers or names."""
+    """File with the client of each row, one a line."""
     weights: pathlib.Path | None = None
     """A network to start from: .npz with weights [m d], signs [m], or as saved."""
     width: int | None = None

@@ -140,6 +140,18 @@ def test_a_command_imports_what_it_needs_and_no_more(data):
     assert done.stdout.splitlines()[-1] == ""
 
 
+@pytest.mark.parametrize(
+    "command", ["gram", "track", "diagnose", "certify", "predict", "interpolate", "bounds", "results"]
+)
+def test_help_of_every_command_fits_two_screens(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    # The terminal breaks the one line about the command.
+    assert sum(max(1, -(-len(line.rstrip()) // 80)) for line in lines) <= 100
+
+
 def test_help_of_a_command_names_the_program(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["gram", "--help"])
