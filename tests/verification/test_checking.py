@@ -12,6 +12,8 @@ from verification.context import Context
 from verification.engine import Results
 from verification.presets import PRESETS
 
+registry.discover()
+
 
 @pytest.mark.parametrize(
     ("other", "crashed", "code"),
