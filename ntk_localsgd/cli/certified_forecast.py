@@ -18,6 +18,9 @@ from ntk_localsgd.local_sgd.config import LocalSGD
 
 __all__ = ["advice", "foreseen", "rounded_up", "unscaled"]
 
+# Factors of the scale, squares of those of the width, beyond which no width is named.
+_WIDEST = 300.0
+
 # Numbers of rows that are merged on trial, and the factor by which that is to lower the scale to be worth a word.
 _MERGED, _WORTH = (1, 2, 4, 8, 16, 32), 10.0
 
@@ -45,7 +48,7 @@ def advice(start: Start, scale: float | None, found: Forecast | None, config: Lo
     if found is None:
         return
     now = scale or 1.0
-    if now < found.scale < math.inf:
+    if now < found.scale < now * _WIDEST:
         # R_need falls like 1/√m, and what a radius does to Θ hardly depends on m.
         yield "or roughly the width, by one radius", f"{start.net.width * (found.scale / now) ** 2:.1g}"
     data, most = unscaled(start, scale), start.dataset.num_samples // 4

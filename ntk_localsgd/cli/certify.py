@@ -1,5 +1,6 @@
 """``ntk-localsgd certify``: prove that Local GD converges on one's own data, or say what stands in the way."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate, Forecast
@@ -37,6 +39,9 @@ _ADVICE = 0.25
 
 # The largest lazy scale that is tried for advice on a deep network, of which none is foreseen.
 _DEEP_SCALE = 1e8
+
+# Share of the time that is left in which a lazy scale is looked for; near rows are merged on trial in the rest.
+_SHARE = 0.7
 
 # Share of the time that is left which the path method may be estimated to take.
 _PATIENCE = 0.8
@@ -88,8 +93,12 @@ class Certify(ProblemOptions):
         seconds = positive_number("time_limit", self.time_limit)
         if self.resume and not self.rounds:
             raise InputError("resume is set, but without rounds there is no training to go on with.")
-        if self.find is not None:
-            return self._find(self.find, seconds)
+        # For some hundred rows threads of linear algebra gain little, and wait for each other on a loaded machine.
+        with threadpool_limits(1, user_api="blas"):
+            return self._found(seconds) if self.find is None else self._find(self.find, seconds)
+
+    def _found(self, seconds: float) -> int:
+        """Prove it, or say what would do."""
         began = time.monotonic()
         start = self._start()
         self._config(start, 0).participants_of(start.clients)
@@ -112,7 +121,7 @@ class Certify(ProblemOptions):
         enough = (
             None
             if self.rounds or (proof is not None and proof.certified)
-            else self._enough(start, seen, end - time.monotonic())
+            else self._enough(start, seen, _SHARE * (end - time.monotonic()))
         )
         content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
         figure = None
@@ -126,12 +135,10 @@ class Certify(ProblemOptions):
         table = _summary(start, self.scale, proof, ended.losses, seconds)
         if enough is not None:
             table.add_row("a lazy scale κ with a proof", f"{enough:.4g}")
-        for row in (
-            ()
-            if self.rounds or (proof is not None and proof.certified)
-            else advice(start, self.scale, seen, self._config(start, 0))
-        ):
-            table.add_row(*row)
+        if not (self.rounds or (proof is not None and proof.certified)):
+            with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
+                for row in advice(start, self.scale, seen, self._config(start, 0)):
+                    table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1
 
