@@ -1,4 +1,4 @@
-"""How time grows: exponents fitted on this project's times beside those of the operation count, at the same sizes."""
+"""How processor time grows: exponents fitted beside those of the operation count, at the same sizes."""
 
 import contextlib
 import pathlib
@@ -54,7 +54,7 @@ def grown(cases: dict[float, Case]) -> dict[str, Any]:
                 np.savez(arrays, **case.arrays())
             worker.ask(do="prepare", work=case.function, arrays=str(arrays), settings=case.settings)
             worker.ask(do="time")  # warms up; compiles in the first turn
-            return worker.ask(do="time")["seconds"]
+            return worker.ask(do="time")["cpu"]
 
         turns = [[timed(value, case) for value, case in cases.items()] for _ in range(_REPEATS)]
     seconds = [statistics.median(times) for times in zip(*turns, strict=True)]

@@ -84,12 +84,15 @@ def _time_in_turns(case: Case, rows: dict[str, Any], workers: dict[str, Worker])
     for _ in range(repeats):
         for name, worker in list(workers.items()):
             try:
-                rows[name].setdefault("repeats", []).append(worker.ask(do="time")["seconds"])
+                took = worker.ask(do="time")
+                rows[name].setdefault("repeats", []).append(took["seconds"])
+                rows[name].setdefault("cpu_repeats", []).append(took["cpu"])
             except WorkerError as reason:
                 rows[name]["note"] = f"failed: {reason}"
                 del workers[name]
     for name, worker in workers.items():
         rows[name]["seconds"] = statistics.median(rows[name]["repeats"])
+        rows[name]["cpu"] = statistics.median(rows[name]["cpu_repeats"])
         rows[name]["peak"] = worker.ask(do="memory")["peak"]
 
 
@@ -98,14 +101,20 @@ def _compared(case: Case, rows: dict[str, dict[str, Any]]) -> list[dict[str, Any
     ours = rows.get(OURS, {})
     for row in rows.values():
         if "seconds" in row and "seconds" in ours:
-            row["ratio"] = row["seconds"] / ours["seconds"]
+            row["ratio"] = paired(row["repeats"], ours["repeats"])
+            row["cpu_ratio"] = paired(row["cpu_repeats"], ours["cpu_repeats"])
     products = [route for route in case.routes if route.function == "product" and "seconds" in rows[route.name]]
     if case.operations and "seconds" in ours:
         ours["operations"], ours["rate"] = case.operations, case.operations / ours["seconds"]
         for route in products:
             row = rows[route.name]
             row["rate"] = 2 * route.settings["size"] ** 3 / row["seconds"]
-            row.pop("ratio")
+            del row["ratio"], row["cpu_ratio"]
             # Of the faster product, where PyTorch's and JAX's differ.
             ours["share"] = min(ours.get("share", np.inf), ours["rate"] / row["rate"])
     return list(rows.values())
+
+
+def paired(times: list[float], ours: list[float]) -> float:
+    """Median ratio of times that were taken one after the other, so that a machine's slow minute weighs on both."""
+    return statistics.median(other / own for other, own in zip(times, ours, strict=False))

@@ -1,5 +1,6 @@
 """Results as small JSON files with the environment they were measured in, and the README's tables made from them."""
 
+import datetime as dt
 import json
 import os
 import pathlib
@@ -10,7 +11,9 @@ import jax
 
 from benchmarks.cases import OURS, Work
 from benchmarks.environments import REQUIREMENTS, NotInstalledError, versions_of
-from ntk_localsgd import results
+from benchmarks.history import lines, remember
+from benchmarks.history import table as history_table
+from ntk_localsgd import provenance, results
 
 HERE = pathlib.Path(__file__).parent
 BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
@@ -66,6 +69,7 @@ def write(name: str, stored: dict[str, Any], folder: pathlib.Path) -> None:
     text = json.dumps(stored, indent=1, ensure_ascii=False)
     text = re.sub(r"\[\s+([-\d.e+,\s]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    remember(lines(name, stored, provenance.commit(), dt.date.today().isoformat()), folder)
 
 
 def here(folder: pathlib.Path) -> pathlib.Path:
@@ -81,7 +85,7 @@ def render(folder: pathlib.Path, order: list[str]) -> str:
     for name in order:
         found = [_read(place / f"{name}.json") for place in (folder, *devices)]
         tables += [(_growth_table if "growth" in one else _table)(one, found[0]) for one in found if one]
-    return "\n\n".join(tables)
+    return "\n\n".join([*tables, *filter(None, map(history_table, (folder, *devices)))])
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -109,8 +113,8 @@ def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
     lines = [_heading(stored, processor), ""]
     lines += [f"- {verdict}" for verdict in stored["verdicts"]] + beside + [""] * bool(stored["verdicts"] or beside)
     lines += [
-        "| size | route | seconds | times ours | rate | share | peak | agreement |",
-        "|---|---|---|---|---|---|---|---|",
+        "| size | route | seconds | times ours | processor | times ours | rate | share | peak | agreement |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in stored["rows"]:
         cells = [row["case"], f"**{row['route']}**" if row["route"] == OURS else row["route"]]
@@ -118,13 +122,15 @@ def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
             cells += [
                 f"{row['seconds']:.3g}",
                 f"{row['ratio']:.3g}×" if "ratio" in row else "",
+                f"{row['cpu']:.3g}" if "cpu" in row else "",
+                f"{row['cpu_ratio']:.3g}×" if "cpu_ratio" in row else "",
                 f"{row['rate'] / 1e9:.3g} Gop/s" if "rate" in row else "",
                 f"{row['share']:.0%}" if "share" in row else "",
                 f"{row['peak'] / 2**30:.2f} GiB",
                 f"{row['agreement']:.1e}" if "agreement" in row else "",
             ]
         else:
-            cells += [row.get("note", ""), *[""] * 5]
+            cells += [row.get("note", ""), *[""] * 7]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", f"Results agree within {stored['tolerance']:g}: {stored['because']}."]
     if stored["operations"]:

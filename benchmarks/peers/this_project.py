@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from serving import Moved, serve
 
+from ntk_localsgd import certificate as certificates
 from ntk_localsgd import clients, datasets, kernels, local_sgd, networks, prediction
 
 
@@ -42,6 +43,29 @@ def local_gd(arrays, settings, observe=()):
 
 def tracked(arrays, settings):
     return local_gd(arrays, settings, observe=tuple(settings["observe"]))
+
+
+def lazy(arrays, settings):
+    """Network, data at a lazy scale, clients, settings of a run."""
+    net, (data, split, config) = network(arrays), data_of(arrays, settings)
+    return net, local_sgd.lazy_targets(net, data, scale=settings["scale"]), split, config
+
+
+def certificate(arrays, settings):
+    """Rate and radius; refuses to be timed without a proof."""
+    problem = lazy(arrays, settings)
+
+    def route():
+        proof = certificates.certify(*problem, estimate=False)
+        assert proof.certified, proof
+        return np.array([proof.rate, proof.radius])
+
+    return route
+
+
+def lazy_training(arrays, settings):
+    problem = lazy(arrays, settings)
+    return lambda: jax.block_until_ready(local_sgd.run(*problem).network.trained)
 
 
 def seeds(arrays, settings):
@@ -119,6 +143,8 @@ if __name__ == "__main__":
         local_gd,
         fedavg,
         tracked,
+        certificate,
+        lazy_training,
         seeds,
         smallest_eigenvalue,
         product,

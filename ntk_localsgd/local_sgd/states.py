@@ -139,4 +139,8 @@ class GramState:
     @cached_property
     def error(self) -> float:
         """Bound on the spectral norm of ``gram``'s rounding errors; 0 for no stack, of which none is known."""
-        return 0.0 if structure(self.network) is None else empirical_gram_error(self.network, self.inputs)
+        if structure(self.network) is None:
+            return 0.0
+        n, o = len(self.inputs), self.network.output_dim
+        blocks = self.gram.reshape(n, o, n, o).transpose(0, 2, 1, 3)
+        return empirical_gram_error(self.network, self.inputs, gram=blocks)

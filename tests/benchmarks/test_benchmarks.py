@@ -8,10 +8,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from benchmarks import environments, report
+from benchmarks import environments, history, report
 from benchmarks.cases import OURS, Case, Route, Target, Work, distance
 from benchmarks.growth import exponent, series
-from benchmarks.measure import measure
+from benchmarks.measure import measure, paired
 from benchmarks.works import outside, works
 
 WORKS = {work.name: work for work in works(smoke=True)}
@@ -32,7 +32,8 @@ def test_routes_agree_are_timed_and_compared():
     for peer in (row for row in rows.values() if row["peer"]):
         assert peer["agreement"] < 1e-5
         assert peer["peak"] > 2**20
-        assert peer["ratio"] == pytest.approx(peer["seconds"] / rows[OURS]["seconds"])
+        assert peer["ratio"] == pytest.approx(peer["seconds"] / rows[OURS]["seconds"])  # of one repetition
+        assert 0 < peer["cpu"] < 10
 
 
 @pytest.mark.parametrize("name", WORKS)
@@ -86,6 +87,8 @@ ROWS = [
         (Target("c", "ratio", 1.4, "slow"), True),
         (Target("c", "slowdown", 1.2, "fast"), True),
         (Target("c", "slowdown", 1.05, "fast"), False),
+        (Target("c", "multiple", 1.0, "fast"), True),
+        (Target("c", "multiple", 0.9, "fast"), False),
         (Target("c", "share", 0.7), True),
         (Target("c", "share", 0.8), False),
         (Target("c", "peak", 2**31), True),
@@ -135,7 +138,21 @@ def test_another_device_has_its_own_folder_and_is_compared_with_the_processor(tm
     assert text.count("- c: 8 times as fast as on ") == 1
 
 
+def test_results_are_remembered_by_machine_and_commit(tmp_path):
+    about = {"device": "CPU", "processor": "P", "load_average": 1.0}
+    for commit, factor in (("a" * 40, 1.0), ("b" * 40, 2.0), ("b" * 40, 3.0)):
+        rows = [{**row, "seconds": row["seconds"] * factor} for row in ROWS if "seconds" in row]
+        history.remember(history.lines("w", {"environment": about, "rows": rows}, commit, "2026-11-30"), tmp_path)
+    known = history.recalled(tmp_path)
+    assert [(line["commit"], line["seconds"], line["fastest peer"]) for line in known] == [
+        ("a" * 40, 1.0, "fast"), ("b" * 40, 3.0, "fast"),
+    ]  # fmt: skip
+    assert history.table(tmp_path).count("\n| w | c | CPU (P) |") == 2
+    assert not history.table(tmp_path / "nowhere")
+
+
 def test_distances_and_exponents():
+    assert paired([2.0, 30.0, 3.0], [1.0, 10.0, 1.0]) == 3  # the slow minute weighs on both
     assert distance(np.array([3.0, 4.0]), np.array([3.0, 5.0])) == pytest.approx(1 / 34**0.5)
     assert outside(np.array([0.5]), np.array([0.4, 0.6])) == 0
     assert outside(np.array([0.7, 0.8]), np.array([0.4, 0.6])) == pytest.approx(0.1)
