@@ -67,16 +67,24 @@ class Target:
             if self.against not in timed:
                 return f"{self.case}: {self.against} was not measured"
             found = 1 / timed[self.against]["ratio"]
-            return self._said(
-                found <= self.bound, f"takes {found:.2f} times as long as {self.against}", f"≤ {self.bound:g}"
+            text = f"takes {found:.2f} times as long as {self.against}" + self._by_processor(
+                timed, self.against, inverted=True
             )
+            return self._said(found <= self.bound, text, f"≤ {self.bound:g}")
         ratios = {name: row["ratio"] for name, row in timed.items() if row["peer"] and self.against in (None, name)}
         if not ratios:
             return f"{self.case}: no peer was measured"
         name, found = min(ratios.items(), key=lambda pair: pair[1])
         if self.kind == "slowdown":
-            return self._said(found <= self.bound, f"{name} takes {found:.2f} times as long", f"≤ {self.bound:g}")
-        return self._said(found >= self.bound, f"{found:.3g} times as fast as {name}", f"≥ {self.bound:g}")
+            text = f"{name} takes {found:.2f} times as long" + self._by_processor(timed, name)
+            return self._said(found <= self.bound, text, f"≤ {self.bound:g}")
+        text = f"{found:.3g} times as fast as {name}" + self._by_processor(timed, name)
+        return self._said(found >= self.bound, text, f"≥ {self.bound:g}")
+
+    def _by_processor(self, timed: dict[str, dict[str, Any]], name: str, *, inverted: bool = False) -> str:
+        """The same ratio of processor times, where they were measured."""
+        ratio = timed[name].get("cpu_ratio")
+        return "" if ratio is None else f" ({1 / ratio if inverted else ratio:.3g} by processor time)"
 
     def _said(self, met: bool, found: str, wanted: str) -> str:
         return f"{self.case}: {'met' if met else '**missed**'}, {found}, target {wanted}"
