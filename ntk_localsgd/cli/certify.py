@@ -40,6 +40,9 @@ _ADVICE = 0.25
 # The largest lazy scale that is tried for advice on a deep network, of which none is foreseen.
 _DEEP_SCALE = 1e8
 
+# Share of all of the time that starting, drawing and writing leave.
+_AT_WORK = 0.9
+
 # Share of the time that is left in which a lazy scale is looked for; near rows are merged on trial in the rest.
 _SHARE = 0.7
 
@@ -103,7 +106,7 @@ class Certify(ProblemOptions):
         start = self._start()
         self._config(start, 0).participants_of(start.clients)
         seen = foreseen(start, self.scale, self._config(start, 0))
-        end, seconds, spent = began + seconds, (1 - _ADVICE) * seconds, time.monotonic() - began
+        end, seconds, spent = began + _AT_WORK * seconds, (1 - _ADVICE) * seconds, time.monotonic() - began
         if spent > seconds:
             start.notes.append(f"the network and its Gram matrix alone took {spent:.2g} s")
         ended = self._proved(start, seconds - spent)
