@@ -18,6 +18,9 @@ __all__ = ["Eigenpair", "lanczos", "lapack_extreme", "shift_and_invert"]
 # matrix; corrections of a vector from float32; factorisations in float64 after which shift and invert gives up.
 _BETWEEN, _FIRST, _CORRECTIONS, _MOST_FACTORISATIONS = 40, 40, 3, 6
 
+# Traces between 2^±60 leave room in float32 for the inverse of what is not lost in its rounding.
+_RANGE = (2.0**-60, 2.0**60)
+
 # With a factor in float32: a step for so many rows, about a hundredth of a factorisation, within these numbers.
 _ROWS_A_STEP, _FEWEST, _MOST = 50, 40, 200
 
@@ -135,8 +138,10 @@ def _moved(pair: Eigenpair, by: float) -> float:
 
 
 def _in_float32(a: Float[ndarray, "n n"]) -> Eigenpair | None:
-    """The smallest eigenvalue by steps with a factor in float32; None where λ_min is lost in its rounding."""
+    """The smallest eigenvalue by steps with a factor in float32; None where λ_min is lost in its rounding or range."""
     n, trace = len(a), float(np.trace(a))
+    if not _RANGE[0] < trace < _RANGE[1]:
+        return None
     start, factor = np.random.default_rng(0).standard_normal(n), shifted_factor(a, 0.0, np.float32)
     lost = 4 * unit(np.float32) * trace
     if factor is None or not lost * np.linalg.norm(factor.solve(start)) < np.linalg.norm(start):

@@ -54,6 +54,14 @@ def test_nothing_settles_for_nothing():
     assert shift_and_invert(np.zeros((3, 3))) is None
 
 
+@pytest.mark.parametrize("exponent", [-250, -134, -129, -61, 61, 120, 250])
+def test_matrices_near_the_ends_of_float32_s_range_settle_in_float64(exponent):
+    # At 2⁻¹³⁴ their inverse is no number in float32.
+    a = np.diag([32768.0, 1, 64, 32768, 16384, 512, 128, 8192])
+    pair = shift_and_invert(np.ldexp(a, exponent))
+    assert np.ldexp(pair.value, -exponent) == pytest.approx(1, rel=1e-10)
+
+
 @pytest.mark.parametrize("values", [[-3.0, 1.0, 2.0, 2.5], [-1.0, 0.0, 1.0, 4.0]])
 def test_lanczos_converges_to_the_eigenvalue_of_largest_modulus_or_the_smallest(values):
     a, start = with_spectrum(np.array(values)), np.random.default_rng(0).standard_normal(4)

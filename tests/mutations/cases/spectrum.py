@@ -119,4 +119,11 @@ MUTATIONS = (
         "float32 believed wherever it has an answer",
         (f"{_EXTREMES}::test_a_factor_in_float32_suffices_where_the_gap_is_wide[1e-06-1]",),
     ),
+    Mutation(
+        f"{_DIR}/extremes.py",
+        "if not _RANGE[0] < trace < _RANGE[1]:",
+        "if False:",
+        "float32 asked for what is beyond its range",
+        (f"{_EXTREMES}::test_matrices_near_the_ends_of_float32_s_range_settle_in_float64[-129]",),
+    ),
 )
