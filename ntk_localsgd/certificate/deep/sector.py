@@ -53,6 +53,8 @@ def unrolled(model: RoundModel, free: FreeTriples, *, majorant: bool = False) ->
     own = problem.owner[free.sample]
     parts = (model.local_map, model.gram, model.root, free.effects, free.products)
     local_map, gram, root, effects, products = (np.abs(x) for x in parts) if majorant else parts
+    if majorant:  # 1 − ηΘ_ii is off by 2u however small it is: no more than the rounding of ¼ in ten sums
+        local_map = np.maximum(local_map, np.eye(n) / 4)
     inside = np.where(own[:, None] == problem.owner, effects, 0.0)
     inside_products = np.where(own[:, None] == own, products, 0.0)
     sign, size = 1.0 if majorant else -1.0, n + 2 * tau * p
