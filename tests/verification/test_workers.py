@@ -110,6 +110,19 @@ def test_other_versions_are_refused_and_flags_are_the_client_s(tmp_path, monkeyp
     assert "bits may differ" in str(done.error)
 
 
+def test_a_worker_compiles_as_the_client_or_is_refused(monkeypatch):
+    """In a process that has not used JAX the flags are set; in this one XLA has read its own."""
+    code = "import os; from verification.engine.worker import device_as_the_client as device; import sys"
+    code += "; sys.stdout.write(device('--xla_backend_optimization_level=1') + os.environ['XLA_FLAGS'])"
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run([sys.executable, "-c", code], env=plain, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("--xla_backend_optimization_level=1")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_of_mine=1")
+    assert worker.device_as_the_client("--xla_of_mine=1")
+    with pytest.raises(InputError, match=r"compiles with XLA_FLAGS='--xla_of_mine=1', needs '' as the client has"):
+        worker.device_as_the_client("")
+
+
 def test_a_worker_stops_when_the_sweep_or_its_client_is_over(tmp_path, monkeypatch):
     marker = tmp_path / "marker"
     marker.touch()

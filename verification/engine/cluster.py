@@ -6,6 +6,7 @@ itself: ``tls://`` in the address and ``distributed.comm.tls`` in its configurat
 
 import contextlib
 import logging
+import os
 import pathlib
 import re
 import sys
@@ -16,7 +17,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.provenance import device_name
+from verification.engine.worker import device_as_the_client
 
 __all__ = ["ClusterExecutor", "connected", "slurm", "slurm_options"]
 
@@ -55,7 +56,7 @@ class ClusterExecutor(Executor):
         self._client, self._expected = client, expected
         self._counted = (0.0, expected)
         _say("waiting for a worker")
-        self.device = self.submit(device_name).result()
+        self.device = self.submit(device_as_the_client, os.environ.get("XLA_FLAGS", "")).result()
 
     @property
     def workers(self) -> int:

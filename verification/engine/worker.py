@@ -21,7 +21,7 @@ from ntk_localsgd.provenance import device_name, versions
 from ntk_localsgd.stored import save
 from verification.store import Job
 
-__all__ = ["PARENT", "Done", "JobError", "Order", "carry_out", "here", "order", "orphaned"]
+__all__ = ["PARENT", "Done", "JobError", "Order", "carry_out", "device_as_the_client", "here", "order", "orphaned"]
 
 #: The variable by which a worker process knows its client's number: a worker that has lost its client stops.
 PARENT = "NTK_LOCALSGD_CLIENT"
@@ -124,7 +124,7 @@ def _as_the_client(wanted: Order) -> None:
     Raises
     ------
     InputError
-        If libraries differ: results would be stored under names that are not theirs.
+        If libraries or XLA's flags differ: results would be stored under names that are not theirs.
     """
     mine = versions()
     if differing := [name for name, version in (wanted.versions or {}).items() if mine.get(name) != version]:
@@ -132,10 +132,33 @@ def _as_the_client(wanted: Order) -> None:
         raise InputError(
             f"worker {_host()} has {name} {mine.get(name)}, needs {(wanted.versions or {})[name]} as the client has."
         )
+    _compile_as(wanted.compiling)
     if "jax" in sys.modules:
         sys.modules["jax"].config.update("jax_enable_x64", wanted.x64)
     else:
-        os.environ |= {"JAX_ENABLE_X64": str(int(wanted.x64)), "XLA_FLAGS": wanted.compiling}
+        os.environ["JAX_ENABLE_X64"] = str(int(wanted.x64))
+
+
+def _compile_as(flags: str) -> None:
+    """XLA's flags are the client's; it reads them once, so that a worker that has used others is refused."""
+    if "jax" not in sys.modules:
+        os.environ["XLA_FLAGS"] = flags
+    elif (mine := os.environ.get("XLA_FLAGS", "")) != flags:
+        raise InputError(
+            f"worker {_host()} compiles with XLA_FLAGS={mine!r}, needs {flags!r} as the client has: restart it."
+        )
+
+
+def device_as_the_client(flags: str) -> str:
+    """What a worker computes on, XLA's flags being the client's: to ask is to use JAX, which reads them.
+
+    Raises
+    ------
+    InputError
+        If the worker has used JAX with other flags.
+    """
+    _compile_as(flags)
+    return device_name()
 
 
 def _device(expected: str) -> str:

@@ -8,6 +8,13 @@ _CLUSTER = "tests/verification/test_cluster.py"
 
 MUTATIONS = (
     Mutation(
+        f"{_DIR}/worker.py",
+        'elif (mine := os.environ.get("XLA_FLAGS", "")) != flags:',
+        "elif (mine := flags) != flags:",
+        "a worker that compiles otherwise stores results under the client's names",
+        (f"{_WORKERS}::test_a_worker_compiles_as_the_client_or_is_refused",),
+    ),
+    Mutation(
         f"{_DIR}/leases.py",
         "os.O_CREAT | os.O_EXCL | os.O_WRONLY",
         "os.O_CREAT | os.O_WRONLY",
