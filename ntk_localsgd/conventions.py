@@ -104,45 +104,52 @@ def options(clients: Clients, config: LocalSGD) -> list[Options]:
     ----------
     clients, config
         As of `conventions`.
+
+    Raises
+    ------
+    InputError
+        For a penalty on weights, and for participants that are drawn.
     """
-    config.refuse_beyond(COVERED, "the table of options")
-    loops = _batches(clients, config)
+    config.refuse_beyond([name for name in COVERED if name != "participants"], "the table of options")
     momentum = f", momentum={config.client_momentum:g}" if config.client_momentum else ""
     schedule = "" if config.step_factors is None else " times step_factors[t] in round t"
     loop = (
         f"MSELoss(reduction='{config.reduction}'), SGD(lr={config.step_size / 2:.6g}{momentum}){schedule}, "
-        f"{loops or _draws(config)}"
+        f"{_batches(clients, config)}"
     )
     weights = {"uniform": "1/K", "samples": "n_c/n"}.get(str(config.client_weights), "your own")
-    average = f"the average of weights by {weights}"
     return [
-        Options("PyTorch loop", f"{loop}; then {average}{_server(config)}"),
+        Options("PyTorch loop", f"{loop}; then {_server(config, f'the average of weights by {weights}')}"),
         Options("Flower", _flower(config)),
-        Options("FedJAX", _fedjax(clients, config, loops, momentum)),
+        Options("FedJAX", _fedjax(clients, config, momentum)),
     ]
 
 
 def _batches(clients: Clients, config: LocalSGD) -> str:
-    """A loader of epochs or of full batches; nothing for batches that are drawn anew."""
-    if config.batch_size is None:
-        return f"{config.local_steps} full-batch steps"
+    """Full batches, batches that are drawn anew, or a loader's, by epochs where all clients have as many whole ones."""
+    size, steps = config.batch_size, config.steps_of(clients)
+    number = str(steps[0]) if len(set(steps)) == 1 else f"{', '.join(map(str, steps))} (client by client)"
+    if size is None:
+        return f"{number} full-batch steps"
     if config.batches != "epochs":
-        return ""
-    epochs = {
-        own / one for own, one in zip(config.steps_of(clients), epoch_steps(clients, config.batch_size), strict=True)
-    }
-    loader = f"DataLoader(batch_size={config.batch_size}, shuffle=True)"
-    return f"{loader}, {epochs.pop():g} epochs" if len(epochs) == 1 else f"{loader}, {config.local_steps} steps"
+        return f"{number} steps of {size} samples drawn anew (randperm(n_c)[:{size}])"
+    epochs = _epochs(clients, config, size)
+    return f"DataLoader(batch_size={size}, shuffle=True), " + (f"{epochs} epochs" if epochs else f"{number} steps")
 
 
-def _draws(config: LocalSGD) -> str:
-    return f"{config.local_steps} steps of {config.batch_size} samples drawn anew (randperm(n_c)[:{config.batch_size}])"
+def _epochs(clients: Clients, config: LocalSGD, size: int) -> int | None:
+    """The whole number of epochs of batches of this size that every client's steps are; None if there is none."""
+    pairs = zip(config.steps_of(clients), epoch_steps(clients, size), strict=True)
+    parts = {divmod(own, one) for own, one in pairs}
+    epochs, left = parts.pop()
+    return None if parts or left else epochs
 
 
-def _server(config: LocalSGD) -> str:
+def _server(config: LocalSGD, average: str) -> str:
+    """What the server does with the average."""
     if config.server is not None:
-        return f", which {config.server} takes for −gradient at η_g = {config.server_step_size:g}"
-    return "" if config.server_step_size == 1 else f", {config.server_step_size:g} times the movement"
+        return f"{average}, whose movement {config.server} takes for −gradient at η_g = {config.server_step_size:g}"
+    return average if config.server_step_size == 1 else f"{average}, {config.server_step_size:g} times its movement"
 
 
 def _flower(config: LocalSGD) -> str:
@@ -161,16 +168,18 @@ def _flower(config: LocalSGD) -> str:
     )
 
 
-def _fedjax(clients: Clients, config: LocalSGD, loops: str, momentum: str) -> str:
-    if not loops:
+def _fedjax(clients: Clients, config: LocalSGD, momentum: str) -> str:
+    if config.batch_size is not None and config.batches != "epochs":
         return "none: its clients walk through epochs"
     if config.client_weights != "samples" and not (config.client_weights == "uniform" and len(set(clients.sizes)) == 1):
         return "none: it always weighs clients by n_c"
-    size, epochs = config.batch_size, loops.rpartition(", ")[2].removesuffix(" epochs")
-    if size is None:
-        size, epochs = max(clients.sizes), str(config.local_steps)
-    if any(each % size for each in clients.sizes) or not epochs.isdigit():
+    size = max(clients.sizes) if config.batch_size is None else config.batch_size
+    if any(each % size for each in clients.sizes):
         return "none: it fills the last batch of an epoch from the next one"
+    epochs, steps = _epochs(clients, config, size), set(config.steps_of(clients))
+    if epochs is None and len(steps) > 1:
+        return "none: its clients take equally many steps or epochs"
+    length = f"num_epochs={epochs}" if epochs else f"num_epochs=None, num_steps={steps.pop()}"
     server = f"sgd({config.server_step_size:g})"
     if isinstance(config.server, Momentum):
         server = f"sgd({config.server_step_size:g}, momentum={config.server.decay:g})"
@@ -182,5 +191,5 @@ def _fedjax(clients: Clients, config: LocalSGD, loops: str, momentum: str) -> st
             return "none: its Adam corrects its means"
     return (
         f"federated_averaging(grad of ½ {config.reduction} (f − y)², sgd({config.step_size:.6g}{momentum}), {server}, "
-        f"ShuffleRepeatBatchHParams(batch_size={size}, num_epochs={epochs}))"
+        f"ShuffleRepeatBatchHParams(batch_size={size}, {length}))"
     )

@@ -111,3 +111,16 @@ def test_libraries_are_told_the_run_or_say_why_they_cannot():
     assert "corrects round t" in _told(server=Adam())["Flower"]
     with pytest.raises(InputError, match=r"weight_decay is 0\.1, but the table of options does not cover that"):
         _told(weight_decay=0.1)
+    with pytest.raises(InputError, match="participants is 2, but the table of options"):
+        _told(participants=2)
+
+
+def test_steps_that_are_no_whole_epochs_are_told_as_steps():
+    part = {"batch_size": 1, "batches": "epochs", "client_weights": "samples"}
+    told = _told(**part, local_steps=2)
+    assert "DataLoader(batch_size=1, shuffle=True), 2 steps; then" in told["PyTorch loop"]
+    assert "ShuffleRepeatBatchHParams(batch_size=1, num_epochs=None, num_steps=2)" in told["FedJAX"]
+    told = _told(**part, local_steps=(2, 3, 1), server=Momentum(0.9))
+    assert "2, 3, 1 (client by client) steps; then" in told["PyTorch loop"]
+    assert "by n_c/n, whose movement Momentum(decay=0.9) takes for −gradient at η_g = 1" in told["PyTorch loop"]
+    assert "equally many steps or epochs" in told["FedJAX"]
