@@ -7,7 +7,7 @@ import pathlib
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
@@ -46,9 +46,7 @@ def read_table(path: pathlib.Path) -> "pd.DataFrame":
     InputError
         If the file cannot be read, a column has no name, or two have the same; for a .parquet without pyarrow.
     """
-    import pandas as pd  # here: half a second that other kinds of files do without
-
-    table = _parquet(path) if path.suffix == ".parquet" else _csv(path, pd)
+    table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     names = list(map(str, table.columns))
     for number, name in enumerate(names, 1):
         if not name:
@@ -60,7 +58,9 @@ def read_table(path: pathlib.Path) -> "pd.DataFrame":
     return table
 
 
-def _csv(path: pathlib.Path, pd: Any) -> "pd.DataFrame":
+def _csv(path: pathlib.Path) -> "pd.DataFrame":
+    import pandas as pd  # here: half a second that other kinds of files do without
+
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             line = file.readline()

@@ -171,7 +171,7 @@ def flow(
     changes: Float[ndarray, "n n"],
     start_error: float,
     growth: EntrywiseGrowth | None = None,
-    separate: "Separated | None" = None,
+    separate: Separated | None = None,
 ) -> Flow:
     """Bounds for |Θ̃ − Θ| ≤ ``changes`` and ‖D(r − r̂)‖ ≤ ``start_error`` at the segment's start.
 

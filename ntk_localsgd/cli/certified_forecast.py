@@ -35,22 +35,22 @@ def foreseen(start: Start, scale: float | None, config: LocalSGD) -> Forecast | 
     found = _forecast(start, unscaled(start, scale), start.clients, config)
     if found is not None:
         said += (
-            f"; one radius proves lazy scales κ ≥ {rounded_up(found.scale):.2g}"
+            f"; the ball method proves lazy scales κ ≥ {rounded_up(found.scale):.2g}"
             if found.scale < math.inf
-            else ("; one radius proves no lazy scale that float64 can tell")
+            else "; the ball method proves no lazy scale that float64 can tell"
         )
     Console().print(said, highlight=False)
     return found
 
 
 def advice(start: Start, scale: float | None, found: Forecast | None, config: LocalSGD) -> Iterator[tuple[str, str]]:
-    """Rows of the summary: the width that would do by one radius, and near rows without which a smaller scale does."""
+    """Rows of the summary: a width at which the ball method proves it, and near rows without which a smaller κ does."""
     if found is None:
         return
     now = scale or 1.0
     if now < found.scale < now * _WIDEST:
         # R_need falls like 1/√m, and what a radius does to Θ hardly depends on m.
-        yield "or roughly the width, by one radius", f"{start.net.width * (found.scale / now) ** 2:.1g}"
+        yield "or a width of about (ball method)", f"{start.net.width * (found.scale / now) ** 2:.1g}"
     data, most = unscaled(start, scale), start.dataset.num_samples // 4
     for number in (k for k in _MERGED if k <= most):
         gone = rows_to_merge(data.inputs, number)

@@ -20,7 +20,9 @@ class Projections(NamedTuple):
 
 
 def projections(gram: Any, y: Any) -> Projections:
-    """λ_i and s_i = ⟨v_i, y⟩²/‖y‖² of Θ = Σ_i λ_i v_i v_iᵀ: t steps of gradient descent leave Σ_i s_i (1 − ηλ_i)^{2t}.
+    """λ_i and s_i = ⟨v_i, y⟩²/‖y‖² of Θ = Σ_i λ_i v_i v_iᵀ: what gradient descent leaves.
+
+    After t steps from f = 0 that is Σ_i s_i (1 − ηλ_i)^{2t} of the loss, in the kernel regime.
 
     Parameters
     ----------

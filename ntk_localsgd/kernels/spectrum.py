@@ -57,8 +57,9 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
     rounding error.
 
     Use this for Gram matrices with n up to 20,000: float64, exactly symmetric, they need 1.75 times their own memory
-    (5.4 GiB) and two to four times the time of one Cholesky factorisation. It holds for every order of summation and
-    for fused multiply-adds; it does not hold for a BLAS that multiplies matrices by Strassen's method.
+    (5.4 GiB, the program included) and two to four times the time of one Cholesky factorisation. It holds for every
+    order of summation and for fused multiply-adds; it does not hold for a BLAS that multiplies matrices by Strassen's
+    method.
 
     Parameters
     ----------

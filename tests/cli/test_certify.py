@@ -189,7 +189,7 @@ def test_what_is_foreseen_is_said_first_and_what_is_near_last(folder, capsys):
     assert cli.main(argv) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "λ_min(Θ)" in shown
-    assert "one radius proves" in shown
+    assert "the ball method proves" in shown
     assert "without near rows 4" in shown
     written = json.loads((folder / "results" / "certify-near.json").read_text())
     assert written["scale_that_would_do"] is None or written["scale_that_would_do"] > 1e4

@@ -48,6 +48,7 @@ def test_relu_s_second_layer_by_its_formula():
     angle = np.arccos(inner)
     added = (np.sin(angle) + (np.pi - angle) * inner) / (2 * np.pi)
     first = inner * (np.pi - angle) / (2 * np.pi)
+    # The arccosine of numbers that round to 1 is off by up to √(2u) = 1.5e-8, and so are its entries.
     np.testing.assert_allclose(kernels.infinite_gram_all_layers(ROWS, OTHERS), first + added, atol=1e-7)
 
 

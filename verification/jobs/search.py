@@ -29,7 +29,7 @@ class Ratio(Protocol):
 
     @property
     def refutable(self) -> float:
-        """The share of the bound that is none, as a search must find out; 0.7 where the bound is attained."""
+        """A share of the bound that is no bound, as the search must find out; 0.7 where all of it is attained."""
         ...
 
     def draw(self, generator: np.random.Generator) -> Point:

@@ -11,7 +11,7 @@ from verification.jobs.search import Point
 
 __all__ = ["CountRatio", "FlipRatio", "GradientRatio", "ShrinkageRatio"]
 
-# What is subtracted is at most this many times the result, so that a ratio keeps twelve of its digits.
+# What is looked at is at least this share of what it is the difference of, so that a ratio keeps twelve of its digits.
 _LEAST = 1e-4
 
 # A movement that was rounded down would leave a neuron beyond the ball that it has moved by.

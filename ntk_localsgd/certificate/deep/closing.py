@@ -25,7 +25,7 @@ __all__ = ["Argument", "certify_deep"]
 # A state that has not closed after this many sweeps, each of them enlarging it by this factor, is hopeless.
 _SWEEPS, _ENLARGE = 60, 1.02
 
-# Shares of all triples, and as many, beyond which what may switch is hopeless.
+# Where more than this share of all triples, and more than this number, may switch, a state is given up as hopeless.
 _HOPELESS, _MANY = 0.5, 1000
 
 # Times that slopes are set to ½ where signs may change, and the share of triples beyond which that is hopeless.

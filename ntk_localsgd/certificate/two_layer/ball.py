@@ -60,7 +60,7 @@ def certify_ball(problem: Problem, survey: Survey, near: NearKinks, model: Round
             best = best._replace(allowed_radius=float(radius))
         elif best.residual_share == 0:
             best = no_proof("ball", Obstacle.PATTERNS, f"ρ = {rate:.4g} ≥ 1 within {radius:.3g} of here", rate=rate)
-        if rate >= 1:  # and within every larger radius, which leaves no fewer patterns certain
+        if rate >= 1:  # and within every larger radius, which leaves no more patterns certain
             break
     return best
 
