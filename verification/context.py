@@ -1,7 +1,7 @@
 """What every claim gets: the preset's sizes, the data sets, and random numbers by purpose."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 import numpy as np
@@ -10,7 +10,12 @@ from ntk_localsgd import seeds as streams
 from verification.data import Problem, Source
 from verification.presets import Preset
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["Context"]
+
+_Sizes = TypeVar("_Sizes", bound="DataclassInstance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +51,14 @@ class Context:
         """
         return dataclasses.replace(self, preset=self._narrowed(self.preset, data))
 
-    def _narrowed(self, sizes: Any, data: str) -> Any:
+    def _narrowed(self, sizes: _Sizes, data: str) -> _Sizes:
         """Sizes whose lists of kinds hold, where they hold a data set of this name, nothing else."""
         changes: dict[str, object] = {}
         for field in dataclasses.fields(sizes):
             value = getattr(sizes, field.name)
             if field.name == "kinds":
                 changes["kinds"] = tuple(kind for kind in value if self.problem(kind, 8).dataset.name == data) or value
-            elif dataclasses.is_dataclass(value):
+            elif dataclasses.is_dataclass(value) and not isinstance(value, type):
                 changes[field.name] = self._narrowed(value, data)
         return dataclasses.replace(sizes, **changes)
 

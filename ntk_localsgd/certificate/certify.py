@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import track
 
 from ntk_localsgd.certificate.deep.certifier import DeepCertifier, is_deep
-from ntk_localsgd.certificate.model import Unsuitable
 from ntk_localsgd.certificate.outcome import Certificate, Method, Obstacle, no_proof
 from ntk_localsgd.certificate.schedule import Schedule, refuse_unproved
 from ntk_localsgd.certificate.two_layer.certifier import Certifier, first_layer
@@ -141,10 +140,7 @@ def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD)
     two_layers = None if stack is None else first_layer(stack)
     if two_layers is None:
         return None
-    try:
-        return Certifier(lambda: iter([two_layers]), dataset, clients, config).forecast()
-    except Unsuitable as error:
-        raise InputError(f"{error}.") from error
+    return Certifier(lambda: iter([two_layers]), dataset, clients, config).forecast()
 
 
 def certify_at_init(

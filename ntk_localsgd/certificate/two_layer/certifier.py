@@ -142,11 +142,10 @@ class Certifier:
         InputError
             As `run`.
         """
-        if self._round_model("auto") is None:
+        if (model := self._round_model("auto")) is None:
             return None
-        return forecast(
-            self.neurons, self.problem, self.survey, self.inputs, np.asarray(self.dataset.targets, np.float64)
-        )
+        targets = np.asarray(self.dataset.targets, np.float64)
+        return forecast(self.neurons, self.problem, self.survey, model, self.inputs, targets)
 
     def _for_any_order(self, model: RoundModel | None, delta: float, *, estimate: bool) -> Conclusion:
         """Theorem C, dominance."""

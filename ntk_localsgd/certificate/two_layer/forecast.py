@@ -39,16 +39,14 @@ class Forecast(NamedTuple):
 
 
 def forecast(
-    neurons: Neurons, problem: Problem, survey: Survey, inputs: Float[ndarray, "n d"], targets: Float[ndarray, " n"]
+    neurons: Neurons,
+    problem: Problem,
+    survey: Survey,
+    model: RoundModel,
+    inputs: Float[ndarray, "n d"],
+    targets: Float[ndarray, " n"],
 ) -> Forecast:
-    """From R_need(R)/R at κ = 1, where r(0) = −y: R_need falls like 1/κ, and what R does to Θ does not change.
-
-    Raises
-    ------
-    Unsuitable
-        As `RoundModel`.
-    """
-    model = RoundModel(problem.inner * (survey.counts / survey.width), problem)
+    """From R_need(R)/R at κ = 1, where r(0) = −y: R_need falls like 1/κ, and what R does to Θ does not change."""
     near = near_kinks(neurons, inputs, np.full(len(targets), math.inf))
     unit = model.length(targets, survey.residual_error) / math.sqrt(survey.width)
     sizes = np.sqrt(np.diagonal(problem.inner))
