@@ -1,6 +1,7 @@
 """Results over time: one line a case, machine and commit, so that a slower commit is seen beside the others."""
 
 import json
+import operator
 import pathlib
 from typing import Any
 
@@ -26,9 +27,9 @@ def lines(work: str, stored: dict[str, Any], commit: str, day: str) -> list[dict
 
 def remember(new: list[dict[str, Any]], folder: pathlib.Path) -> None:
     """Add lines; those of the same work, case, machine and commit are replaced."""
-    name = lambda line: tuple(line[key] for key in ("work", "case", "machine", "commit"))  # noqa: E731
+    name = operator.itemgetter("work", "case", "machine", "commit")
     by_name = {name(line): line for line in (*recalled(folder), *new)}
-    ordered = sorted(by_name.values(), key=lambda line: (line["work"], line["case"], line["machine"], line["day"]))
+    ordered = sorted(by_name.values(), key=operator.itemgetter("work", "case", "machine", "day"))
     text = ",\n".join(json.dumps(line, ensure_ascii=False) for line in ordered)
     (folder / FILE).write_text(f"[\n{text}\n]\n", encoding="utf-8")
 

@@ -313,11 +313,12 @@ def smallest_eigenvalue(smoke: bool) -> Work:
     flint = Route("python-flint", "with_flint")
     small, *large, largest = (20, 60, 700) if smoke else (150, 2000, 5000, 20_000)
     once = Route("dpotrf, one factorisation", "with_scipy", function="factorisation", checked=False)
-    minutes = "not run: takes many minutes" if not smoke else "not run: at its size too slow"
     cases = (
         eigenvalue_case(small, (Route(OURS), lapack, flint)),
         *(eigenvalue_case(n, (Route(OURS), lapack, once), left_out={flint.name: "n ≤ 150"}) for n in large),
-        eigenvalue_case(largest, (Route(OURS), lapack, once), left_out={lapack.name: minutes}, most_repeats=2),
+        eigenvalue_case(
+            largest, (Route(OURS), lapack, once), left_out={lapack.name: "not run: takes many minutes"}, most_repeats=2
+        ),
     )
     targets = (
         *(Target(case.label, "ratio", 1.0, lapack.name) for case in cases[1:-1]),

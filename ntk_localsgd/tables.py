@@ -241,7 +241,7 @@ def _coded(path: pathlib.Path, name: str, values: ndarray, one: str) -> tuple[nd
     known, classes = np.unique(values, return_inverse=True)
     listed = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
     if one and one not in known:
-        raise InputError(f"target is '{name}={one}', but {name!r} of {path} holds no {one!r}, but {listed}.")
+        raise InputError(f"target is '{name}={one}', but {name!r} of {path} holds no {one!r}, needs one of {listed}.")
     if not one:
         raise InputError(
             f"target is {name!r}, but {name!r} of {path} holds texts ({listed}), needs numbers: "

@@ -36,7 +36,7 @@ def test_one_number_among_many_is_a_class_too(tmp_path):
     ("options", "words"),
     [
         ({"target": "species", "client": "site"}, "holds texts (iris, rose, tulip), needs numbers: 'species"),
-        ({"target": "species=daisy", "client": "site"}, "holds no 'daisy', but iris, rose, tulip"),
+        ({"target": "species=daisy", "client": "site"}, "holds no 'daisy', needs one of iris, rose, tulip"),
         ({"target": "specie", "client": "site"}, "no column 'specie', the nearest is 'species'"),
         ({"target": "species=iris", "client": "sit"}, "no column 'sit', the nearest is 'site'"),
         ({"target": "species=iris", "client": "site", "drop": ("ids",)}, "no column 'ids', the nearest is 'id'"),

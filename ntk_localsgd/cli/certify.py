@@ -137,7 +137,7 @@ class Certify(ProblemOptions):
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
         if enough is not None:
-            table.add_row("a lazy scale κ with a proof", f"{enough:.4g}")
+            table.add_row("a lazy scale κ that would do", f"{enough:.4g}")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
                 for row in advice(start, self.scale, seen, self._config(start, 0)):

@@ -74,7 +74,10 @@ def test_lanczos_converges_to_the_eigenvalue_of_largest_modulus_or_the_smallest(
 def test_lanczos_ends_at_the_tolerance_asked_for():
     a, start = with_spectrum(np.append(np.linspace(0, 1, 199), 1.5)), np.random.default_rng(0).standard_normal(200)
     products = []
-    near = lambda pair: pair.residual <= 1e-6 * pair.value  # noqa: E731
+
+    def near(pair):
+        return pair.residual <= 1e-6 * pair.value
+
     pair = lanczos(lambda v: products.append(1) or a @ v, start, 200, settled=near)
     assert len(products) < 60
     residual = np.linalg.norm(a @ pair.vector - pair.value * pair.vector)
