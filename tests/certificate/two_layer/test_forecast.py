@@ -75,6 +75,8 @@ def test_of_a_chain_of_near_rows_every_second_stays():
     x = np.array([[0.0], [0.1], [0.2 + 1e-9], [5.0], [9.0]])
     assert rows_to_merge(x, 2) == [1, 2]  # 0 and 1, then 0 and 2
     assert rows_to_merge(x, 10) == [1, 2, 4, 3]
+    # 2 is near 1, which is gone, and 0.21 from 0: 3 and 4 are nearer to each other.
+    assert rows_to_merge(np.array([[0.0], [0.1], [0.21], [9.0], [9.15]]), 2) == [1, 4]
 
 
 def test_a_path_that_would_take_too_long_is_not_begun():
