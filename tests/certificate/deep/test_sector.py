@@ -1,11 +1,16 @@
 """Free triples: what they leave of E, and the round that holds for every choice of their slopes, in plain NumPy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from ntk_localsgd.certificate.deep.closing import certify_deep
 from ntk_localsgd.certificate.deep.free import FreeTriples
+from ntk_localsgd.certificate.deep.frozen import Weights
 from ntk_localsgd.certificate.deep.path import Deviation, Path, leverage
 from ntk_localsgd.certificate.deep.sector import SectorRound, unrolled
+from ntk_localsgd.certificate.deep.steps import PROVED
 from ntk_localsgd.certificate.growth import EntrywiseGrowth
 from ntk_localsgd.certificate.model import RoundModel, Rounds, split_norms
 from ntk_localsgd.clients import Clients
@@ -236,3 +241,32 @@ def test_only_the_largest_effects_are_kept():
     assert np.sort(np.linalg.norm(few.effects, axis=1)) == pytest.approx(sizes[-2:])
     assert (few.first <= everything.first).all()
     assert FreeTriples.of(found.frozen, 0) is None
+
+
+def _free_triples_do_nothing(path, changes, rest=None):
+    """What is left of E as if it were all of E."""
+    found = Path.weigh(path, changes if rest is None else rest)
+    none = np.zeros(0 if path.sector is None else len(path.sector.free.sample))
+    return found._replace(deviation=found.deviation._replace(pushes=none, gains=none))
+
+
+@pytest.mark.parametrize(("size", "provable"), [(1.0, True), (1.5, True), (3.0, False)])
+def test_a_neuron_that_turns_off_is_planted(size, provable):
+    # One sample; the second neuron, which makes up size² of Θ = 1 + size², turns off in the first round and stays off.
+    last, start, step = np.r_[1.0, size, np.zeros(10)], np.r_[1.0, 1e-3, np.ones(10)], 0.05
+    weights, x = Weights.of(None, (start[:, None],), last[None]), np.ones((1, 1))
+    target = np.maximum(start, 0) @ last - 0.01
+    rounds = Rounds.of(Clients((np.array([0]),)), LocalSGD(step, 2, 0))
+    wrong = dataclasses.replace(PROVED, weigh=_free_triples_do_nothing)
+    proof, planted = (certify_deep(weights, x, np.array([target]), rounds, steps) for steps in (PROVED, wrong))
+    assert (proof.certified, planted.certified) == (provable, True)
+    residuals, w = [], start.copy()
+    for _ in range(40):
+        residuals.append(np.maximum(w, 0) @ last - target)
+        for _ in range(2):
+            w -= step * (np.maximum(w, 0) @ last - target) * last * (w >= 0)
+    assert (w >= 0).tolist() == [True, False] + 10 * [True]
+    shares = np.array(residuals) / residuals[0]
+    bounds = [each.constant * each.rate ** np.arange(40) for each in (proof, planted)]
+    assert (shares <= bounds[0]).all()  # infinite where nothing is proved
+    assert (shares > 2 * bounds[1]).any()

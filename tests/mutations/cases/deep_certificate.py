@@ -173,6 +173,13 @@ MUTATIONS = (
         (f"{_SECTOR}::test_no_slopes_and_no_rest_beat_the_rate",),
     ),
     Mutation(
+        f"{_DIR}/sector.py",
+        "return (math.sqrt(self.contraction**2 + 2 * argument * moved + moved**2) + added) * SLACK",
+        "return (self.model.contraction + added) * SLACK",
+        "rate: free triples feed nothing back",
+        (f"{_SECTOR}::test_a_neuron_that_turns_off_is_planted",),
+    ),
+    Mutation(
         f"{_DIR}/path.py",
         "return (total + self.spread * by.spread + self.pushes @ by.pushes + self.gains @ by.gains) * SLACK",
         "return (total + self.spread * by.spread) * SLACK",
