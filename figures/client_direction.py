@@ -67,12 +67,14 @@ def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
         for name, colour in zip(_SPLITS.values(), sns.color_palette("colorblind"), strict=False):
             means = part[part.shown == name].groupby("step")[["value", "predicted"]].mean()
             below.plot(means.index, means.value, "o-", color=colour, label=name, markersize=4)
-            below.plot(means.index, means.predicted, ":", color="0.2")
+            below.plot(means.index, means.predicted, "x:", color=colour, markersize=6)
         below.set(xlabel=r"local steps $\tau$", xscale="log")
     panels[0, 0].set_ylabel(r"$\|H - H^\top\|_F/\|H\|_F$")
     panels[1, 0].set_ylabel(r"$\cos(\Delta, -\nabla L)$")
-    for axes in panels[:, -1]:
-        axes.legend()
+    for axes in panels[0]:
+        axes.margins(y=0.35)  # room for the legend below the lines
+    panels[0, -1].legend(loc="lower right", ncols=2, fontsize="small")
+    panels[1, -1].legend()
     return figure
 
 

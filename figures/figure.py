@@ -11,6 +11,7 @@ import pandas as pd
 
 from verification.context import Context
 from verification.engine import Results
+from verification.report.typesetting import pieces
 from verification.store import Job
 
 __all__ = ["Figure", "discover"]
@@ -53,8 +54,20 @@ class Figure:
         """The picture under the sentence that says what is to be seen in it."""
         drawn = self.draw(context, table)
         text = self.shows if isinstance(self.shows, str) else self.shows(table)
-        drawn.suptitle(textwrap.fill(text, round(_LETTERS * drawn.get_figwidth())), fontsize=9, fontweight="bold")
+        heading = textwrap.fill(text, round(_LETTERS * drawn.get_figwidth()))
+        drawn.suptitle(mathtext(heading), fontsize=9, fontweight="bold")
         return drawn
+
+
+def mathtext(text: str) -> str:
+    """Powers and indices as Matplotlib's bold mathtext, all else as it is.
+
+    >>> print(mathtext("λ_min falls like m^(−1/2)."))
+    λ$_{\\mathbf{min}}$ falls like m$^{\\mathbf{−1/2}}$.
+    """
+    marks = {"sup": "^", "sub": "_"}
+    parts = ((marks.get(kind, ""), part) for kind, part in pieces(text))
+    return "".join(rf"${mark}{{\mathbf{{{part}}}}}$" if mark else part for mark, part in parts)
 
 
 def discover() -> dict[str, Figure]:

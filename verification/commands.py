@@ -72,7 +72,7 @@ class Run:
     where: tuple[str, ...] = ()
     """Only rows whose settings say this, as NAME=VALUE: "data=digits 3 vs 8" n=16. The report's cards print it."""
     preset: Literal["smoke", "quick", "full", "gpu"] = "quick"
-    """Sizes: smoke takes a minute, quick about ten on two cores, full hours; gpu is for one GPU."""
+    """Sizes: smoke takes a minute, quick about six on two cores, full hours; gpu is for one GPU."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder that everything is written to."""
     seed: int = 0
