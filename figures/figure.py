@@ -60,10 +60,10 @@ class Figure:
 
 
 def mathtext(text: str) -> str:
-    """Powers and indices as Matplotlib's bold mathtext, all else as it is.
+    r"""Powers and indices as Matplotlib's bold mathtext, all else as it is.
 
     >>> print(mathtext("λ_min falls like m^(−1/2)."))
-    λ$_{\\mathbf{min}}$ falls like m$^{\\mathbf{−1/2}}$.
+    λ$_{\mathbf{min}}$ falls like m$^{\mathbf{−1/2}}$.
     """
     marks = {"sup": "^", "sub": "_"}
     parts = ((marks.get(kind, ""), part) for kind, part in pieces(text))
