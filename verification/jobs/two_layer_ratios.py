@@ -52,12 +52,18 @@ class _TwoLayerRatio:
     ) -> Float[Array, " n"]:
         return self._signs() @ _relu(weights @ rows.T) - targets
 
+    def _cancelling(
+        self, weights: Float[Array, "m d"], rows: Float[Array, "n d"], targets: Float[Array, " n"]
+    ) -> Float[Array, ""]:
+        """Size of the terms that a residual is the difference of: its rounding is a share of them."""
+        return _norm(jnp.abs(self._signs()) @ _relu(weights @ rows.T)) + _norm(targets)
+
 
 class GradientRatio(_TwoLayerRatio):
     """‖∇L(W) − ∇L(W')‖_F over χ²‖W − W'‖_F + χ√p ‖r(W')‖, p = max_i (flips of x_i)/m, for any W and W' (S1a)."""
 
     def value(self, point: Point) -> Float[Array, ""]:
-        """The ratio; −∞ where W and W' are so near that gradients cancel."""
+        """The ratio; −∞ where W and W' are so near that gradients, or outputs with targets, cancel."""
         x, y, weights = _unit(point["rows"]), point["targets"], point["weights"]
         other, signs = weights + point["moves"], self._signs()
         residuals = [self._residual(w, x, y) for w in (weights, other)]
@@ -67,7 +73,7 @@ class GradientRatio(_TwoLayerRatio):
         flips = jnp.max(jnp.sum(patterns[0] != patterns[1], axis=0)) / self.width
         apart = chi * _norm(weights - other)
         bound = chi * (apart + jnp.where(flips > 0, jnp.sqrt(jnp.where(flips > 0, flips, 1)), 0) * norms[1])
-        known = apart > _LEAST * jnp.maximum(*norms)
+        known = apart > _LEAST * jnp.maximum(*(self._cancelling(w, x, y) for w in (weights, other)))
         return jnp.where(known, _norm(gradients[0] - gradients[1]) / bound, -jnp.inf)
 
 
@@ -108,7 +114,7 @@ class ShrinkageRatio(_TwoLayerRatio):
             may_flip = jnp.abs(before) <= _OUTWARD * movement
             error = jnp.abs(inner) * jnp.sum(may_flip[:, :, None] | may_flip[:, None, :], axis=0) / self.width
             bound = (1 - eta * (eigenvalues[0] - jnp.linalg.norm(error, 2))) ** k
-            known = (eigenvalues[-1] > _LEAST) & (bound * first > _LEAST * (first + _norm(y)))
+            known = (eigenvalues[-1] > _LEAST) & (bound * first > _LEAST * self._cancelling(start, x, y))
             ratio = jnp.maximum(ratio, jnp.where(known, _norm(residual) / (bound * first), -jnp.inf))
         return ratio
 

@@ -56,6 +56,10 @@ def test_local_shrinkage_and_what_it_would_be_without_the_patterns_that_may_chan
     weights = np.array([[0.1, 0.0], [-1.0, 0.0], [5.0, 0.0], [-1.0, 0.0]])
     planted = {"rows": np.array([[1.0, 0.0]]), "targets": np.zeros(1), "weights": weights}
     planted["log_share"] = np.array(-np.log(0.9))
+    # Outputs that cancel with the target to 5e-6 of their terms: a search climbed their rounding to 1 + 4e-10.
+    cancelling = planted | {"weights": np.array([[0.377, 0.0], [0.379, 0.0], [-1.0, 0.0], [-1.0, 0.0]])}
+    assert float(ShrinkageRatio(1, 2, 4, 1).value(cancelling | {"targets": np.array([-0.001002])})) == -np.inf
+    assert float(ShrinkageRatio(1, 2, 4, 1).value(cancelling | {"targets": np.array([-0.1])})) > 0.5
     found = float(ShrinkageRatio(1, 2, 4, 1).value(planted))
     shrunk = found * (1 - 0.9 * (1 - 0.5))
     assert found < 1 < shrunk / (1 - 0.9)
