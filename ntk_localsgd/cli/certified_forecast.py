@@ -43,11 +43,16 @@ def foreseen(start: Start, scale: float | None, config: LocalSGD) -> Forecast | 
     return found
 
 
-def advice(start: Start, scale: float | None, found: Forecast | None, config: LocalSGD) -> Iterator[tuple[str, str]]:
-    """Rows of the summary: a width at which the ball method proves it, and near rows without which a smaller κ does."""
+def advice(
+    start: Start, scale: float | None, found: Forecast | None, config: LocalSGD, enough: float | None = None
+) -> Iterator[tuple[str, str]]:
+    """Rows of the summary: a width at which the ball method proves it, and near rows without which a smaller κ does.
+
+    It is to be smaller than ``enough`` too, a scale that would do: the path proves far smaller ones than one ball.
+    """
     if found is None:
         return
-    now = scale or 1.0
+    now, least = scale or 1.0, found.scale if enough is None else min(found.scale, enough)
     if now < found.scale < now * _WIDEST:
         # R_need falls like 1/√m, and what a radius does to Θ hardly depends on m.
         yield "or a width of about (ball method)", f"{start.net.width * (found.scale / now) ** 2:.1g}"
@@ -61,7 +66,7 @@ def advice(start: Start, scale: float | None, found: Forecast | None, config: Lo
         if not all(len(part) for part in parts):
             return
         fewer = _forecast(start, data.rows(kept), Clients(tuple(parts)), config)
-        if fewer is not None and fewer.scale * _WORTH < found.scale and fewer.scale < math.inf:
+        if fewer is not None and fewer.scale * _WORTH < least and fewer.scale < math.inf:
             named = ", ".join(str(data.number_of(row)) for row in sorted(gone))
             yield f"or κ without near rows {named}", f"{rounded_up(fewer.scale):.2g}"
             return

@@ -79,7 +79,7 @@ class Certify(ProblemOptions):
     save: pathlib.Path | None = None
     """Write the network that the certificate speaks of (.npz)."""
     record: pathlib.Path | None = None
-    """Write all that is claimed (.json), for python -m verification recheck."""
+    """Write all that is claimed (.json), for python -m verification recheck, which takes at most 32 samples."""
     out: pathlib.Path = pathlib.Path("results")
     """Folder for certify-DATA.json and .png."""
 
@@ -140,7 +140,7 @@ class Certify(ProblemOptions):
             table.add_row("a lazy scale κ that would do", f"{enough:.4g}")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
-                for row in advice(start, self.scale, seen, self._config(start, 0)):
+                for row in advice(start, self.scale, seen, self._config(start, 0), enough):
                     table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1

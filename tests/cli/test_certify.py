@@ -1,6 +1,7 @@
 """``ntk-localsgd certify``: it prints, writes and draws the library's certificate, and trains until there is one."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -193,6 +194,21 @@ def test_what_is_foreseen_is_said_first_and_what_is_near_last(folder, capsys):
     assert "without near rows 4" in shown
     written = json.loads((folder / "results" / "certify-near.json").read_text())
     assert written["scale_that_would_do"] is None or written["scale_that_would_do"] > 1e4
+
+
+@pytest.mark.usefixtures("folder")
+def test_near_rows_are_named_only_where_a_smaller_scale_than_one_that_would_do_follows(folder, capsys):
+    """The path proves far smaller scales than one radius does, and to leave out rows for a larger one is no advice."""
+    digits = datasets.digits(12, classes=(3, 8), key=jax.random.key(0))
+    x = np.array(digits.inputs)
+    x[3] = x[0] + 0.03 * x[1]
+    np.savez("near.npz", inputs=x, targets=digits.targets, client=np.arange(12) % 2)
+    argv = ["certify", "near.npz", "--local-steps", "2", "--width", "256"]
+    assert cli.main(argv) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    enough = json.loads((folder / "results" / "certify-near.json").read_text())["scale_that_would_do"]
+    assert f"a lazy scale κ that would do │ {enough:.4g}" in shown
+    assert all(float(scale) < enough for scale in re.findall(r"without near rows [\d, ]+ │ (\S+)", shown))
 
 
 @pytest.mark.usefixtures("folder")
