@@ -105,7 +105,7 @@ def check(
     outcome = judge(claims, context, results)
     rows = [dataclasses.replace(row, device=device) for row in outcome.rows if fits(row, where)]
     if where and not (rows or outcome.crashed):
-        settings = "; ".join(dict.fromkeys(row.where for row in outcome.rows))
+        settings = _settings(outcome.rows)
         raise InputError(f"no row has the setting {_in_words(where)}; there are {settings}.")
     outcome = dataclasses.replace(outcome, rows=rows)
     header = header_of(context, outcome.crashed, device)
@@ -126,6 +126,15 @@ def fits(row: Evidence, where: Mapping[str, str]) -> bool:
 
 def _in_words(where: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in where.items())
+
+
+def _settings(rows: Sequence[Evidence]) -> str:
+    """By name, all values that rows have, as ``where`` takes them."""
+    values: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, value in row.setting.items():
+            values.setdefault(name, {})[str(value)] = None
+    return "; ".join(f"{name}={' or '.join(held)}" for name, held in values.items())
 
 
 def conclude(outcome: Outcome, out: pathlib.Path) -> int:
