@@ -4,8 +4,11 @@ import ast
 import doctest
 import pathlib
 import re
+import shlex
 
 import pytest
+
+from ntk_localsgd import cli
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -66,6 +69,17 @@ def test_lock_is_complete_and_names_no_index():
     pinned = {re.split("[=; ]", line)[0] for line in lock.splitlines() if line}
     wanted = re.findall(r'^    "([A-Za-z0-9-]+)>=', (ROOT / "pyproject.toml").read_text(), re.M)
     assert {name for name in wanted if name != "hatchling"} <= pinned
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own_data.md", "docs/quickstart.md"])
+def test_printed_commands_are_understood(page, tmp_path, monkeypatch, capsys):
+    """In a folder without data, what is understood fails for the lack of it, or needs none."""
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^(?:\| `)?ntk-localsgd ([^#`\n]+)", (ROOT / page).read_text(), re.M)
+    assert lines
+    for line in lines:
+        code, said = cli.main(shlex.split(line)), capsys.readouterr().err
+        assert code == 0 or "is not there" in said or "No such file" in said, (line, said)
 
 
 def test_readme_example_runs_as_written():
