@@ -208,7 +208,7 @@ def _dask(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"cluster needs {name}: pip install 'ntk-localsgd[cluster]'.") from error
+        raise InputError(f"cluster needs {name}: make extras, or pip install distributed dask-jobqueue.") from error
 
 
 def _say(text: str) -> None:
