@@ -106,7 +106,7 @@ def _arrays(path: pathlib.Path, reading: Reading) -> Parts:
             _check_numbers(path, name, held)
     for name in ("inputs", "targets"):
         if name not in arrays:
-            raise InputError(f"{path} lacks an array {name!r}.")
+            raise InputError(f"{path} lacks an array {name!r}, needs inputs [n, d] and targets [n].")
     inputs = arrays["inputs"]
     return Parts(inputs, arrays["targets"], arrays.get("labels"), arrays.get("client"), np.arange(1, len(inputs) + 1))
 

@@ -152,7 +152,7 @@ class Diff:
         table = Table("claim", "setting", "verdict", "measured")
         for change in found:
             table.add_row(*(escape(text) for text in (change.claim, change.setting, change.verdicts, change.numbers)))
-        Console().print(table if found else f"No difference in {len(before)} rows.")
+        Console().print(table if found else f"No difference in {len(before)} row{'' if len(before) == 1 else 's'}.")
         if self.to:
             _write(self.to, difference.page(found))
         return int(any(not change.same_verdict for change in found))

@@ -50,7 +50,9 @@ def recheck(stated: Stated, most_rounds: int = 4000, watch: Callable[[int, float
                 walk.watch(t, 0.0, f"a proof of all rounds from {t} on")
                 missing = walk.rest(t)
                 if missing is None:
-                    return Verdict(True, f"confirmed: {t} rounds followed, the rest proved from there")
+                    return Verdict(
+                        True, f"confirmed: {t} round{'' if t == 1 else 's'} followed, the rest proved from there"
+                    )
                 next_try = max(t + 1, int(1.3 * t))
             if t < most_rounds:
                 walk.round(t)

@@ -38,5 +38,8 @@ def test_the_command_prints_writes_and_exits_by_verdicts(tmp_path, capsys):
     assert "2 rows changed" in (tmp_path / "c.html").read_text()
     assert command.main(["diff", paths[0], paths[0]]) == 0
     assert "No difference in 2 rows" in capsys.readouterr().out
+    write_evidence(tmp_path / "one.json", QUICK, [row("K2")])
+    assert command.main(["diff", *[str(tmp_path / "one.json")] * 2]) == 0
+    assert "No difference in 1 row." in capsys.readouterr().out
     (tmp_path / "b.json").write_text(json.dumps([]))
     assert command.main(["diff", *paths]) == 2
