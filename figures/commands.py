@@ -103,7 +103,7 @@ class Draw:
             for kind in self.formats:
                 drawn.savefig(path.with_name(f"{path.name}.{kind}"), dpi=self.dpi)
         for suffix in ("md", "tex"):
-            text = figure.caption(context, table) + "\n"
+            text = f"{figure.caption(context, table)} Sizes: preset {context.preset.name}.\n"
             path.with_name(f"{path.name}.{suffix}").write_text(text, encoding="utf-8")
         if self.csv:
             table.to_csv(path.with_name(f"{path.name}.csv"), index=False)

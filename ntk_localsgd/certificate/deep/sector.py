@@ -183,8 +183,11 @@ class SectorRound:
         return 0.5 * float(np.linalg.norm(self._root * lengths.ravel())) * SLACK
 
     def _padded(self, norms: Float[ndarray, " p"], pads: float, pushes: list[Float[ndarray, "n n"]]) -> ndarray:
-        """Rounding: of the steps' starts and of rows times powers of P, τ steps of n products."""
-        size = max(float(np.linalg.norm(push)) for push in pushes)
+        """Rounding: of the steps' starts and of rows times powers of P, τ steps of n products.
+
+        Once more for every step: the pad speaks of the rows at the start, of which the norms hold one a step.
+        """
+        size = len(pushes) * max(float(np.linalg.norm(push)) for push in pushes)
         return norms * (pads + self.model.pad * math.sqrt(len(pushes[0])) * size)
 
     def _carried(self, rows: Float[ndarray, "p n"]) -> list[Float[ndarray, "p n"]]:
