@@ -5,6 +5,7 @@ import json
 import logging
 import pathlib
 import warnings
+from collections import ChainMap
 from collections.abc import Sequence
 from typing import Literal
 
@@ -54,8 +55,8 @@ class Draw:
         """Draw."""
         figures = self._chosen()
         compile_fast(brief=PRESETS[self.preset].brief)
-        context, store = Context(PRESETS[self.preset], self.seed), Store(self.results / "runs", device=self._device())
-        results = self._results(figures, context, store)
+        context = Context(PRESETS[self.preset], self.seed)
+        results = self._results(figures, context)
         out = self.out or self.results / "figures"
         require_writable(out)
         for name, figure in figures.items():
@@ -68,12 +69,9 @@ class Draw:
         return 0
 
     def _device(self) -> str | None:
-        """What the results were computed on, as their evidence says: workers and clusters are not this process.
-
-        Missing ones are computed here, and are named so.
-        """
+        """What the results were computed on, as their evidence says: workers and clusters are not this process."""
         evidence = self.results / "evidence.json"
-        return read_evidence(evidence)[0].device if self.missing == "error" and evidence.exists() else None
+        return read_evidence(evidence)[0].device if evidence.exists() else None
 
     def _chosen(self) -> dict[str, Figure]:
         figures = discover()
@@ -81,10 +79,14 @@ class Draw:
             raise InputError(unknown_name("figure", unknown[0], figures))
         return {name: figure for name, figure in figures.items() if name in self.names or not self.names}
 
-    def _results(self, figures: dict[str, Figure], context: Context, store: Store) -> Results:
-        """What the figures need; missing results are refused, or computed."""
+    def _results(self, figures: dict[str, Figure], context: Context) -> Results:
+        """What the figures need; missing results are refused, or computed here, which may be another device."""
+        folder = self.results / "runs"
+        measured, here = Store(folder, device=self._device()), Store(folder)
         jobs = list(dict.fromkeys(job for figure in figures.values() for job in figure.needs(context)))
-        absent = [job for job in jobs if not store.has(job)]
+        stored = {job: None for job in jobs if measured.has(job)}
+        rest = [job for job in jobs if job not in stored]
+        absent = [job for job in rest if not here.has(job)]
         if absent and self.missing == "error":
             setting = f"--preset {self.preset} --seed {self.seed}"
             raise InputError(
@@ -92,7 +94,10 @@ class Draw:
                 f"python -m verification run {setting} --out {self.results} makes those of claims, "
                 f"python -m figures {' '.join((*self.names, '--missing run'))} {setting} --results {self.results} all."
             )
-        return compute(jobs, store)
+        there, own = (
+            compute(part, store) if part else Results({}) for part, store in ((stored, measured), (rest, here))
+        )
+        return Results(ChainMap(there.computed, own.computed), {**there.failed, **own.failed})  # type: ignore[arg-type]
 
     def _write(self, figure: Figure, context: Context, results: Results, path: pathlib.Path) -> None:
         """The picture in every format, the caption for Markdown and LaTeX, the data if asked for."""
