@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $(STAMP)
 
-# Processes, because Python's lock leaves threads a quarter slower (measured on two cores: 322 s where it was 423).
+# Processes: two threads of one process took 423 s where these took 322 (two cores, other work beside both).
 verify: .venv ## the main job: check every claim on digits and sphere data, write results/report.html
 	$(RUN) -m verification run --preset quick --workers $(WORKERS)
 

@@ -86,7 +86,7 @@ def check(
     executor
         Who computes the jobs, as in `engine.compute`; an attribute ``device`` says on what.
     where
-        What the settings of rows must say, by name: only these rows are kept, and only their data set is measured.
+        What the settings of rows must say, by name: only these rows are kept. `Context.only` measures only their data.
 
     Returns
     -------
@@ -99,7 +99,6 @@ def check(
     """
     require_writable(out)
     where = where or {}
-    context = context.only(where["data"]) if "data" in where else context
     device = getattr(executor, "device", None) or device_name()
     results = compute(jobs_of(claims, context), Store(out / "runs", fresh, device=device), executor=executor)
     outcome = judge(claims, context, results)

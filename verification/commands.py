@@ -104,8 +104,8 @@ class Run:
         claims = registry.select(self.ids or preset.claims)
         context = Context(preset, self.seed, self.attack)
         where = dict(_named(each) for each in self.where)
+        context = context.only(where["data"]) if "data" in where else context
         if self.dry_run:
-            context = context.only(where["data"]) if "data" in where else context
             device = executors.expected_device(self.workers)
             jobs = checking.jobs_of(claims, context)
             plan.show(plan.plan(jobs, Store(self.out / "runs", self.fresh, device=device)), self.workers or 2)

@@ -97,8 +97,6 @@ def infinite_gram_all_layers(x: Any, y: Any = None, *, activation: Activation = 
            [0.1592, 1.    ]])
     """
     _, _, angles = _unit_rows_and_angles(x, y)
-    if y is None:
-        np.fill_diagonal(angles, 0.0)
     dual = activation.dual(angles)
     values = dual.square - dual.gap
     added = (values + values.T) / 2 if y is None else values
@@ -199,8 +197,6 @@ def infinite_deep_gram(
     """
     depth = whole_number("depth", depth)
     _, _, angles = _unit_rows_and_angles(x, y)
-    if y is None:
-        np.fill_diagonal(angles, 0.0)
     scale = activation.weight_variance
     dual = activation.dual(angles, scale)
     # Rows of unit norm share Σ_l(x, x) = square and the mean of h_l's entries.
@@ -288,7 +284,10 @@ def _unit_rows_and_angles(x: Any, y: Any) -> tuple[Float[ndarray, "n d"], Float[
     others = rows if y is None else _unit_rows("y", y)
     if others.shape[1] != rows.shape[1]:
         raise InputError(f"x and y have {rows.shape[1]} and {others.shape[1]} columns, need the same number.")
-    return rows, others, 2 * np.arctan2(cdist(rows, others), cdist(rows, -others))
+    angles = 2 * np.arctan2(cdist(rows, others), cdist(rows, -others))
+    if y is None:
+        np.fill_diagonal(angles, 0.0)
+    return rows, others, angles
 
 
 def _unit_rows(name: str, rows: Any) -> Float[ndarray, "n d"]:

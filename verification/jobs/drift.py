@@ -1,13 +1,13 @@
 """A client's drift over its bound, as a function of weights, data, targets and step size: what a search climbs."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from verification.jobs.search import Point
+from verification.jobs.two_layer_ratios import TwoLayerRatio
 
 __all__ = ["DriftRatio"]
 
@@ -19,7 +19,7 @@ _LARGEST_STEP = 1e4
 
 
 @dataclasses.dataclass(frozen=True)
-class DriftRatio:
+class DriftRatio(TwoLayerRatio):
     """max_{k ≤ τ} ‖W_{c,k} − W(t)‖_F / (η k χ_c max_{k'<k} ‖r_c^{k'}‖) of one client of two layers (S3).
 
     Other clients have no part in a client's own steps. Rows are scaled to norm 1, signs are drawn and stay; weights,
@@ -27,30 +27,20 @@ class DriftRatio:
 
     Attributes
     ----------
-    num_samples, input_dim, width, local_steps
-        n_c, d, m and τ.
+    local_steps
+        τ.
     """
 
-    num_samples: int
-    input_dim: int
-    width: int
     local_steps: int
-    refutable: ClassVar[float] = 0.7
 
     def draw(self, generator: np.random.Generator) -> Point:
         """Gaussian rows, weights and targets, and a step size of two decades about that of stability."""
-        n, d, m = self.num_samples, self.input_dim, self.width
-        return {
-            "rows": generator.standard_normal((n, d)),
-            "targets": generator.standard_normal(n),
-            "weights": generator.standard_normal((m, d)),
-            "log_step": np.array(generator.uniform(-3, 1)),
-        }
+        return self._gaussian(generator) | {"log_step": np.array(generator.uniform(-3, 1))}
 
     def value(self, point: Point) -> Float[Array, ""]:
         """The ratio; −∞ where residual or drift are so small, or a step so large, that it is one of roundings."""
         rows = point["rows"] / jnp.linalg.norm(point["rows"], axis=1, keepdims=True)
-        signs = jnp.asarray(1.0 - 2.0 * (np.arange(self.width) % 2)) / np.sqrt(self.width)
+        signs = self._signs()
         eta, chi = jnp.exp(point["log_step"]), jnp.linalg.norm(rows, 2)
         weights, largest, ratio = point["weights"], jnp.zeros(()), -jnp.inf * jnp.ones(())
         least = _LEAST * jnp.linalg.norm(point["targets"])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from verification.jobs.search import Point
 
-__all__ = ["CountRatio", "FlipRatio", "GradientRatio", "ShrinkageRatio"]
+__all__ = ["CountRatio", "FlipRatio", "GradientRatio", "ShrinkageRatio", "TwoLayerRatio"]
 
 # What is looked at is at least this share of what it is the difference of, so that a ratio keeps twelve of its digits.
 _LEAST = 1e-4
@@ -19,7 +19,7 @@ _OUTWARD = 1 + 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class _TwoLayerRatio:
+class TwoLayerRatio:
     """Points with ``rows`` [n d], scaled to norm 1 wherever they are used, ``targets`` [n] and ``weights`` [m d].
 
     Attributes
@@ -35,12 +35,15 @@ class _TwoLayerRatio:
 
     def draw(self, generator: np.random.Generator) -> Point:
         """Gaussian rows, targets, weights and ``moves`` of the weights, these of a size between 10⁻³ and 1."""
+        point, size = self._gaussian(generator), 10.0 ** generator.uniform(-3, 0)
+        return point | {"moves": size * generator.standard_normal((self.width, self.input_dim))}
+
+    def _gaussian(self, generator: np.random.Generator) -> Point:
         n, d, m = self.num_samples, self.input_dim, self.width
         return {
             "rows": generator.standard_normal((n, d)),
             "targets": generator.standard_normal(n),
             "weights": generator.standard_normal((m, d)),
-            "moves": 10.0 ** generator.uniform(-3, 0) * generator.standard_normal((m, d)),
         }
 
     def _signs(self) -> Float[Array, " m"]:
@@ -59,7 +62,7 @@ class _TwoLayerRatio:
         return _norm(jnp.abs(self._signs()) @ _relu(weights @ rows.T)) + _norm(targets)
 
 
-class GradientRatio(_TwoLayerRatio):
+class GradientRatio(TwoLayerRatio):
     """‖∇L(W) − ∇L(W')‖_F over χ²‖W − W'‖_F + χ√p ‖r(W')‖, p = max_i (flips of x_i)/m, for any W and W' (S1a)."""
 
     def value(self, point: Point) -> Float[Array, ""]:
@@ -78,7 +81,7 @@ class GradientRatio(_TwoLayerRatio):
 
 
 @dataclasses.dataclass(frozen=True)
-class ShrinkageRatio(_TwoLayerRatio):
+class ShrinkageRatio(TwoLayerRatio):
     """‖r^k‖ over (1 − η(λ − ε))^k ‖r^0‖ after k local steps, η ≤ 1/λ_max(Θ), ε = ‖E(R)‖₂ (S2).
 
     ``log_share`` is varied too: η λ_max = exp(−|log_share|).
@@ -119,7 +122,7 @@ class ShrinkageRatio(_TwoLayerRatio):
         return ratio
 
 
-class CountRatio(_TwoLayerRatio):
+class CountRatio(TwoLayerRatio):
     """max_ij |H_ij(W) − H_ij(0)| over |G_ij||A_i ∪ A_j|/m, A_i = {r: |w_r(0)·x_i| ≤ R}, R = max_r ‖w_r − w_r(0)‖ (K6a).
 
     G cancels, and both sides are counts of neurons: no gradient leads anywhere, rows that are drawn anew do.
@@ -135,7 +138,7 @@ class CountRatio(_TwoLayerRatio):
         return _largest_quotient(changed, possible)
 
 
-class FlipRatio(_TwoLayerRatio):
+class FlipRatio(TwoLayerRatio):
     """max_ij |H(t, k) − H(t, 0)|_ij over |G_ij|(flips of j)/m, H of patterns of W(t) times those of a local W (F1)."""
 
     def value(self, point: Point) -> Float[Array, ""]:

@@ -37,8 +37,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/kernels/infinite.py",
-        "return rows, others, 2 * np.arctan2(cdist(rows, others), cdist(rows, -others))",
-        "return rows, others, np.arccos(np.clip(rows @ others.T, -1, 1))",
+        "angles = 2 * np.arctan2(cdist(rows, others), cdist(rows, -others))",
+        "angles = np.arccos(np.clip(rows @ others.T, -1, 1))",
         "angles by arccos, which loses half the digits",
         (f"{_INFINITE}::test_entries_are_within_the_stated_rounding_error_of_ball_arithmetic",),
     ),
