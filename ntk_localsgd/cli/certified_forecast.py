@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -10,13 +11,16 @@ from rich.console import Console
 from ntk_localsgd import certificate
 from ntk_localsgd.certificate import Forecast
 from ntk_localsgd.certificate.two_layer.forecast import rows_to_merge
+from ntk_localsgd.cli.inputs import ProblemOptions
 from ntk_localsgd.cli.start import Start
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import LocalSGD
 
-__all__ = ["advice", "foreseen", "rounded_up", "unscaled"]
+__all__ = ["advice", "foreseen", "on_columns", "rounded_up", "unscaled"]
+
+Options = TypeVar("Options", bound=ProblemOptions)
 
 # Factors of the scale, squares of those of the width, beyond which no width is named.
 _WIDEST = 300.0
@@ -70,6 +74,21 @@ def advice(
             named = ", ".join(str(data.number_of(row)) for row in sorted(gone))
             yield f"or κ without near rows {named}", f"{rounded_up(fewer.scale):.2g}"
             return
+
+
+def on_columns(
+    options: Options, begin: Callable[[Options], tuple[Start, LocalSGD]], least: float
+) -> Iterator[tuple[str, str]]:
+    """A row of the summary: the κ that standardised columns would need, if that is far below ``least``."""
+    if options.standardise or options.weights is not None:
+        return
+    try:
+        start, config = begin(dataclasses.replace(options, standardise=True))
+    except InputError:  # a row has become zero, or two have become one
+        return
+    found = _forecast(start, unscaled(start, options.scale), start.clients, config)
+    if found is not None and found.scale * _WORTH < least:
+        yield "or κ with --standardise (ball method)", f"{rounded_up(found.scale):.2g}"
 
 
 def unscaled(start: Start, scale: float | None) -> Dataset:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import pathlib
 import time
@@ -18,18 +19,18 @@ from threadpoolctl import threadpool_limits
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate, Forecast
-from ntk_localsgd.cli.certified_forecast import advice, foreseen, rounded_up, unscaled
+from ntk_localsgd.cli.certified_forecast import advice, foreseen, on_columns, rounded_up, unscaled
 from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.cli.certified_training import Training
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
-from ntk_localsgd.cli.output import check_folder, show, write_results
+from ntk_localsgd.cli.output import check_folder, show, write_network, write_results
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.cli.search import Asked, Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import finite
-from ntk_localsgd.networks import Stack, save_network
+from ntk_localsgd.networks import Stack
 from ntk_localsgd.scalars import positive_number
 
 __all__ = ["Certify"]
@@ -111,11 +112,11 @@ class Certify(ProblemOptions):
             start.notes.append(f"the network and its Gram matrix alone took {spent:.2g} s")
         ended = self._proved(start, seconds - spent)
         content = self._content(start, ended.losses)
-        kept = [] if self.save is None else [_saved(ended.net, self.save)]
+        kept = [] if self.save is None else [write_network(ended.net, self.save)]
         if ended.refusal is not None:
             if len(ended.losses) == 1:
                 raise InputError(ended.refusal)
-            kept = kept or [_saved(ended.net, self._reached)]
+            kept = kept or [write_network(ended.net, self._reached)]
             paths = write_results(self.out, "certify", self.data, content | {"certificate": None}, None)
             where = " and ".join(str(path) for path in (*kept, *paths))
             rounds = len(ended.losses) - 1
@@ -132,7 +133,7 @@ class Certify(ProblemOptions):
             settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
             figure = plot_run(proof, ended.net, *settings, factor=start.factor, key=self._key)
         elif len(ended.losses) > 1:
-            kept = kept or [_saved(ended.net, self._reached)]
+            kept = kept or [write_network(ended.net, self._reached)]
         kept += self._recorded(start, ended.net, proof)
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
@@ -140,7 +141,9 @@ class Certify(ProblemOptions):
             table.add_row("a lazy scale κ that would do", f"{enough:.4g}")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
-                for row in advice(start, self.scale, seen, self._config(start, 0), enough):
+                least = min(math.inf if seen is None else seen.scale, enough or math.inf)
+                rows = advice(start, self.scale, seen, self._config(start, 0), enough)
+                for row in itertools.chain(rows, on_columns(self, Certify._begun, least)):
                     table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
         return 0 if proof is not None and proof.certified else 1
@@ -190,6 +193,10 @@ class Certify(ProblemOptions):
             )
         value = min(start.step_size.value, start.step_size.allowed * (1 - 1e-7))
         return dataclasses.replace(start, step_size=start.step_size._replace(value=value))
+
+    def _begun(self) -> tuple[Start, local_sgd.LocalSGD]:
+        start = self._start()
+        return start, self._config(start, 0)
 
     def _content(self, start: Start, losses: Float[ndarray, " rounds"]) -> dict[str, object]:
         return {
@@ -306,7 +313,7 @@ class Certify(ProblemOptions):
         paths = write_results(self.out, "certify", self.data, content, None)
         table = _summary(start, self._named(what, found).scale, proof, first, seconds)
         table.add_row(f"smallest {what} found", f"{found:.4g}")
-        kept = [] if self.save is None else [_saved(start.net, self.save)]
+        kept = [] if self.save is None else [write_network(start.net, self.save)]
         kept += self._recorded(start, start.net, proof)
         show(table, start.notes, (*paths, *kept))
         return 0
@@ -343,16 +350,6 @@ class _Ended(NamedTuple):
     proof: Certificate | None = None
     refusal: str | None = None
     over: bool = False
-
-
-def _saved(net: Stack, path: pathlib.Path) -> pathlib.Path:
-    """Write the network, into a folder that is made if missing."""
-    try:
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        save_network(net, path)
-    except OSError as error:
-        raise InputError(f"network {path} cannot be written ({error.strerror}).") from error
-    return path
 
 
 def _plain(proof: Certificate) -> dict[str, Any]:

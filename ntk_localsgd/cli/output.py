@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd.errors import InputError
+from ntk_localsgd.networks import Stack, save_network
 from ntk_localsgd.provenance import device_name, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["check_folder", "new_plot", "show", "shown_rounds", "write_results"]
+__all__ = ["check_folder", "new_plot", "show", "shown_rounds", "write_network", "write_results"]
 
 
 def check_folder(name: str, folder: pathlib.Path) -> None:
@@ -52,6 +53,22 @@ def new_plot(width: float = 5.0, height: float = 3.4) -> "Figure":
 
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc={"axes.grid": True, "grid.alpha": 0.3})
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def write_network(net: Stack, path: pathlib.Path) -> pathlib.Path:
+    """Write the network (.npz), into a folder that is made if missing; the path again.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        save_network(net, path)
+    except OSError as error:
+        raise InputError(f"network {path} cannot be written ({error.strerror}).") from error
+    return path
 
 
 def write_results(

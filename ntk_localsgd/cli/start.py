@@ -27,6 +27,9 @@ _WIDTH, _DEEP_WIDTH = 4096, 256
 # An eigenvalue that equals 1/η but for rounding does not exceed it: n roundings of 1e-16 each, n up to thousands.
 _ROUNDING = 1e-12
 
+# Quotient of the columns' standard deviations from which standardised columns are proposed.
+_UNEVEN = 10.0
+
 _ACTIVATIONS: dict[ActivationName, networks.Activation] = {
     "relu": networks.RELU,
     "leaky_relu": LeakyReLU(0.01),
@@ -145,13 +148,23 @@ def read_start(
         dataset, factor = local_sgd.lazy_targets(net, dataset, scale=options.scale), float(options.scale) ** 2
     gram, trouble = measured_gram(net, dataset, norms)
     if trouble is not None and proved:
-        raise InputError(trouble)
+        raise InputError(f"{trouble.rstrip('.')}{_on_columns(options, dataset)}.")
     step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved, counted=counted(split))
     notes += [] if trouble is None else [trouble.rstrip(".")]
     if step_size.value > step_size.allowed * (1 + _ROUNDING):
         notes.append(f"step size {step_size.value:g} is above {rounded_down(step_size.allowed)}, 1/λ_max of a client, "
                      "beyond which no convergence is proved")  # fmt: skip
     return Start(dataset, split, net, norms, gram, step_size, factor, notes, held, names)
+
+
+def _on_columns(options: ProblemOptions, dataset: Dataset) -> str:
+    """What to do where a few large columns make all rows of norm 1 alike, which standardised ones would not."""
+    spread = np.std(dataset.inputs, axis=0)
+    spread = spread[spread > 0]
+    if options.standardise or options.weights is not None or not len(spread):
+        return ""
+    uneven = spread.max() >= _UNEVEN * spread.min()
+    return " (columns differ in size: try --standardise)" if uneven else ""
 
 
 def read_network(options: ProblemOptions, dataset: Dataset) -> Stack:

@@ -29,6 +29,16 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/certified_forecast.py",
+        "        start, config = begin(dataclasses.replace(options, standardise=True))\n",
+        "        start, config = begin(options)\n",
+        "certify: what standardised columns need told of the columns as they are",
+        (
+            "tests/cli/test_certified_forecast.py::"
+            "test_standardised_columns_are_named_where_they_need_a_far_smaller_scale",
+        ),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/certified_forecast.py",
         "start.net.width * (found.scale / now) ** 2",
         "start.net.width * (found.scale / now)",
         "forecast: widths grow like the scale",
