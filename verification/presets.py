@@ -311,10 +311,10 @@ _FULL = dataclasses.replace(
         (32, 64, 10**6),
         2000,
         ((8, 256, 3, 2e3), (16, 256, 3, 1e4), (32, 256, 3, 1e5)),
-        100,
+        72,
         8,
     ),
-    frontier=FrontierSizes((8, 16, 32, 64), (256, 128, 512, 1024), (None, 1, 2, 3, 4), 3),
+    frontier=FrontierSizes((8, 16, 32, 64), (256, 128, 512, 1024), (None, 1, 2, 3, 4), 1),
     entropy=EntropySizes(100_000, 100_000, (*EntropySizes().shapes, Shape(256, 1, 0.5)), 800, 200, 20, 20),
     depth_limit=DepthLimitSizes(
         10_000, 32, 10_000, 8, (16, 4096), (32, 12), (16, 6), 20, 128, (30, 100, 300, 1000), 24
