@@ -118,14 +118,14 @@ class Run:
 class Report:
     """Render paper_checks.md, or report.html with all rows, from the committed evidence."""
 
-    evidence: pathlib.Path = _HERE / "evidence"
-    """Folder with evidence files."""
+    evidence: pathlib.Path | None = None
+    """Folder with evidence files. None: the committed ones."""
     to: pathlib.Path = pathlib.Path("paper_checks.md")
     """File to write: HTML if its name ends so, else Markdown."""
 
     def __call__(self) -> int:
         """Render."""
-        files = pages.evidence_of(self.evidence)
+        files = pages.evidence_of(self.evidence or _HERE / "evidence")
         shown = pages.report(files, images=pages.gallery(_GALLERY, self.to.parent))
         as_html = self.to.suffix == ".html"
         _write(self.to, html.render(shown, pages.links_from(self.to.parent)) if as_html else markdown.render(shown))

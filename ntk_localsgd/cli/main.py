@@ -18,7 +18,8 @@ __all__ = ["main"]
 
 _PROGRAM = "ntk-localsgd"
 _DESCRIPTION = (
-    "Your own data: Gram matrix, predicted training, proof of convergence; the theory's bounds at your numbers."
+    "Your own data: Gram matrix, predicted training, proof of convergence; the theory's bounds at your numbers. "
+    "With --version alone: the version."
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from rich.console import Console
 from rich.table import Table
 
 from ntk_localsgd import diagnosis, prediction
@@ -46,15 +47,17 @@ class Predict(ProblemOptions):
         start = read_start(self)
         config, step_size = start.config(self, self.rounds, self.batch_size), start.step_size
         gram, split, residual, notes = start.gram.matrix, start.clients, start.residual, start.notes
-        contraction = prediction.contraction(gram, split, dataclasses.replace(config, batch_size=None))
-        lazy = prediction.laziness(gram, split, residual, config, width=start.net.width)
+        with Console(stderr=True).status(f"following {self.rounds} rounds of {len(gram)} residuals"):
+            contraction = prediction.contraction(gram, split, dataclasses.replace(config, batch_size=None))
+            lazy = prediction.laziness(gram, split, residual, config, width=start.net.width)
+            followed = _curves(gram, split, residual, config)
         two_layers = start.net.input_weights is None
         if two_layers and lazy.flips > _PLAUSIBLE_FLIPS:
             notes.append(
                 f"the kernel regime is not plausible here: {lazy.flips:.0%} of the patterns would flip, and "
                 "the trained loss will differ; smaller targets, more neurons or a --scale help"
             )
-        curves = {name: start.factor * values for name, values in _curves(gram, split, residual, config).items()}
+        curves = {name: start.factor * values for name, values in followed.items()}
         content = {
             **start.described(self),
             "config": dataclasses.asdict(dataclasses.replace(config, step_size=step_size.value)),
