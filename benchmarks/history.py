@@ -11,9 +11,11 @@ FILE = "history.json"
 
 
 def lines(work: str, stored: dict[str, Any], commit: str, day: str) -> list[dict[str, Any]]:
-    """What is kept of a work's results: of every case this project's times, and its ratio to the fastest peer."""
+    """What is kept of a work's new results: of every case this project's times, and its ratio to the fastest peer."""
     about, kept = stored["environment"], []
-    for own in (row for row in stored.get("rows", ()) if row["route"] == OURS and "seconds" in row):
+    earlier = {label for entry in stored.get("earlier", ()) for label in entry["sizes"]}
+    new = [row for row in stored.get("rows", ()) if row["case"] not in earlier]
+    for own in (row for row in new if row["route"] == OURS and "seconds" in row):
         peers = [row for row in stored["rows"] if row["case"] == own["case"] and row["peer"] and "ratio" in row]
         fastest = min(peers, key=lambda row: row["ratio"], default=None)
         line = {"work": work, "case": own["case"], "machine": f"{about['device']} ({about['processor']})"}

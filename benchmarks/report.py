@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -42,19 +43,42 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def of_work(work: Work, rows: list[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
-    """What is stored of a work."""
+def of_work(
+    work: Work, rows: list[dict[str, Any]], about: dict[str, Any], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is stored of a work: what was measured now, and what was ``before`` of its other sizes."""
+    new = {row["case"] for row in rows}
+    stored = [row for row in (before or {}).get("rows", ()) if row["case"] not in new]
+    ordered = [row for case in work.cases for row in (*rows, *stored) if row["case"] == case.label]
+    kept = [case.label for case in work.cases if any(row["case"] == case.label for row in stored)]
     return {
         "title": work.title, "operations": work.formula, "tolerance": work.tolerance, "because": work.because,
-        "verdicts": [target.verdict(rows) for target in work.targets], "environment": about,
-        "rows": [{name: _short(value) for name, value in row.items()} for row in rows],
+        "verdicts": [target.verdict(ordered) for target in work.targets],
+        "environment": about, "earlier": _earlier(before, kept),
+        "rows": [{name: _short(value) for name, value in row.items()} for row in ordered],
     }  # fmt: skip
 
 
-def of_growth(rows: dict[str, dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
-    """What is stored of the fitted exponents."""
-    short = {name: {key: _short(value) for key, value in row.items()} for name, row in rows.items()}
-    return {"title": "Growth of this project's time", "environment": about, "growth": short}
+def of_growth(
+    series: Iterable[str], rows: dict[str, dict[str, Any]], about: dict[str, Any], before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is stored of the fitted exponents: what was measured now, and what was ``before`` of other ``series``."""
+    kept = {name: row for name, row in (before or {}).get("growth", {}).items() if name not in rows}
+    found = {name: (kept | rows)[name] for name in series if name in kept | rows}
+    ordered = {name: {key: _short(value) for key, value in row.items()} for name, row in found.items()}
+    earlier = _earlier(before, [name for name in ordered if name in kept])
+    return {"title": "Growth of this project's time", "environment": about, "earlier": earlier, "growth": ordered}
+
+
+def _earlier(before: dict[str, Any] | None, kept: list[str]) -> list[dict[str, Any]]:
+    """In which environment the sizes were measured whose results are kept: one entry an environment."""
+    if before is None or not kept:
+        return []
+    entries = before.get("earlier", [])
+    known = {label for entry in entries for label in entry["sizes"]}
+    newest = {"sizes": [label for label in kept if label not in known], "environment": before["environment"]}
+    others = [{**entry, "sizes": [label for label in kept if label in entry["sizes"]]} for entry in entries]
+    return [entry for entry in (newest, *others) if entry["sizes"]]
 
 
 def _short(value: Any) -> Any:
@@ -64,12 +88,19 @@ def _short(value: Any) -> Any:
 
 
 def write(name: str, stored: dict[str, Any], folder: pathlib.Path) -> None:
-    """One JSON file a work, so that `--only` replaces no other's."""
+    """One JSON file a work, so that ``--only`` replaces no other's."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(stored, indent=1, ensure_ascii=False)
     text = re.sub(r"\[\s+([-\d.e+,\s]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     remember(lines(name, stored, provenance.commit(), dt.date.today().isoformat()), folder)
+
+
+def read(name: str, folder: pathlib.Path) -> dict[str, Any]:
+    """What is stored of a work; nothing where there is none."""
+    path = folder / f"{name}.json"
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return stored
 
 
 def here(folder: pathlib.Path) -> pathlib.Path:
@@ -83,13 +114,9 @@ def render(folder: pathlib.Path, order: list[str]) -> str:
     """The tables of all stored results, in Markdown: of each work the processor's, then every other device's."""
     tables, devices = [], sorted(place for place in folder.glob("*") if place.is_dir())
     for name in order:
-        found = [_read(place / f"{name}.json") for place in (folder, *devices)]
+        found = [read(name, place) for place in (folder, *devices)]
         tables += [(_growth_table if "growth" in one else _table)(one, found[0]) for one in found if one]
     return "\n\n".join([*tables, *filter(None, map(history_table, (folder, *devices)))])
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _beside(stored: dict[str, Any], processor: dict[str, Any]) -> list[str]:
@@ -135,7 +162,7 @@ def _table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
     lines += ["", f"Results agree within {stored['tolerance']:g}: {stored['because']}."]
     if stored["operations"]:
         lines.append(f"Operations: {stored['operations']}; share: of the faster of the large products.")
-    return "\n".join([*lines, _about(stored["environment"])])
+    return "\n".join([*lines, *_about(stored)])
 
 
 def _growth_table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
@@ -145,17 +172,24 @@ def _growth_table(stored: dict[str, Any], processor: dict[str, Any]) -> str:
         seconds = ", ".join(f"{value:.2g}" for value in row["seconds"])
         sizes = ", ".join(f"{value:g}" for value in row["sizes"])
         lines.append(f"| {name} | {sizes} | {seconds} | {row['exponent']:.2f} | {row['counted']:.2f} |")
-    return "\n".join([*lines, "", _about(stored["environment"])])
+    return "\n".join([*lines, "", *_about(stored)])
 
 
-def _about(environment: dict[str, Any]) -> str:
+def _about(stored: dict[str, Any]) -> list[str]:
+    """One line an environment: of the newest results, and of sizes that were measured before."""
+    entries = [{"sizes": [], "environment": stored["environment"]}, *stored.get("earlier", ())]
+    return [_measured_on(entry["environment"], entry["sizes"]) for entry in entries]
+
+
+def _measured_on(environment: dict[str, Any], sizes: list[str]) -> str:
     versions = environment["versions"]
     here = [f"{name} {versions[name]}" for name in ("python", "jax", "neural-tangents", "numpy", "scipy")]
     peers = [
         f"{name} ({', '.join(f'{k} {v}' for k, v in found.items())})" for name, found in environment["peers"].items()
     ]
     load = f"load average {environment['load_average']:g}"
-    return f"Measured on {environment['device']} ({environment['processor']}), {load}: {', '.join(here + peers)}."
+    begun = f"Earlier, {'; '.join(sizes)}, measured" if sizes else "Measured"
+    return f"{begun} on {environment['device']} ({environment['processor']}), {load}: {', '.join(here + peers)}."
 
 
 def into_readme(tables: str, readme: pathlib.Path = HERE / "README.md") -> None:

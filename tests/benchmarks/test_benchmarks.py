@@ -80,6 +80,9 @@ ROWS = [
 ]
 
 
+ONE = (Case("c", "gram", dict, {}, ()),)
+
+
 @pytest.mark.parametrize(
     ("target", "met"),
     [
@@ -107,7 +110,7 @@ def test_every_target_speaks_of_a_case_and_a_route_that_exist():
 
 
 def test_results_become_tables_that_name_what_is_missing(tmp_path):
-    work = Work("w", "A work", (), (Target("c", "ratio", 1.4),), "2n³", because="a reason")
+    work = Work("w", "A work", ONE, (Target("c", "ratio", 1.4),), "2n³", because="a reason")
     report.write("w", report.of_work(work, ROWS, report.environment(set())), tmp_path)
     text = report.render(tmp_path, ["w", "not measured"])
     assert "**missed**" in text
@@ -127,7 +130,7 @@ def test_another_device_has_its_own_folder_and_is_compared_with_the_processor(tm
     monkeypatch.setattr(report.results, "device_name", lambda: "Maker H1 (80 GB)")
     folder = report.here(tmp_path)
     assert folder == tmp_path / "maker-h1-80-gb"
-    work = Work("w", "A work", (), (), "", because="a reason")
+    work = Work("w", "A work", ONE, (), "", because="a reason")
     faster = [{**row, "seconds": row["seconds"] / 8} for row in ROWS if "seconds" in row]
     on_device = report.of_work(work, faster, report.environment(set()))
     monkeypatch.undo()
