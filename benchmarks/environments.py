@@ -27,6 +27,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "typing-extensions==4.12.2",
     ),
     "flower": ("flwr[simulation]==1.42.0", "torch==2.13.0", "numpy==2.4.6"),
+    "pfl": ("pfl[pytorch]==0.6.0", "torch==2.13.0", "numpy==2.4.6"),
 }
 
 

@@ -172,6 +172,7 @@ def local_gd(products: tuple[Route, ...], smoke: bool) -> Work:
         Route(OURS),
         Route("PyTorch loop", "with_pytorch", "pytorch"),
         Route("FedJAX", "with_fedjax", "fedjax"),
+        Route("pfl", "with_pfl", "pfl"),
         Route("Flower simulation", "with_flower", "flower", arguments=(str(clients),), alone=True),
         *products,
     )
