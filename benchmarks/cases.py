@@ -44,11 +44,12 @@ class Target:
 
     ``ratio``: at least that many times as fast as a route, or as the fastest peer; ``slowdown``: that route takes at
     most so many times as long; ``multiple``: this project takes at most so many times as long as that route, a part of
-    the work; ``share``: at least that part of a large product's rate; ``peak``: at most that many bytes.
+    the work; ``share``: at least that part of a large product's rate; ``peak``: at most that many bytes;
+    ``seconds``: at most that long.
     """
 
     case: str
-    kind: Literal["ratio", "slowdown", "multiple", "share", "peak"]
+    kind: Literal["ratio", "slowdown", "multiple", "share", "peak", "seconds"]
     bound: float
     against: str | None = None
 
@@ -63,6 +64,10 @@ class Target:
         if self.kind == "peak":
             found = timed[OURS]["peak"]
             return self._said(found <= self.bound, f"{found / 2**30:.2f} GiB", f"≤ {self.bound / 2**30:g} GiB")
+        if self.kind == "seconds":
+            found = timed[OURS]["seconds"]
+            text = f"{found:.3g} s" + (f" ({timed[OURS]['cpu']:.3g} by processor time)" if "cpu" in timed[OURS] else "")
+            return self._said(found <= self.bound, text, f"≤ {self.bound:g} s")
         if self.kind == "multiple":
             if self.against not in timed:
                 return f"{self.case}: {self.against} was not measured"

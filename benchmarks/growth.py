@@ -31,6 +31,10 @@ def series(smoke: bool) -> dict[str, dict[float, Case]]:
         values = tuple(value // small for value in values) if name in ("n", "m", "held") else values
         return {value: make(**{name: value}) for value in values}
 
+    def jobs(number: int) -> Case:
+        return Case(f"{number} jobs", "jobs", lambda: {}, {"number": number}, (), float(number))
+
+    numbers = (5, 10) if smoke else (25, 50, 100, 200)
     return {
         "deep Gram, n": vary(gram, "n", (256, 512, 1024, 2048)),
         "deep Gram, m": vary(gram, "m", (256, 512, 1024, 2048)),
@@ -40,6 +44,7 @@ def series(smoke: bool) -> dict[str, dict[float, Case]]:
         "Local GD, L": vary(local, "depth", (1, 2, 4, 6)),
         "Local GD, K": vary(local, "clients", (2, 4, 8, 16)),
         "Local GD, τ": vary(local, "tau", (2, 4, 8, 16)),
+        "jobs of a sweep, each of no work": {number: jobs(number) for number in numbers},
     }
 
 

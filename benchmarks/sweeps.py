@@ -19,7 +19,6 @@ from typing import Any
 
 import jax
 
-from benchmarks.growth import exponent
 from benchmarks.spinning import Spin
 from ntk_localsgd import results, stored
 from ntk_localsgd.cli.parsing import execute
@@ -39,12 +38,12 @@ class Sweeps:
     finished: int = 100_000
     """Finished jobs that are skipped."""
     only: tuple[str, ...] = ()
-    """Names out of storing, growth, workers, chunks, dask, skipping; none: all."""
+    """Names out of storing, workers, chunks, dask, skipping; none: all."""
 
     def __call__(self) -> int:
         """Run."""
         jax.config.update("jax_enable_x64", True)
-        for name in ("storing", "growth", "workers", "chunks", "dask", "skipping"):
+        for name in ("storing", "workers", "chunks", "dask", "skipping"):
             if name in (self.only or (name,)):
                 with tempfile.TemporaryDirectory() as folder:
                     about = {"load": os.getloadavg()[0], "cores": os.cpu_count()}
@@ -61,17 +60,6 @@ class Sweeps:
             for job in (Spin(seed, 0) for seed in range(number)):
                 stored.save(folder / f"{job.seed}.nc", results.measured(job, job.compute))
         return {"ms_a_job": clock.wall / number * 1e3, "cpu_ms_a_job": clock.cpu / number * 1e3}
-
-    def _growth(self, folder: pathlib.Path) -> dict[str, Any]:
-        """Processor time of jobs of no work in this process, by their number, and its exponent; in theory 1."""
-        numbers, seconds = [self.jobs * factor for factor in (1, 2, 4, 8)], []
-        for number in numbers:
-            store = Store(folder / str(number), home=("benchmarks",))
-            compute([Spin(-1, 0)], store)
-            with _clock() as clock:
-                compute([Spin(seed, 0) for seed in range(number)], store)
-            seconds.append(clock.cpu)
-        return {"jobs": numbers, "cpu_seconds": seconds, "exponent": exponent([float(n) for n in numbers], seconds)}
 
     def _workers(self, folder: pathlib.Path) -> dict[str, Any]:
         """The same jobs on one worker and on two, each with one core."""

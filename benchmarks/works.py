@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from benchmarks.cases import OURS, Case, Route, Target, Work
+from benchmarks.commands import waiting
 from benchmarks.practised import fedavg
 from ntk_localsgd import datasets, kernels, local_sgd, networks
 
@@ -46,6 +47,7 @@ def works(smoke: bool) -> tuple[Work, ...]:
         seeds(smoke),
         smallest_eigenvalue(smoke),
         predicted(smoke),
+        waiting(smoke),
     )
 
 

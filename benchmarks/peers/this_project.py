@@ -1,6 +1,10 @@
 """This project's own route to every work."""
 
+import os
+import pathlib
+import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -114,6 +118,37 @@ def product(arrays, settings):
     return lambda: jax.block_until_ready(multiply(square, square))
 
 
+def gram_command(arrays, settings):
+    """The command in a process of its own, that finds no compiled program."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    start = "import sys; from ntk_localsgd.starting import main; sys.exit(main())"
+
+    def route():
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "data.npz"
+            np.savez(path, **arrays)
+            command = [sys.executable, "-c", start, "gram", str(path)]
+            told = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+        return "λ_min(H^∞)".encode() in told
+
+    return route
+
+
+def jobs(arrays, settings):
+    """A sweep of jobs that do nothing, each time into a store of its own."""
+    # Of no other route, whose memory they would count to.
+    from benchmarks.spinning import Spin
+    from verification.engine import compute
+    from verification.store import Store
+
+    def route():
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(pathlib.Path(folder), home=("benchmarks",))
+            return len(compute([Spin(seed, 0) for seed in range(settings["number"])], store).computed)
+
+    return route
+
+
 def _predicted(arrays, settings):
     parts = np.split(np.arange(len(arrays["gram"])), settings["num_clients"])
     rounds, batch_size = settings.get("num_rounds", 0), settings.get("batch_size")
@@ -151,5 +186,7 @@ if __name__ == "__main__":
         predicted_local_gd,
         contraction,
         second_moment,
+        gram_command,
+        jobs,
     ]
     sys.exit(serve({work.__name__: work for work in works}))

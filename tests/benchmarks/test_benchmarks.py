@@ -52,6 +52,13 @@ def test_this_project_s_own_routes_to_every_work_run_and_agree(name, monkeypatch
             assert (work.agreement or distance)(result, results[OURS]) <= work.tolerance
 
 
+def test_a_sweep_of_jobs_is_computed_anew_every_time(monkeypatch):
+    monkeypatch.syspath_prepend(pathlib.Path(report.__file__).parent / "peers")
+    (case, *_) = series(smoke=True)["jobs of a sweep, each of no work"].values()
+    route = getattr(importlib.import_module("this_project"), case.function)(case.arrays(), case.settings)
+    assert route() == route() == case.operations == case.settings["number"]
+
+
 def test_what_does_not_agree_fails_or_cannot_be_installed_is_a_row_that_says_so(monkeypatch):
     def refuse(*command):
         raise environments.NotInstalledError("no such release")
@@ -96,6 +103,8 @@ ONE = (Case("c", "gram", dict, {}, ()),)
         (Target("c", "share", 0.8), False),
         (Target("c", "peak", 2**31), True),
         (Target("c", "peak", 2**29), False),
+        (Target("c", "seconds", 1.5), True),
+        (Target("c", "seconds", 0.5), False),
     ],
 )
 def test_targets_are_met_or_missed(target, met):
