@@ -19,9 +19,12 @@ from ntk_localsgd import provenance, results
 HERE = pathlib.Path(__file__).parent
 BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
 
+# Variables on which the number of threads depends.
+_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+
 
 def environment(used: set[str]) -> dict[str, Any]:
-    """Device, versions here and in the peers' environments that were used, and how busy the machine is."""
+    """Device, versions here and in the peers' environments that were used, load, and what limits threads."""
     peers = {}
     for name in sorted(used):
         if REQUIREMENTS[name]:
@@ -32,6 +35,7 @@ def environment(used: set[str]) -> dict[str, Any]:
     return {
         "device": results.device_name(), "processor": _processor(), "versions": results.versions(), "peers": peers,
         "load_average": round(os.getloadavg()[0], 2),
+        "variables": {name: os.environ[name] for name in _LIMITS if name in os.environ},
     }  # fmt: skip
 
 
@@ -187,7 +191,8 @@ def _measured_on(environment: dict[str, Any], sizes: list[str]) -> str:
     peers = [
         f"{name} ({', '.join(f'{k} {v}' for k, v in found.items())})" for name, found in environment["peers"].items()
     ]
-    load = f"load average {environment['load_average']:g}"
+    load = ", ".join([f"load average {environment['load_average']:g}",
+                      *(f"{name}={value}" for name, value in environment.get("variables", {}).items())])  # fmt: skip
     begun = f"Earlier, {'; '.join(sizes)}, measured" if sizes else "Measured"
     return f"{begun} on {environment['device']} ({environment['processor']}), {load}: {', '.join(here + peers)}."
 

@@ -54,7 +54,9 @@ def _about(processor):
     return report.environment(set()) | {"processor": processor}
 
 
-def test_results_of_sizes_that_were_not_measured_now_are_kept_with_their_environment(tmp_path):
+def test_results_of_sizes_that_were_not_measured_now_are_kept_with_their_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+
     def run(seconds, processor, *labels, work=WORK):
         stored = report.of_work(work, _rows(seconds, *labels), _about(processor), report.read("w", tmp_path))
         report.write("w", stored, tmp_path)
@@ -71,6 +73,7 @@ def test_results_of_sizes_that_were_not_measured_now_are_kept_with_their_environ
     assert len(stored["verdicts"]) == sum(": met," in verdict for verdict in stored["verdicts"]) == 2
     text = report.render(tmp_path, ["w"])
     assert "\nMeasured on " in text
+    assert ", OMP_NUM_THREADS=3" in text
     assert "\nEarlier, large, measured on " in text
     # A line belongs to the run that measured it: each run on a machine of its own leaves its own alone.
     known = {(line["case"], line["machine"].split("(")[-1][:-1]) for line in history.recalled(tmp_path)}
