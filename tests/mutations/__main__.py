@@ -5,16 +5,19 @@ notices, survives; a run past its time limit (an endless loop, say) is caught, a
 """
 
 import dataclasses
+import json
 import os
 import pathlib
+import queue
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,8 +34,18 @@ _ROOT = pathlib.Path(__file__).parents[2]
 # What the tests read; the guides, because a test runs the examples in them.
 _COPIED = ("ntk_localsgd", "verification", "figures", "tests", "pyproject.toml", "README.md", "CONTRIBUTING.md")
 
-# Prints where the packages come from; run once in the copy, whose path they must begin with.
-_WHERE = "import ntk_localsgd, verification; print(ntk_localsgd.__file__, verification.__file__, sep='\\n')"
+# Run once in the copy: the packages come from it.
+_WHERE = """
+import ntk_localsgd, verification
+
+def test_packages_come_from_the_copy():
+    assert all(package.__file__.startswith({folder!r}) for package in (ntk_localsgd, verification))
+"""
+
+# What is loaded before pytest cannot be rewritten by it, and need not be.
+_OPTIONS = ("-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,81 +79,118 @@ class Check:
         # All that follows copies this first copy: the sources may be edited in the meantime.
         with (
             _Copy(_ROOT) as pristine,
+            _Servers(self.jobs) as servers,
             Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
         ):
-            _require_green(pristine, chosen, self.jobs)
+            _require_green(pristine, chosen, servers)
             task = progress.add_task("mutations", total=len(chosen))
 
             def tried(mutation: Mutation) -> Outcome:
-                outcome = _tried(pristine, mutation, self.timeout)
+                outcome = _tried(pristine, mutation, servers, self.timeout)
                 progress.advance(task)
                 if outcome.verdict == "survived":  # said at once: the others may take minutes
                     progress.console.print(Text(f"survived: {mutation.file}: {mutation.breaks} ({outcome.by})", "red"))
                 return outcome
 
-            with ThreadPoolExecutor(self.jobs) as pool:
-                outcomes = list(pool.map(tried, chosen))
+            outcomes = servers.map(tried, chosen)
         Console().print(_table(chosen, outcomes))
         survivors = sum(outcome.verdict == "survived" for outcome in outcomes)
         print(f"{len(chosen)} mutations, {len(chosen) - survivors} caught, {survivors} survived")
         return int(survivors > 0)
 
 
-def _require_green(pristine: pathlib.Path, chosen: list[Mutation], jobs: int) -> None:
+def _require_green(pristine: pathlib.Path, chosen: list[Mutation], servers: "_Servers") -> None:
     """Refuse to go on if a named test fails without any mutation, or if the copy is not what the tests import."""
-    tests = list(dict.fromkeys(test for mutation in chosen for test in mutation.caught_by))
-    with _Copy(pristine) as folder:
-        found = _python(folder, "-c", _WHERE).stdout.split("\n")[:2]
-        if not all(pathlib.Path(path).is_relative_to(folder) for path in found):
-            raise InputError(f"{' and '.join(found)} are imported, but the mutated copy lies in {folder}.")
-        print(f"{len(chosen)} mutations; first their {len(tests)} tests without any", file=sys.stderr)
-        done = _python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(jobs), *tests)
-    if done.returncode:
-        raise InputError(f"tests fail without any mutation:\n{done.stdout}{done.stderr}")
+    files: dict[str, list[str]] = {}
+    for test in dict.fromkeys(test for mutation in chosen for test in mutation.caught_by):
+        files.setdefault(test.partition("::")[0], []).append(test)
+    print(f"{len(chosen)} mutations; first their tests, of {len(files)} files, without any", file=sys.stderr)
+    # In the first copy itself: what is compiled here is there for all that follow.
+    (pristine / "tests" / "test_where.py").write_text(_WHERE.format(folder=str(pristine)), encoding="utf-8")
+    shares = [list(files.values())[k :: servers.number] for k in range(servers.number)]
+    parts = [[test for tests in share for test in tests] for share in shares]
+    parts[0].append("tests/test_where.py")
+    for code, output in servers.map(lambda part: servers.pytest(pristine, "-q", *part) if part else (0, ""), parts):
+        if code:
+            raise InputError(f"tests fail without any mutation:\n{output}")
 
 
-def _tried(pristine: pathlib.Path, mutation: Mutation, timeout: float) -> Outcome:
+def _tried(pristine: pathlib.Path, mutation: Mutation, servers: "_Servers", timeout: float) -> Outcome:
     start = time.perf_counter()
-    with _Copy(pristine) as folder:
+    with _Copy(pristine, linked=True) as folder:
         path = folder / mutation.file
-        path.write_text(mutation.applied(path.read_text(encoding="utf-8")), encoding="utf-8")
-        arguments = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.caught_by)
-        try:
-            done = _python(folder, *arguments, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return Outcome("timed out", f"no end within {timeout:g} s", time.perf_counter() - start)
+        mutant = mutation.applied(path.read_text(encoding="utf-8"))
+        for known in (path, *(path.parent / "__pycache__").glob(f"{path.stem}.*")):  # links to the first copy's
+            known.unlink()
+        path.write_text(mutant, encoding="utf-8")
+        code, output = servers.pytest(folder, "-x", "-q", *mutation.caught_by, timeout=timeout)
     seconds = time.perf_counter() - start
+    if code is None:
+        return Outcome("timed out", f"no end within {timeout:g} s", seconds)
     # With -x an error while collecting ends with the exit code of a failed test: only the summary tells them apart.
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", done.stdout, re.M)
-    if done.returncode == 1 and failed:
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", output, re.M)
+    if code == 1 and failed:
         return Outcome("caught", failed[1], seconds)
-    why = "no test failed" if done.returncode == 0 else f"pytest ended with {done.returncode} before any test ran"
+    why = "no test failed" if code == 0 else f"pytest ended with {code} before any test ran"
     return Outcome("survived", why, seconds)
 
 
 class _Copy(tempfile.TemporaryDirectory[str]):
-    """A temporary folder with the sources in it."""
+    """A temporary folder with the sources in it; ``linked``: as hard links, to which nobody writes."""
 
-    def __init__(self, root: pathlib.Path) -> None:
+    def __init__(self, root: pathlib.Path, *, linked: bool = False) -> None:
         super().__init__(prefix="mutation-")
-        self._root = root
+        self._root, self._linked = root, linked
 
     def __enter__(self) -> pathlib.Path:
         folder = pathlib.Path(super().__enter__()).resolve()
+        copy: Callable[[str, str], object] = os.link if self._linked else shutil.copy2
+        ignore = None if self._linked else shutil.ignore_patterns("__pycache__")
         for name in _COPIED:
             if (self._root / name).is_dir():
-                shutil.copytree(self._root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(self._root / name, folder / name, ignore=ignore, copy_function=copy)
             else:
-                shutil.copy2(self._root / name, folder / name)
+                copy(str(self._root / name), str(folder / name))
         return folder
 
 
-def _python(folder: pathlib.Path, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-    """This interpreter in the copy, which comes before the editable install; one thread each for linear algebra."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"}
-    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, timeout=timeout, check=False,
-                          capture_output=True, text=True)  # fmt: skip
+class _Servers:
+    """Processes of `forked`, each of which runs one pytest at a time; one thread of linear algebra each."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        environment = os.environ | {"COLUMNS": "200"}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+        script = str(pathlib.Path(__file__).with_name("forked.py"))
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._processes = [subprocess.Popen([sys.executable, script], env=environment, **pipes) for _ in range(number)]
+        self._free = queue.SimpleQueue[subprocess.Popen[str]]()
+        for process in self._processes:
+            self._free.put(process)
+
+    def __enter__(self) -> "_Servers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def pytest(self, folder: pathlib.Path, *arguments: str, timeout: float | None = None) -> tuple[int | None, str]:
+        """Exit code, None if there was no end, and output."""
+        process = self._free.get()
+        request = {"folder": str(folder), "arguments": [*_OPTIONS, *arguments], "timeout": timeout}
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(request), file=process.stdin, flush=True)
+        answer = json.loads(process.stdout.readline())
+        self._free.put(process)
+        return answer["code"], answer["output"]
+
+    def map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """As many at a time as there are processes."""
+        with ThreadPoolExecutor(self.number) as pool:
+            return list(pool.map(function, items))
 
 
 def _table(mutations: list[Mutation], outcomes: list[Outcome]) -> Table:
