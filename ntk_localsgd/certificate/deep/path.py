@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from ntk_localsgd.certificate.deep.free import FreeTriples
 from ntk_localsgd.certificate.deep.sector import SectorRound
+from ntk_localsgd.certificate.deep.small_gain import SmallGain
 from ntk_localsgd.certificate.flow import Flow, flow, predict
 from ntk_localsgd.certificate.growth import EntrywiseGrowth
 from ntk_localsgd.certificate.inverse import Inverse
@@ -140,6 +141,7 @@ class Path:
         self.least = (float(np.linalg.norm(residual)) / SLACK - float(np.linalg.norm(residual_error))) / SLACK
         self.predicted = predict(model, residual, self._rounds(residual))
         self.tail = predict(model, self.predicted.residuals[-1], 0)
+        self.sums = SmallGain(model, self.predicted, residual_error, free)
         steps, problem = np.stack(self.predicted.local_steps), model.problem
         local = np.concatenate([np.zeros_like(steps[:1]), problem.step_size * np.cumsum(steps, axis=0)])
         gained = np.cumsum(local[-1], axis=0) / problem.clients.num_clients
@@ -218,6 +220,17 @@ class Path:
             (main.pushes + tail.pushes) * SLACK,
             (main.gains + tail.gains) * SLACK,
         )
+        # With free triples, their part of E is no part of what is added up; where they are in E, nothing is.
+        summed = (
+            self.sums(changes if separate is None else rest) if (separate is None) == (self.sector is None) else None
+        )
+        if summed is not None:
+            averaged = np.minimum(averaged, summed.weights)
+            deviation = deviation._replace(
+                forcing=np.minimum(deviation.forcing, summed.forcing),
+                pushes=np.minimum(deviation.pushes, summed.pushes),
+                gains=np.minimum(deviation.gains, summed.gains),
+            )
         return Weighing(main.rate, self._constant(main, remaining), averaged, local, deviation)
 
     def _constant(self, main: Flow, rest: float) -> float:

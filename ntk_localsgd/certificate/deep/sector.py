@@ -15,6 +15,7 @@ from numpy import ndarray
 from scipy.optimize import minimize
 
 from ntk_localsgd.certificate.deep.free import FreeTriples
+from ntk_localsgd.certificate.deep.unrolled import unrolled_round
 from ntk_localsgd.certificate.flow import Separated
 from ntk_localsgd.certificate.growth import EntrywiseGrowth
 from ntk_localsgd.certificate.model import LocalChain, RoundModel
@@ -44,35 +45,18 @@ class Unrolled(NamedTuple):
 
 
 def unrolled(model: RoundModel, free: FreeTriples, *, majorant: bool = False) -> Unrolled:
-    """r^{k+1} = P r^k − η(t_inᵀy' + y^loc), r(t+1) = r(t) − (Θη Σr^k + ηtᵀΣy' + y^avg)/K.
+    """The round of `unrolled_round` where y^loc and y^avg are all that is added to its steps, at their own samples.
 
-    z' = r^k_i, z^loc = t_in·r^k + G_in y', z^avg = η Σ_k (t·r^k + G y'). ``majorant``: the same with absolute values.
+    ``majorant``: with absolute values.
     """
-    problem, (p, n) = model.problem, free.effects.shape
-    eta, tau, num_clients = problem.step_size, problem.local_steps, problem.clients.num_clients
-    own = problem.owner[free.sample]
-    parts = (model.local_map, model.gram, model.root, free.effects, free.products)
-    local_map, gram, root, effects, products = (np.abs(x) for x in parts) if majorant else parts
-    if majorant:  # 1 − ηΘ_ii is off by 2u however small it is: no more than the rounding of ¼ in ten sums
-        local_map = np.maximum(local_map, np.eye(n) / 4)
-    inside = np.where(own[:, None] == problem.owner, effects, 0.0)
-    inside_products = np.where(own[:, None] == own, products, 0.0)
-    sign, size = 1.0 if majorant else -1.0, n + 2 * tau * p
-    feedback = np.zeros((2 * tau, p, size))
-    feedback.reshape(2 * tau * p, size)[:, n:] = np.eye(2 * tau * p)
-    place = (np.arange(n)[:, None] == free.sample).astype(np.float64)
-    start = np.zeros((n, size))
-    start[:, :n] = np.eye(n)
-    r, residuals, pushed, arguments = start, np.zeros_like(start), np.zeros((p, size)), np.zeros_like(feedback)
-    for k in range(tau):
-        residuals, pushed = residuals + r, pushed + feedback[k]
-        arguments[k] = r[free.sample]
-        if k + 1 < tau:
-            arguments[tau + k] = inside @ r + inside_products @ feedback[k]
-            r = local_map @ r + sign * eta * (inside.T @ feedback[k] + place @ feedback[tau + k])
-    arguments[-1] = eta * (effects @ residuals + products @ pushed)
-    change = eta * (gram @ residuals + effects.T @ pushed) + place @ feedback[-1]
-    return Unrolled(root @ (start + sign * change / num_clients), arguments.reshape(2 * tau * p, size))
+    whole = unrolled_round(model, free, majorant=majorant)
+    tau, n, p = model.problem.local_steps, len(model.gram), len(free.sample)
+    steered, kicked = n + tau * p, n + tau * p + (tau - 1) * n
+    kicks = steered + n * np.arange(tau - 1)[:, None] + free.sample
+    columns = np.concatenate([np.arange(steered), kicks.ravel(), kicked + free.sample])
+    arguments = np.concatenate([whole.residuals[:, free.sample], whole.local, whole.averaged[None]])[..., columns]
+    root = np.abs(model.root) if majorant else model.root
+    return Unrolled(root @ whole.end[:, columns], arguments.reshape(2 * tau * p, len(columns)))
 
 
 class SectorRound:

@@ -5,7 +5,7 @@ from tests.mutations.mutation import Mutation
 _DIR, _TESTS = "ntk_localsgd/certificate/deep", "tests/certificate/deep"
 _BOUNDS, _CERTIFIER = f"{_TESTS}/test_bounds.py", f"{_TESTS}/test_certifier.py"
 _FROZEN, _CLOSING = f"{_TESTS}/test_frozen.py", f"{_TESTS}/test_closing.py"
-_SECTOR = f"{_TESTS}/test_sector.py"
+_SECTOR, _SUMS = f"{_TESTS}/test_sector.py", f"{_TESTS}/test_small_gain.py"
 _WALK = f"{_BOUNDS}::test_no_walk_leaves_the_bounds"
 _REST = f"{_BOUNDS}::test_no_walk_leaves_the_remainder"
 _ROUNDED = f"{_FROZEN}::test_rounding_is_covered_exactly"
@@ -159,9 +159,9 @@ MUTATIONS = (
         (f"{_SECTOR}::test_no_slopes_beat_the_contraction",),
     ),
     Mutation(
-        f"{_DIR}/sector.py",
-        "change = eta * (gram @ residuals + effects.T @ pushed) + place @ feedback[-1]",
-        "change = eta * gram @ residuals + place @ feedback[-1]",
+        f"{_DIR}/unrolled.py",
+        "change = eta * (gram @ summed + effects.T @ pushed) + given[kicked:]",
+        "change = eta * gram @ summed + given[kicked:]",
         "gradients of free triples move nobody",
         (f"{_SECTOR}::test_the_unrolled_round_is_the_round",),
     ),
@@ -185,6 +185,48 @@ MUTATIONS = (
         "return (total + self.spread * by.spread) * SLACK",
         "free triples move no weights",
         (f"{_SECTOR}::test_a_weight_that_a_free_triple_pushes_moves_every_row",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
+        "self.response = (known + total[:, :-n] + reach @ left[:, :-n]) * SLACK",
+        "self.response = (total[:, :-n] + reach @ left[:, :-n]) * SLACK",
+        "sums: changes are felt from the next round on",
+        (f"{_SUMS}::test_a_step_left_out_is_planted",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
+        "feedback[kicked, own] = inside",
+        "feedback[kicked, own] = 0 * inside",
+        "sums: E changes no local step",
+        (f"{_SUMS}::test_a_step_left_out_is_planted",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
+        "half = (sample[:, None] == np.arange(n)) / 2",
+        "half = (sample[:, None] == np.arange(n)) / 4",
+        "sums: slopes of a quarter",
+        (f"{_SUMS}::test_a_step_left_out_is_planted",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
+        "self.start = (along + reach @ (np.abs(path[-1]) + residual_error + self._defect)) * SLACK + TINY",
+        "self.start = (along + reach @ residual_error) * SLACK + TINY",
+        "sums end with the prediction",
+        (f"{_SUMS}::test_nothing_changed_is_the_frozen_run",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
+        "holds = (found >= 0) & ((matrix @ found + start) * SLACK <= found) & np.isfinite(found)",
+        "holds = ((matrix @ found + start) * SLACK <= found) & np.isfinite(found)",
+        "a fixed bound below zero",
+        (f"{_SUMS}::test_a_fixed_bound_is_one_or_none",),
+    ),
+    Mutation(
+        f"{_DIR}/path.py",
+        "averaged = np.minimum(averaged, summed.weights)",
+        "averaged = np.minimum(averaged, 0.9 * summed.weights)",
+        "weights: nine tenths of their sums",
+        (f"{_SUMS}::test_weights_of_a_network_s_run_stay_within_what_is_summed",),
     ),
     Mutation(
         f"{_DIR}/certifier.py",
