@@ -220,10 +220,9 @@ class Path:
             (main.pushes + tail.pushes) * SLACK,
             (main.gains + tail.gains) * SLACK,
         )
-        # With free triples, their part of E is no part of what is added up; where they are in E, nothing is.
-        summed = (
-            self.sums(changes if separate is None else rest) if (separate is None) == (self.sector is None) else None
-        )
+        # What free triples do is not in the rest of E; where that is not known, it would be added up twice.
+        others = changes if self.sector is None else rest
+        summed = None if others is None else self.sums(others)
         if summed is not None:
             averaged = np.minimum(averaged, summed.weights)
             deviation = deviation._replace(
