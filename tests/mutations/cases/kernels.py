@@ -22,6 +22,13 @@ MUTATIONS = (
         ("tests/kernels/test_published.py::test_relu_s_second_layer_by_its_formula",),
     ),
     Mutation(
+        "ntk_localsgd/kernels/empirical.py",
+        "return jnp.triu(gram) + jnp.triu(gram, 1).T",
+        "return jnp.triu(gram) + jnp.triu(gram).T",
+        "the Gram matrix's diagonal in both halves",
+        (f"{_EMPIRICAL}::test_the_program_of_many_samples_is_compiled_at_once",),
+    ),
+    Mutation(
         "ntk_localsgd/kernels/neural_tangents.py",
         "                undo.callback(delattr, owner, name)\n",
         "",
@@ -65,8 +72,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/kernels/empirical.py",
-        "gram.transpose(1, 0, 3, 2)",
-        "gram.transpose(1, 0, 2, 3)",
+        "gram.transpose(0, 2, 1, 3).reshape(samples * outputs, -1)",
+        "gram.transpose(0, 2, 3, 1).reshape(samples * outputs, -1)",
         "symmetric blocks: outputs not exchanged with samples",
         (f"{_DEEP}::test_equals_autodiff_and_neural_tangents[2-2]",),
     ),
