@@ -19,7 +19,8 @@ from ntk_localsgd.rounding import SLACK, TINY, gamma
 __all__ = ["SmallGain", "Summed", "fixed_bound"]
 
 # Rounds are added up one by one until those that follow are this share of them, or until the work is this many entries.
-_SMALL, _WORK = 0.1, 2**30
+# No more rounds than the last: rounds that contract slowly would take hours one by one, and `SLACK` covers sums of 2²².
+_SMALL, _WORK, _LONGEST = 0.1, 2**30, 2**15
 
 # Matrices with more entries are not formed.
 _MOST = 2**20
@@ -66,7 +67,7 @@ class SmallGain:
         off = np.concatenate([share * np.linalg.norm(larger.end[:, n:], axis=0), np.zeros(n)])
         total, lengths = np.zeros((len(reads), vectors.shape[1])), np.zeros(vectors.shape[1])
         one = np.empty_like(total)
-        for _ in range(max(1, _WORK // total.size)):
+        for _ in range(min(max(1, _WORK // total.size), _LONGEST)):
             total += np.abs(np.matmul(reads, vectors, out=one), out=one)
             lengths += np.linalg.norm(vectors, axis=0)
             vectors = model.operator @ vectors

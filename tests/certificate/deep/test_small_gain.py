@@ -2,10 +2,12 @@
 
 import dataclasses
 import itertools
+import time
 
 import numpy as np
 import pytest
 
+from ntk_localsgd.certificate.deep import small_gain
 from ntk_localsgd.certificate.deep.free import FreeTriples
 from ntk_localsgd.certificate.deep.small_gain import SmallGain, fixed_bound
 from ntk_localsgd.certificate.deep.steps import PROVED
@@ -179,6 +181,29 @@ def test_nothing_changed_is_the_frozen_run():
         assert (still <= bound).all()
         assert rounds == 1 or bound == pytest.approx(still, rel=1e-2)
     assert (case.bound(residual, 0 * rest, error=0.1) >= still + 0.1 * case.model.problem.step_size / 2).all()
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_few_rounds_are_enough_for_a_bound(seed, longest, monkeypatch):
+    """All but the first of them are bounded at once, never below what they are one by one."""
+    case, residual, rest = _random(seed, n=1 + seed // 2)
+    whole = case.bound(residual, rest / 4)
+    monkeypatch.setattr(small_gain, "_LONGEST", longest)
+    bound = case.bound(residual, rest / 4)
+    assert (whole <= bound * (1 + 1e-6)).all()  # a solution exceeds what it must by 1e-7 times a gain
+    assert np.isfinite(bound).all()
+
+
+def test_rounds_that_contract_slowly_end():
+    """One by one they would be 10⁶ (and for a step of 10⁻⁹, where nothing is bounded, hours)."""
+    slow = Rows([[1.0]], np.zeros((0, 1)), [], [[0]], steps=1, share=2e-6)
+    began = time.process_time()
+    bound = slow.bound(np.ones(1), np.zeros((1, 1)))
+    assert 1 <= bound <= 1.1  # the weights of a run to the end are r(0)/Θ
+    assert time.process_time() - began < 10  # 20 s and more one by one; 1 s
+    none = Rows([[1.0]], np.zeros((0, 1)), [], [[0]], steps=1, share=1e-9)
+    assert none.bound(np.ones(1), np.zeros((1, 1))) == np.inf
 
 
 def test_what_comes_after_the_prediction_is_not_left_out():

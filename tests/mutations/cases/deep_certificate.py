@@ -195,6 +195,13 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_DIR}/small_gain.py",
+        "self.response = (known + total[:, :-n] + reach @ left[:, :-n]) * SLACK",
+        "self.response = (known + total[:, :-n]) * SLACK",
+        "sums: changes are felt no longer than rounds are added up one by one",
+        (f"{_SUMS}::test_few_rounds_are_enough_for_a_bound",),
+    ),
+    Mutation(
+        f"{_DIR}/small_gain.py",
         "feedback[kicked, own] = inside",
         "feedback[kicked, own] = 0 * inside",
         "sums: E changes no local step",
