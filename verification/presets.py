@@ -262,7 +262,7 @@ _QUICK = Preset(
     prediction=PredictionSizes(16, 4, 10, 4, (2**8, 2**10, 2**12), 24, 16, (2**7, 2**11), 32),
     widths=WidthSizes(("C4",), ("planted",), (4,), (0.8, 0.4), (2,), (5,), (1,), 2, 2**9),
     steps=StepSizes(("planted",), (4,), (0.8,), (1, 16), (256,), 2),
-    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 2e3),), 72, 8),
+    certificates=CertificateSizes(60, (2, 4), 2, (8, 32, 2**16), 60, ((8, 256, 3, 1e3),), 72, 8),
     frontier=FrontierSizes((8, 4, 16), (256, 128), (None, 1, 3), 1),
 )
 
