@@ -62,6 +62,13 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/start.py",
+        "spread.max() >= _UNEVEN * spread.min()",
+        "spread.max() <= _UNEVEN * spread.min()",
+        "standardised columns proposed where columns are even",
+        ("tests/cli/test_certified_forecast.py::test_a_singular_kernel_of_uneven_columns_names_standardised_ones",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/start.py",
         "return local_sgd.LocalSGD(self.factor * self.step_size.value,",
         "return local_sgd.LocalSGD(self.step_size.value,",
         "the scaled function's step size given to the network",
