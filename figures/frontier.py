@@ -90,10 +90,11 @@ def _log_axes(axes: Axes, numbers: list[int]) -> None:
 def _caption(context: Context, table: pd.DataFrame) -> str:
     sizes = context.preset.frontier
     lost = int((table.scale == float("inf")).sum())
+    networks = "one network" if sizes.seeds == 1 else f"the largest of {sizes.seeds} networks"
     text = (
         "The frontier of certificates at random initialization: the smallest lazy scale κ of f = κ(g(W) − g(W(0))) at "
-        "which Local GD is proved to converge at a linear rate, to a factor 2 by bisection from κ = 1 (largest of "
-        f"{sizes.seeds} seeds), against n at m = {sizes.widths[0]} and against m at n = {sizes.samples[0]}; seconds "
+        "which Local GD is proved to converge at a linear rate, to a factor 2 by bisection from κ = 1 ("
+        f"{networks}), against n at m = {sizes.widths[0]} and against m at n = {sizes.samples[0]}; seconds "
         f"and memory of one certificate there. K = {_CLIENTS} clients by label, τ = {_STEPS}, η = 0.9/max_c "
         "λ_max(Θ_cc); digits 3 against 8, and the sphere in 32 dimensions. Large κ are trivially lazy: the smallest "
         "that is proved is the result. Claim C9."
