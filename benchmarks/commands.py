@@ -14,7 +14,7 @@ def waiting(smoke: bool) -> Work:
     n, dim = (8, 4) if smoke else (200, 64)
     case = Case(f"gram, n = {n}, d = {dim}", "gram_command", partial(stored_data, n, dim), {}, (Route(OURS),))
     title = "`ntk-localsgd gram`, the whole command, nothing compiled before"
-    return Work("waiting", title, (case,), (Target(case.label, "seconds", 2.5),), because="nothing is compared")
+    return Work("waiting", title, (case,), (Target(case.label, "seconds", 2.5),))
 
 
 def stored_data(n: int, dim: int) -> dict[str, np.ndarray]:

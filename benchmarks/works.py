@@ -276,7 +276,7 @@ def certificates(smoke: bool) -> Work:
         for n, m in deep
     ]  # fmt: skip
     targets = tuple(Target(case.label, "multiple", 1.0, training.name) for case in cases)
-    return Work("certificates", "Certificates beside training", tuple(cases), targets, because="nothing is compared")
+    return Work("certificates", "Certificates beside training", tuple(cases), targets)
 
 
 def lazy_problem(n: int, m: int, depth: int = 0) -> dict[str, np.ndarray]:

@@ -124,6 +124,10 @@ def test_results_become_tables_that_name_what_is_missing(tmp_path):
     text = report.render(tmp_path, ["w", "not measured"])
     assert "**missed**" in text
     assert "not run: too large" in text
+    assert "Results agree within 0.001: a reason." in text
+    alone = report.of_work(work, [row for row in ROWS if not row["peer"]], report.environment(set()))
+    report.write("alone", alone, tmp_path)
+    assert "Results agree" not in report.render(tmp_path, ["alone"])
     assert json.loads((tmp_path / "w.json").read_text())["environment"]["versions"]["jax"]
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
