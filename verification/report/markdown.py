@@ -41,8 +41,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
 - Here stand one line a claim, and in full the rows that fail inside their premise or are undecided. **All rows**, with
-  filters, stand in `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report` into `build/`
-  for the evidence that this file is made from.
+  filters, stand in `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report`
+  into `build/` for the evidence that this file is made from.
 - *run* is the preset whose evidence the row is from, and the device.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
   rate; δ = 0.05 unless the row names another (C6: 0.1). *Exponents* are means over seeds of fitted slopes with 95%
