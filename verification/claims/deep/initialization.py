@@ -210,19 +210,21 @@ def gradient_upper(context: Context, results: Results) -> Iterator[Evidence]:
 def _below_the_trace(results: Results, setting: dict[str, object], depths: Sweep, larger: Sweep) -> Evidence:
     """Over L an exponent decides nothing: layers make rows alike, and λ_max rises towards the trace for many layers.
 
-    The trace itself gives the constant: E 2λ_max(Θ) ≤ 2 E tr Θ = L n m/o up to lower orders in 1/m, since a layer's
-    inputs have norm 1 and V's masked rows mean square m/(2o).
+    The trace itself gives the constant: E 2λ_max(Θ) ≤ 2 E tr Θ = L n m up to lower orders in 1/m, since a layer's
+    inputs have norm 1, V's masked rows mean square m/(2o), and there are o of them.
     """
-    constants, grown = (largest(results, swept) / shape_of("D2-upper", swept) for swept in (depths, larger))
+    outputs = depths.starts[0].data.load().num_outputs
+    constants, grown = (largest(results, swept) / shape_of("D2-upper", swept) / outputs for swept in (depths, larger))
+    first = "" if outputs == 1 else f"; of {outputs} outputs together: at first of one, which read as a refutation"
     means, broken = ([mean_interval(column) for column in values.T] for values in (constants, grown))
     worst, control = (max(found, key=lambda mean: mean.upper) for found in (means, broken))
     power = slope(depths.values, constants)
     return at_most(
         setting | {"over": f"L = {min(depths.values):g} … {max(depths.values):g}"},
         _AT_START,
-        f"mean over seeds of 2λ_max(Θ) o/(L n m) at most 1 at every L, as the trace is: {min(means).estimate:.2g} … "
+        f"mean over seeds of 2λ_max(Θ)/(L n m) at most 1 at every L, as the trace is: {min(means).estimate:.2g} … "
         f"{max(means).estimate:.2g}; exponent left over {in_words(power)} (judged by the trace since version 0.2.0, "
-        "when an exponent of 0.15 on few layers read as a refutation)",
+        f"when an exponent of 0.15 on few layers read as a refutation{first})",
         worst,
         1.0,
         control=control,

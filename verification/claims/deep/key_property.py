@@ -179,7 +179,7 @@ def _below_kernel(results: Results, problem: Problem, trainings: list[Training],
         setting_of(problem, trainings[0]) | {"case": "a", "over": _over(trainings)},
         _premise(fitted, problem, trainings),
         f"a ≤ max_c ‖J_c‖⁴ at W(0) for every seed and width, where ‖J_c‖² ∝ m (D2-upper); a/m² = "
-        f"{_listed(fitted.a / widths**2)}, a's exponent {in_words(slope(widths, fitted.a))}",
+        f"{_listed(fitted.a / widths**2)}, a's exponent {in_words(_exponent(widths, fitted.a))}{_without(fitted.a)}",
         (fitted.a / norms**2).max(),
         1.0,
         control=(fitted.a / norms[:, :1] ** 2).max(),
@@ -197,7 +197,17 @@ class _Powers(NamedTuple):
 
 def _by_width(results: Results, trainings: list[Training]) -> _Powers:
     widths, fitted = np.array([training.width for training in trainings]), fits(results, trainings)
-    return _Powers(slope(widths, fitted.a), slope(widths, fitted.direct / widths))
+    return _Powers(_exponent(widths, fitted.a), slope(widths, fitted.direct / widths))
+
+
+def _exponent(widths: ndarray, values: Float[ndarray, "seeds m"]) -> Interval:
+    """Of the seeds whose fit is not 0 at any width: b alone covers a run in which no term of a is needed."""
+    return slope(widths, values[(values > 0).all(axis=1)])
+
+
+def _without(values: Float[ndarray, "seeds m"]) -> str:
+    number = int((values <= 0).any(axis=1).sum())
+    return f", without {number} of {len(values)} seeds whose fit is a = 0 at a width" if number else ""
 
 
 def _falling(problem: Problem, trainings: list[Training], fitted: Fits, control: Interval) -> Evidence:
@@ -236,7 +246,7 @@ def recalled_power(context: Context, results: Results) -> Iterator[Evidence]:
         yield as_exponent(
             setting_of(problem, trainings[0]) | {"over": _over(trainings)},
             _premise(fitted, problem, trainings),
-            "a in m",
+            f"a in m{_without(fitted.a)}",
             a,
             1.0,
             TOLERANCE,
