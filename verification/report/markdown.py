@@ -40,8 +40,8 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 - *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
   the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
   claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
-- Here stand one line a claim, and in full the rows that fail or are undecided. **All rows**, with filters, stand in
-  `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report` into `build/`
+- Here stand one line a claim, and in full the rows that fail inside their premise or are undecided. **All rows**, with
+  filters, stand in `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report` into `build/`
   for the evidence that this file is made from.
 - *run* is the preset whose evidence the row is from, and the device.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
@@ -176,12 +176,19 @@ def _short(card: Card) -> tuple[str, str]:
 
 
 def _open(cards: Sequence[Card]) -> str:
-    """The rows that fail or are undecided, in full, each claim's with the commands that measure it again."""
+    """The rows that fail or are undecided, in full, each claim's with the commands that measure it again.
+
+    Of rows outside their premise, of which the theorem does not speak, the number is enough.
+    """
     rows = [(card, row) for card in cards for row in card.rows if not row.conclusion.holds or not row.control.broke]
+    silent = sum(row.verdict is Verdict.SILENT for _, row in rows)
+    rows = [(card, row) for card, row in rows if row.verdict is not Verdict.SILENT]
+    beyond = f"Outside their premise {silent} rows fail; they stand in `report.html`.\n" if silent else ""
     if not rows:
-        return ""
+        return beyond
     table = [
-        "Rows whose conclusion fails or is undecided:\n",
+        *([beyond] if beyond else []),
+        "Rows whose conclusion fails inside its premise, or is undecided:\n",
         "| claim | setting | run | premise | conclusion | verdict | measured, bound | trials (failed), interval "
         "| control |",
         "|---|---|---|---|---|---|---|---|---|",
