@@ -148,7 +148,7 @@ def read_start(
         dataset, factor = local_sgd.lazy_targets(net, dataset, scale=options.scale), float(options.scale) ** 2
     gram, trouble = measured_gram(net, dataset, norms)
     if trouble is not None and proved:
-        raise InputError(f"{trouble.rstrip('.')}{_on_columns(options, dataset)}.")
+        raise InputError(f"{trouble.rstrip('.')}{_uneven_columns(options, dataset)}.")
     step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved, counted=counted(split))
     notes += [] if trouble is None else [trouble.rstrip(".")]
     if step_size.value > step_size.allowed * (1 + _ROUNDING):
@@ -157,7 +157,7 @@ def read_start(
     return Start(dataset, split, net, norms, gram, step_size, factor, notes, held, names)
 
 
-def _on_columns(options: ProblemOptions, dataset: Dataset) -> str:
+def _uneven_columns(options: ProblemOptions, dataset: Dataset) -> str:
     """What to do where a few large columns make all rows of norm 1 alike, which standardised ones would not."""
     spread = np.std(dataset.inputs, axis=0)
     spread = spread[spread > 0]

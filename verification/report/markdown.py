@@ -180,9 +180,9 @@ def _open(cards: Sequence[Card]) -> str:
 
     Of rows outside their premise, of which the theorem does not speak, the number is enough.
     """
-    rows = [(card, row) for card in cards for row in card.rows if not row.conclusion.holds or not row.control.broke]
-    silent = sum(row.verdict is Verdict.SILENT for _, row in rows)
-    rows = [(card, row) for card, row in rows if row.verdict is not Verdict.SILENT]
+    failing = [(card, row) for card in cards for row in card.rows if not row.conclusion.holds or not row.control.broke]
+    rows = [(card, row) for card, row in failing if row.verdict is not Verdict.SILENT]
+    silent = len(failing) - len(rows)
     beyond = f"Outside their premise {silent} rows fail; they stand in `report.html`.\n" if silent else ""
     if not rows:
         return beyond

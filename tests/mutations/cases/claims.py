@@ -34,6 +34,20 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_CLAIMS}/deep/initialization.py",
+        'shape_of("D2-upper", swept) / outputs for',
+        'shape_of("D2-upper", swept) for',
+        "D2-upper: the trace of one output of several",
+        (f"{_START}::test_the_trace_is_that_of_all_outputs",),
+    ),
+    Mutation(
+        f"{_CLAIMS}/deep/key_property.py",
+        "return slope(widths, values[(values > 0).all(axis=1)])",
+        "return slope(widths, np.maximum(values, 1e-9))",
+        "S1b: a fit of 0 taken for a very small one",
+        (f"{_CLAIM_TESTS}/deep/test_key_property.py::test_a_seed_whose_fit_needs_no_a_has_no_exponent_and_is_counted",),
+    ),
+    Mutation(
+        f"{_CLAIMS}/deep/initialization.py",
         "return 2 * np.stack([results[start].largest.values",
         "return np.stack([results[start].largest.values",
         "D2-upper: λ_max for 2λ_max",

@@ -1,5 +1,7 @@
 """D1, D2, D5: values at the bounds' own shape verify them, and values that outgrow it refute them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -58,6 +60,16 @@ def test_over_depth_twice_the_largest_eigenvalue_stays_below_the_trace():
     verdicts = {row.setting["over"][0]: row.verdict for row in above}
     assert verdicts == {"L": Verdict.REFUTED, "m": Verdict.VERIFIED, "n": Verdict.VERIFIED}
     assert all(row.control.broke for row in above)
+
+
+def test_the_trace_is_that_of_all_outputs():
+    """Bounds at their own shape speak of one output; ten of them have ten times its trace, and no more."""
+    deep = dataclasses.replace(CONTEXT.preset.deep, kinds=("digits10",))
+    ten = dataclasses.replace(CONTEXT, preset=dataclasses.replace(CONTEXT.preset, deep=deep))
+    for share, verdict in ((9.0, Verdict.VERIFIED), (11.0, Verdict.REFUTED)):
+        (row,) = (r for r in rows("D2-upper", _eigenvalues("D2-upper", share), ten) if r.setting["over"][0] == "L")
+        assert row.verdict is verdict
+        assert "of 10 outputs" in row.conclusion.text
 
 
 def test_the_smallest_eigenvalue_tells_the_published_power_of_n_from_the_sharper_one():

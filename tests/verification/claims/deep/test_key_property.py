@@ -10,6 +10,7 @@ import pytest
 from ntk_localsgd import local_sgd
 from ntk_localsgd.local_sgd import LocalSGD
 from ntk_localsgd.networks import DeepReLU
+from tests.verification.claims.planted import rows
 from verification.claims.deep import key_property
 from verification.data import Source
 
@@ -53,3 +54,19 @@ def test_pairs_are_means_over_clients_and_leave_the_starts_of_rounds_out():
     assert distances[3] == pytest.approx(float((run.distance_to_average.isel(at) ** 2).mean()))
     assert losses[3] == pytest.approx(float(run.average_loss.isel(at).sum()))
     assert gradients[3] == pytest.approx(float((run.gradient_difference.isel(at) ** 2).mean()))
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_seed_whose_fit_needs_no_a_has_no_exponent_and_is_counted(power, monkeypatch):
+    def fits(results, trainings):
+        widths = np.array([training.width for training in trainings], float)
+        a = np.ones((6, 1)) * widths**power
+        a[2, 0] = 0.0
+        one = np.ones_like(a)
+        return key_property.Fits(a, one, one, one, one)
+
+    monkeypatch.setattr(key_property, "fits", fits)
+    for row in rows("S1b-recalled", lambda *_: None):
+        assert row.measured == pytest.approx(power)
+        assert row.conclusion.holds == (power == 1.0)
+        assert "without 1 of 6 seeds" in row.conclusion.text
