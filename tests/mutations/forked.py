@@ -41,11 +41,15 @@ def run(folder: str, arguments: list[str], timeout: float | None) -> dict[str, o
 
 def _code(child: int, timeout: float | None) -> int | None:
     end = None if timeout is None else time.monotonic() + timeout
-    while end is None or time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
+    try:
+        while end is None or time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+    except KeyboardInterrupt:  # it does not reach the child, whose session is another
+        os.killpg(child, signal.SIGKILL)
+        raise
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
