@@ -23,16 +23,27 @@ __all__ = ["counting", "read_idx", "read_npz", "read_table"]
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
-def read_npz(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, ndarray]:
-    """Those arrays of ``names`` that a .npz file holds; raises `InputError` if it is no such file."""
+def read_npz(path: pathlib.Path, names: tuple[str, ...], *, needed: tuple[str, ...] = ()) -> dict[str, ndarray]:
+    """Those arrays of ``names`` that a .npz file holds.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or lacks one of ``needed``; the sentence names what it holds.
+    """
     try:
         arrays = np.load(path)
         if not isinstance(arrays, ndarray):
             with arrays:
-                return {name: arrays[name] for name in names if name in arrays}
+                held, kept = list(arrays), {name: arrays[name] for name in names if name in arrays}
     except Exception as error:  # whatever a parser raises means that the file is none of its kind
         raise _unreadable(path, error, "a .npz file") from error
-    raise InputError(f"{path} holds one array without a name, needs {names[0]} and {names[1]} (numpy.savez).")
+    if isinstance(arrays, ndarray):
+        raise InputError(f"{path} holds one array without a name, needs {names[0]} and {names[1]} (numpy.savez).")
+    if missing := [name for name in needed if name not in kept]:
+        holds = ", ".join(map(repr, sorted(held))) or "nothing"
+        raise InputError(f"{path} lacks an array {missing[0]!r}, needs {' and '.join(needed)}; it holds {holds}.")
+    return kept
 
 
 def read_table(path: pathlib.Path) -> "pd.DataFrame":

@@ -81,7 +81,8 @@ def read_parts(path: pathlib.Path, reading: Reading) -> Parts:
         names of columns that are not there, and for a target of texts none of which is named as +1.
     """
     if path.suffix not in (".npz", *TABLES):
-        raise InputError(f"{path} ends in {path.suffix!r}, needs to end in .npz, .csv or .parquet.")
+        wrong = "is a folder" if path.is_dir() else f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+        raise InputError(f"{path} {wrong}, needs to be a file that ends in .npz, .csv or .parquet.")
     parts = _arrays(path, reading) if path.suffix == ".npz" else _table(path, reading)
     if reading.standardise:
         parts = parts.noting("columns of the inputs standardised", inputs=standardised(parts.inputs))
@@ -97,16 +98,14 @@ def read_parts(path: pathlib.Path, reading: Reading) -> Parts:
 
 def _arrays(path: pathlib.Path, reading: Reading) -> Parts:
     """What a .npz file holds."""
-    if reading.target != "target" or reading.client != "client" or reading.drop or reading.drop_incomplete:
-        raise InputError(f"{path} holds arrays and no columns: target, client, drop and drop_incomplete are for tables "
-                         "(.csv, .parquet).")  # fmt: skip
-    arrays = read_npz(path, ("inputs", "targets", "client", "labels"))
+    given = {"target": reading.target != "target", "client": reading.client != "client"}
+    for name, asked in (given | {"drop": bool(reading.drop), "drop_incomplete": reading.drop_incomplete}).items():
+        if asked:
+            raise InputError(f"{name} is for tables (.csv, .parquet), but {path} holds arrays and no columns.")
+    arrays = read_npz(path, ("inputs", "targets", "client", "labels"), needed=("inputs", "targets"))
     for name, held in arrays.items():
         if not (name == "client" and held.dtype.kind == "U"):
             _check_numbers(path, name, held)
-    for name in ("inputs", "targets"):
-        if name not in arrays:
-            raise InputError(f"{path} lacks an array {name!r}, needs inputs [n, d] and targets [n].")
     inputs = arrays["inputs"]
     return Parts(inputs, arrays["targets"], arrays.get("labels"), arrays.get("client"), np.arange(1, len(inputs) + 1))
 

@@ -263,7 +263,7 @@ def test_npz_and_csv_load_alike_with_and_without_clients(tmp_path):
         ("a.csv", "u,target,client\n1,2,1e30\n", "client of .* holds 1e"),
         ("a.csv", "", r"cannot be read as a \.csv file"),
         ("a.npz", "no zip file", "cannot be read"),
-        ("a.txt", "1 2", "needs to end in"),
+        ("a.txt", "1 2", "ends in '.txt', needs to be a file"),
     ],
 )
 def test_bad_files_are_refused_in_one_sentence(tmp_path, name, content, named):

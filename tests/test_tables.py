@@ -169,5 +169,17 @@ def test_clients_of_an_npz_may_have_names(tmp_path):
     np.savez(tmp_path / "a.npz", inputs=rows, targets=np.ones(4), client=np.array(["b", "a"]))
     with pytest.raises(InputError, match=r"client of .* holds text|client of .* holds str"):
         datasets.load(tmp_path / "a.npz")
-    with pytest.raises(InputError, match="holds arrays and no columns"):
-        datasets.load(tmp_path / "a.npz", target="species")
+    for option in ({"target": "species"}, {"client": "site"}, {"drop": ["a"]}, {"drop_incomplete": True}):
+        with pytest.raises(InputError, match=f"^{next(iter(option))} is for tables .* holds arrays and no columns"):
+            datasets.load(tmp_path / "a.npz", **option)
+
+
+def test_what_is_no_data_file_is_refused_with_what_it_is(tmp_path):
+    np.savez(tmp_path / "a.npz", y=np.ones(4), x=np.ones((4, 3)))
+    with pytest.raises(InputError, match="lacks an array 'inputs', needs inputs and targets; it holds 'x', 'y'"):
+        datasets.load(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="is a folder, needs to be a file that ends in"):
+        datasets.load(tmp_path)
+    (tmp_path / "data").write_text("")
+    with pytest.raises(InputError, match="has no ending"):
+        datasets.load(tmp_path / "data")

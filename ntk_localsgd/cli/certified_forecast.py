@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -18,7 +18,7 @@ from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import LocalSGD
 
-__all__ = ["advice", "foreseen", "on_columns", "rounded_up", "unscaled"]
+__all__ = ["Enough", "advice", "foreseen", "on_columns", "rounded_up", "smaller_scales", "unscaled"]
 
 Options = TypeVar("Options", bound=ProblemOptions)
 
@@ -45,6 +45,30 @@ def foreseen(start: Start, scale: float | None, config: LocalSGD) -> Forecast | 
         )
     Console().print(said, highlight=False)
     return found
+
+
+class Enough(NamedTuple):
+    """A lazy scale with a proof, the method that proves it, and what is known of smaller ones."""
+
+    scale: float | None = None
+    method: str = ""
+    below: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.scale:.4g}, by the {self.method} method" + (f"; {self.below}" if self.below else "")
+
+
+def smaller_scales(enough: Enough, highest: float, lowest: float, proved: Callable[[float], bool]) -> Iterator[Enough]:
+    """Powers of ten from ``highest`` down to above ``lowest`` as the path proves them, until it does not."""
+    for power in range(math.floor(math.log10(highest)), 0, -1):
+        scale = 10.0**power
+        if scale <= lowest:
+            return
+        if not proved(scale):
+            yield enough._replace(below=f"{scale:.4g} is not proved")
+            return
+        enough = Enough(scale, "path")
+        yield enough
 
 
 def advice(

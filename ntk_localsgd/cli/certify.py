@@ -19,7 +19,15 @@ from threadpoolctl import threadpool_limits
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate, Forecast
-from ntk_localsgd.cli.certified_forecast import advice, foreseen, on_columns, rounded_up, unscaled
+from ntk_localsgd.cli.certified_forecast import (
+    Enough,
+    advice,
+    foreseen,
+    on_columns,
+    rounded_up,
+    smaller_scales,
+    unscaled,
+)
 from ntk_localsgd.cli.certified_run import plot_run
 from ntk_localsgd.cli.certified_training import Training
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
@@ -123,11 +131,11 @@ class Certify(ProblemOptions):
             raise InputError(f"{ended.refusal.rstrip('.')}; the {rounds} rounds are kept in {where}.")
         proof = ended.proof
         enough = (
-            None
+            Enough()
             if self.rounds or (proof is not None and proof.certified)
             else self._enough(start, seen, _SHARE * (end - time.monotonic()))
         )
-        content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough}
+        content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough.scale}
         figure = None
         if proof is not None:
             settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
@@ -137,12 +145,12 @@ class Certify(ProblemOptions):
         kept += self._recorded(start, ended.net, proof)
         paths = write_results(self.out, "certify", self.data, content, figure)
         table = _summary(start, self.scale, proof, ended.losses, seconds)
-        if enough is not None:
-            table.add_row("a lazy scale κ that would do", f"{enough:.4g}")
+        if enough.scale is not None:
+            table.add_row("a lazy scale κ that would do", str(enough))
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
-                least = min(math.inf if seen is None else seen.scale, enough or math.inf)
-                rows = advice(start, self.scale, seen, self._config(start, 0), enough)
+                least = min(math.inf if seen is None else seen.scale, enough.scale or math.inf)
+                rows = advice(start, self.scale, seen, self._config(start, 0), enough.scale)
                 for row in itertools.chain(rows, on_columns(self, Certify._begun, least)):
                     table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
@@ -243,31 +251,30 @@ class Certify(ProblemOptions):
             start.notes.append(f"{reached.round} rounds are kept in {path}, --resume goes on")
         return _Ended(reached.net, reached.losses, proof, over=reached.time_up or proof is not None)
 
-    def _enough(self, start: Start, seen: Forecast | None, seconds: float) -> float | None:
+    def _enough(self, start: Start, seen: Forecast | None, seconds: float) -> Enough:
         """The smallest scale with a proof among the one foreseen and, as time allows, powers of ten below it."""
         if self._random or start.residual @ start.residual == 0:
-            return None
-        enough = None if seen is None or not math.isfinite(seen.scale) else rounded_up(seen.scale)
-        highest = _DEEP_SCALE if self.depth is not None else enough
+            return Enough()
+        foretold = None if seen is None or not math.isfinite(seen.scale) else rounded_up(seen.scale)
+        highest = _DEEP_SCALE if self.depth is not None else foretold
         if highest is None or self.method in ("dominance", "frozen", "energy"):
-            return None
+            return Enough()
+        enough = first = Enough(foretold, "ball")
         if self.method == "ball":
-            return enough
+            return first
         end, data = time.monotonic() + seconds, unscaled(start, self.scale)
+
+        def proved(scale: float) -> bool:
+            lazy, left = local_sgd.lazy_targets(start.net, data, scale=scale), _PATIENCE * (end - time.monotonic())
+            prove = functools.partial(certificate.certify, start.net, lazy, start.clients, self._config(start, 0))
+            return prove(method="path", estimate=False, seconds=left).certified
+
         try:
             with watched("looking for a lazy scale that would do", seconds):
-                for power in range(math.floor(math.log10(highest)), 0, -1):
-                    if 10.0**power <= (self.scale or 1.0):
-                        break
-                    lazy = local_sgd.lazy_targets(start.net, data, scale=10.0**power)
-                    left = _PATIENCE * (end - time.monotonic())
-                    prove = functools.partial(certificate.certify, start.net, lazy, start.clients)
-                    proof = prove(self._config(start, 0), method="path", estimate=False, seconds=left)
-                    if not proof.certified:
-                        break
-                    enough = 10.0**power
+                for found in smaller_scales(first, highest, self.scale or 1.0, proved):
+                    enough = found
         except (TimeUp, InputError, KeyboardInterrupt):  # what is known so far is shown
-            pass
+            enough = enough._replace(below="smaller ones were not decided in time")
         return enough
 
     def _find(self, what: Literal["scale", "width"], seconds: float) -> int:

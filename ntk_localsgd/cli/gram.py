@@ -8,13 +8,16 @@ import numpy as np
 from rich.table import Table
 
 from ntk_localsgd import kernels
-from ntk_localsgd.cli.inputs import DataOptions, read_data, require_memory, scaling_note
+from ntk_localsgd.cli.inputs import DataOptions, read_data, require_memory, scaling_note, uneven_columns
 from ntk_localsgd.cli.output import show
 from ntk_localsgd.cli.parsing import command
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.networks import TwoLayerReLU
 
 __all__ = ["Gram"]
+
+# Condition from which standardised columns are proposed: the slowest direction then takes a million local steps.
+_ILL = 1e6
 
 
 @command
@@ -37,7 +40,9 @@ class Gram(DataOptions):
                 i, j = map(data.number_of, pair.rows)
                 table.add_row(name, f"{pair.distance:.6g}  (rows {i} and {j}, from 1)")
         gram, error = kernels.infinite_gram(data.inputs), kernels.infinite_gram_error(n, d)
-        _add_spectrum(table, "H^∞", gram, error)
+        condition = _add_spectrum(table, "H^∞", gram, error)
+        if condition > _ILL and self.weights is None and (hint := uneven_columns(self, data)):
+            notes.append(f"H^∞ has a condition above {_ILL:g}{hint}")
         if data.targets.ndim == 1:
             _add_generalization(table, gram, data.targets, error)
         if self.weights is not None:
@@ -51,12 +56,15 @@ class Gram(DataOptions):
         return 0
 
 
-def _add_spectrum(table: Table, name: str, gram: np.ndarray, error: float) -> None:
+def _add_spectrum(table: Table, name: str, gram: np.ndarray, error: float) -> float:
+    """Rows of the table; a bound on the condition."""
     smallest = kernels.smallest_eigenvalue(gram, error=error)
     table.add_row(f"λ_min({name})", f"[{smallest.lower!r}, {smallest.upper!r}]")
     largest = kernels.spectral_norm(gram).upper + error
-    condition = f"{largest / smallest.lower:.6g}" if smallest.lower > 0 else "infinite, as far as float64 can tell"
-    table.add_row(f"condition of {name}, at most", condition)
+    condition = largest / smallest.lower if smallest.lower > 0 else math.inf
+    shown = f"{condition:.6g}" if condition < math.inf else "infinite, as far as float64 can tell"
+    table.add_row(f"condition of {name}, at most", shown)
+    return condition
 
 
 def _add_generalization(table: Table, gram: np.ndarray, targets: np.ndarray, error: float) -> None:

@@ -28,7 +28,11 @@ __all__ = [
     "read_problem",
     "require_memory",
     "scaling_note",
+    "uneven_columns",
 ]
+
+# Quotient of the columns' standard deviations from which standardised columns are proposed.
+_UNEVEN = 10.0
 
 ActivationName = Literal["relu", "leaky_relu", "tanh", "softplus", "gelu"]
 
@@ -58,7 +62,12 @@ class DataOptions:
 def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]:
     """The data set, the client of each row if the file has one, and what the user should know of the reading."""
     own = {field.name: getattr(options, field.name) for field in dataclasses.fields(DataOptions)}
-    dataset, column = datasets.load(own.pop("data"), **own)
+    try:
+        dataset, column = datasets.load(own.pop("data"), **own)
+    except InputError as error:
+        if options.client.isdecimal():  # a number of clients rather than the name of a column
+            raise InputError(f"{str(error).rstrip('.')}; the number of clients is --clients.") from error
+        raise
     return dataset, column, list(dataset.notes)
 
 
@@ -165,6 +174,14 @@ def scaling_note(dataset: Dataset) -> list[str]:
     if np.abs(norms - 1).max() < 1e-6:  # data that were written with seven digits
         return []
     return [f"rows scaled to norm 1, yours were {norms.min():.4g} … {norms.max():.4g}"]
+
+
+def uneven_columns(options: DataOptions, dataset: Dataset) -> str:
+    """What to do where a few large columns make all rows of norm 1 alike, which standardised ones would not."""
+    spread = np.std(dataset.inputs, axis=0)
+    spread = spread[spread > 0]
+    uneven = len(spread) > 0 and spread.max() >= _UNEVEN * spread.min()
+    return " (columns differ in size: try --standardise)" if uneven and not options.standardise else ""
 
 
 def require_memory(what: str, numbers: float) -> None:

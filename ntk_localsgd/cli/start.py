@@ -1,6 +1,7 @@
 """What commands on the user's own data begin with: the network, its Gram matrix, a step size, the lazy scale."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +13,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ntk_localsgd import kernels, local_sgd, networks
-from ntk_localsgd.cli.inputs import ActivationName, ProblemOptions, purpose_key, read_problem, require_memory
+from ntk_localsgd.cli.inputs import (
+    ActivationName,
+    ProblemOptions,
+    purpose_key,
+    read_problem,
+    require_memory,
+    uneven_columns,
+)
 from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError, rounded_down
@@ -26,9 +34,6 @@ _WIDTH, _DEEP_WIDTH = 4096, 256
 
 # An eigenvalue that equals 1/η but for rounding does not exceed it: n roundings of 1e-16 each, n up to thousands.
 _ROUNDING = 1e-12
-
-# Quotient of the columns' standard deviations from which standardised columns are proposed.
-_UNEVEN = 10.0
 
 _ACTIVATIONS: dict[ActivationName, networks.Activation] = {
     "relu": networks.RELU,
@@ -147,24 +152,17 @@ def read_start(
     if options.scale is not None:
         dataset, factor = local_sgd.lazy_targets(net, dataset, scale=options.scale), float(options.scale) ** 2
     gram, trouble = measured_gram(net, dataset, norms)
-    if trouble is not None and proved:
-        raise InputError(f"{trouble.rstrip('.')}{_uneven_columns(options, dataset)}.")
+    if trouble is not None:
+        hint = "" if options.weights is not None else uneven_columns(options, dataset)
+        trouble = f"{trouble.rstrip('.')}{hint}"
+        if proved:
+            raise InputError(f"{trouble}.")
     step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved, counted=counted(split))
-    notes += [] if trouble is None else [trouble.rstrip(".")]
+    notes += [] if trouble is None else [trouble]
     if step_size.value > step_size.allowed * (1 + _ROUNDING):
         notes.append(f"step size {step_size.value:g} is above {rounded_down(step_size.allowed)}, 1/λ_max of a client, "
                      "beyond which no convergence is proved")  # fmt: skip
     return Start(dataset, split, net, norms, gram, step_size, factor, notes, held, names)
-
-
-def _uneven_columns(options: ProblemOptions, dataset: Dataset) -> str:
-    """What to do where a few large columns make all rows of norm 1 alike, which standardised ones would not."""
-    spread = np.std(dataset.inputs, axis=0)
-    spread = spread[spread > 0]
-    if options.standardise or options.weights is not None or not len(spread):
-        return ""
-    uneven = spread.max() >= _UNEVEN * spread.min()
-    return " (columns differ in size: try --standardise)" if uneven else ""
 
 
 def read_network(options: ProblemOptions, dataset: Dataset) -> Stack:
@@ -217,7 +215,8 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
     """Θ(W), of rows of norms ``scales`` if given, and why it cannot be told from a singular matrix, where it cannot.
 
     σ is positively homogeneous, so that Θ of the rows s_i x_i is s_i s_j Θ_ij. The sentence names the two rows that are
-    nearly parallel, if a pair alone explains it; otherwise it asks for a wider network.
+    nearly parallel, if a pair alone explains it; otherwise it asks for a network twice as wide, or
+    of n/d neurons: Θ of two layers is a sum of m terms of rank d at most.
     """
     n, s = dataset.num_samples, np.ones(dataset.num_samples) if scales is None else scales
     require_memory(f"the Gram matrix of {n} rows", 6.0 * n**2)
@@ -245,7 +244,8 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
             f"{about}: inputs rows {named[0]} and {named[1]} (counted from 1) are nearly parallel (distance "
             f"{pair.distance:.3g}), one of them must go."
         )
-    return gram, f"{about}, although no two rows are nearly parallel: a wider network is needed."
+    least = max(2 * net.width, math.ceil(n / dataset.input_dim) if net.input_weights is None else 0)
+    return gram, f"{about}, although no two rows are nearly parallel: a wider network is needed, try m = {least}."
 
 
 def checked_step_size(

@@ -125,7 +125,7 @@ def test_the_smallest_width_is_found_for_a_scale():
 def test_the_scale_that_is_said_to_do_does(capsys):
     assert _run("--weights", "narrow.npz", "--method", "ball") == 1
     enough = _written()["scale_that_would_do"]
-    assert f"│ {enough:.4g} " in capsys.readouterr().out
+    assert f"│ {enough:.4g}, by the ball method " in capsys.readouterr().out
     assert _run("--weights", "narrow.npz", "--method", "ball", "--scale", f"{enough!r}") == 0
     start = _written()["loss"][0]
     assert start == pytest.approx(2, rel=1e-9)  # of the scaled function, which starts at 0: ½ Σ y²
@@ -207,7 +207,7 @@ def test_near_rows_are_named_only_where_a_smaller_scale_than_one_that_would_do_f
     assert cli.main(argv) == 1
     shown = " ".join(capsys.readouterr().out.split())
     enough = json.loads((folder / "results" / "certify-near.json").read_text())["scale_that_would_do"]
-    assert f"a lazy scale κ that would do │ {enough:.4g}" in shown
+    assert f"a lazy scale κ that would do │ {enough:.4g}, by the path method; " in shown
     assert all(float(scale) < enough for scale in re.findall(r"without near rows [\d, ]+ │ (\S+)", shown))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_localsgd import cli, kernels
+from ntk_localsgd import cli, datasets, kernels
 from ntk_localsgd.cli.inputs import ProblemOptions, read_problem
 from ntk_localsgd.cli.start import measured_gram, read_network
 from ntk_localsgd.evidence import finite
@@ -26,6 +27,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("d.npz", inputs=ROWS, targets=TARGETS, client=np.arange(6) % 2, labels=np.arange(6) // 3)
     np.savez("real.npz", inputs=ROWS, targets=np.linspace(0, 1, 6))
+    pathlib.Path("t.csv").write_text("a,b,target\n1,2,1\n2,1,-1\n")
     np.savez("huge.npz", inputs=ROWS, targets=np.full(6, 10.0))
     TwoLayerReLU.init(jax.random.key(1), width=500, input_dim=4, dtype=np.float64).save("net.npz")
     return tmp_path
@@ -44,6 +46,23 @@ def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     np.testing.assert_allclose(gram.matrix, jacobian @ jacobian.T, rtol=1e-10)
     assert gram.smallest.lower <= np.linalg.eigvalsh(gram.matrix)[0] <= gram.smallest.upper
     np.testing.assert_array_equal(measured_gram(net, dataset)[0].matrix, raw)
+
+
+def test_a_gram_matrix_that_is_singular_for_lack_of_neurons_names_a_width_that_may_do():
+    """Θ of m neurons has rank m·d at most."""
+    rows = np.random.default_rng(1).normal(size=(30, 3))
+    dataset = datasets.from_arrays(rows, np.ones(30))
+    few, enough = (TwoLayerReLU.init(jax.random.key(0), width=m, input_dim=3, dtype=np.float64) for m in (2, 2000))
+    assert measured_gram(few, dataset)[1].endswith("a wider network is needed, try m = 10.")
+    assert measured_gram(enough, dataset)[1] is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_gram_matrix_that_unlike_columns_make_singular_names_the_remedy(capsys):
+    rows = np.random.default_rng(2).normal(size=(6, 3)) * [1, 1, 1e-9] + [1e9, 0, 0]
+    np.savez("uneven.npz", inputs=rows, targets=TARGETS)
+    assert cli.main(["gram", "uneven.npz"]) == 0
+    assert "--standardise" in capsys.readouterr().out
 
 
 def test_what_a_file_is_warned_of_is_one_line(folder, capsys):
@@ -96,6 +115,8 @@ def test_an_implausible_kernel_regime_is_said(capsys):
         ("predict d.npz --scheme by_label", "scheme is by_label, but without --clients"),
         ("predict d.npz --clients 2 --concentration 1", "which only --scheme dirichlet uses"),
         ("predict real.npz --clients 2 --scheme by_label", "6 different targets, which are no classes"),
+        ("predict d.npz --client 2", "holds arrays and no columns; the number of clients is --clients."),
+        ("predict t.csv --client 2", "; the number of clients is --clients."),
         ("predict d.npz --width 100000000000000", "GiB of memory"),
         ("predict d.npz --seed 100000000000000000000", "seed is 100000000000000000000"),
         ("predict d.npz --out d.npz/x", "out folder d.npz/x cannot be written"),

@@ -61,7 +61,7 @@ MUTATIONS = (
         (f"{_TRACK}::test_the_scale_changes_units_and_not_what_moves",),
     ),
     Mutation(
-        "ntk_localsgd/cli/start.py",
+        "ntk_localsgd/cli/inputs.py",
         "spread.max() >= _UNEVEN * spread.min()",
         "spread.max() <= _UNEVEN * spread.min()",
         "standardised columns proposed where columns are even",
