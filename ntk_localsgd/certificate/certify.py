@@ -24,6 +24,7 @@ from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, DeepReLU, Network, TwoLayerReLU
 from ntk_localsgd.networks.stack import structure
 from ntk_localsgd.scalars import positive_number, whole_number
+from ntk_localsgd.threads import one_thread
 
 __all__ = ["UntilCertified", "certify", "certify_at_init", "forecast", "until_certified"]
 
@@ -31,6 +32,7 @@ __all__ = ["UntilCertified", "certify", "certify_at_init", "forecast", "until_ce
 _STEPS = (1e-30, 1e30)
 
 
+@one_thread()
 def certify(
     net: Network,
     dataset: Dataset,
@@ -110,6 +112,7 @@ def certify(
     )
 
 
+@one_thread()
 def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> Forecast | None:
     """In seconds, a lazy scale κ at which this network of two layers is proved to converge by one radius.
 
@@ -143,6 +146,7 @@ def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD)
     return Certifier(lambda: iter([two_layers]), dataset, clients, config).forecast()
 
 
+@one_thread()
 def certify_at_init(
     key: Array,
     dataset: Dataset,

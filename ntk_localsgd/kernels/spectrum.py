@@ -21,6 +21,7 @@ from ntk_localsgd.kernels.eigenvalue_bounds import cholesky_lower_bound, rayleig
 from ntk_localsgd.kernels.extremes import Eigenpair, lanczos, lapack_extreme, shift_and_invert
 from ntk_localsgd.kernels.outputs import as_matrix
 from ntk_localsgd.rounding import SLACK, TINY, UNIT, gamma, unit
+from ntk_localsgd.threads import threads_for
 
 __all__ = ["LARGE", "Enclosure", "smallest_eigenvalue", "spectral_norm"]
 
@@ -100,7 +101,8 @@ def smallest_eigenvalue(gram: Any, *, error: float = 0.0) -> Enclosure:
         if asymmetry > 1e-4 * np.linalg.norm(a):
             raise InputError(f"gram differs from its transpose by {2 * asymmetry:.3g}, needs to be symmetric.")
         a = symmetric
-    lower, upper = (float(a[0, 0]),) * 2 if len(a) == 1 else _smallest(a)
+    with threads_for(len(a)):
+        lower, upper = (float(a[0, 0]),) * 2 if len(a) == 1 else _smallest(a)
     return _enclosure(lower, upper, exponent, asymmetry=asymmetry, error=float(error))
 
 
@@ -133,16 +135,17 @@ def spectral_norm(matrix: Any) -> Enclosure:
     a, exponent = _scaled("matrix", matrix)
     if not a.any():
         return Enclosure(0.0, 0.0)
-    if a.shape[0] == a.shape[1] and _is_symmetric(a):
-        lower, upper = _largest_modulus(a)
-    else:
-        tall = a if a.shape[0] >= a.shape[1] else a.T
-        product = tall.T @ tall
-        rounding = (gamma(len(tall) + 2) * float(np.square(tall).sum()) + a.size * TINY) * SLACK
-        least, most = _largest_modulus((product + product.T) / 2, semidefinite=True)
-        least, most = np.nextafter(least - rounding, -np.inf), np.nextafter(most + rounding, np.inf)
-        lower, upper = (float(np.sqrt(max(end, 0.0))) for end in (least, most))
-        lower, upper = float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf))
+    with threads_for(min(a.shape)):
+        if a.shape[0] == a.shape[1] and _is_symmetric(a):
+            lower, upper = _largest_modulus(a)
+        else:
+            tall = a if a.shape[0] >= a.shape[1] else a.T
+            product = tall.T @ tall
+            rounding = (gamma(len(tall) + 2) * float(np.square(tall).sum()) + a.size * TINY) * SLACK
+            least, most = _largest_modulus((product + product.T) / 2, semidefinite=True)
+            least, most = np.nextafter(least - rounding, -np.inf), np.nextafter(most + rounding, np.inf)
+            lower, upper = (float(np.sqrt(max(end, 0.0))) for end in (least, most))
+            lower, upper = float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf))
     lower, upper = _enclosure(lower, upper, exponent)
     return Enclosure(max(lower, 0.0), upper)
 

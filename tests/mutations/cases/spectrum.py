@@ -126,4 +126,11 @@ MUTATIONS = (
         "float32 asked for what is beyond its range",
         (f"{_EXTREMES}::test_matrices_near_the_ends_of_float32_s_range_settle_in_float64[-129]",),
     ),
+    Mutation(
+        "ntk_localsgd/threads.py",
+        "one_thread() if rows in _FEW else",
+        "one_thread() if rows not in _FEW else",
+        "one thread for large matrices, several that spin for small ones",
+        ("tests/test_threads.py",),
+    ),
 )
