@@ -22,6 +22,7 @@ from ntk_localsgd.local_sgd.gradients import difference, gradient, loss, norm, r
 from ntk_localsgd.local_sgd.lanczos import layer_spectral_norms
 from ntk_localsgd.local_sgd.states import Need, RoundState, StepState, TakenState, neurons
 from ntk_localsgd.networks import Network
+from ntk_localsgd.threads import threads_for
 
 __all__ = ["OBSERVABLES", "Observable", "evaluate", "fitted", "select"]
 
@@ -101,7 +102,8 @@ def _distance(net: Network, other: Network) -> Array:
 
 
 def _spectral_norm(symmetric: Float[ndarray, "n n"]) -> float:
-    return float(np.abs(np.linalg.eigvalsh(symmetric)[[0, -1]]).max())
+    with threads_for(len(symmetric)):
+        return float(np.abs(np.linalg.eigvalsh(symmetric)[[0, -1]]).max())
 
 
 def _entry(

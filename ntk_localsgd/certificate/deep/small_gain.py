@@ -132,7 +132,7 @@ class SmallGain:
 
 
 def fixed_bound(matrix: Float[ndarray, "s s"], start: Float[ndarray, "s c"]) -> Float[ndarray, "s c"] | None:
-    """X > 0 with AX + S ≤ X, rounding included, for A ≥ 0 and S ≥ 0; None where none was found.
+    """X ≥ 0 with AX + S ≤ X, rounding included, for A ≥ 0 and S ≥ 0; None where none was found.
 
     All X' ≥ 0 with X' ≤ AX' + S are then ≤ X where S > 0, and Σ_j A^jS ≤ X in any case.
     """
