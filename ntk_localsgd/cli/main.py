@@ -1,5 +1,6 @@
 """The entry point: every module of this folder that registers a command becomes a subcommand of its name."""
 
+import difflib
 import functools
 import importlib
 import operator
@@ -34,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] and _discover(argv[0]):
         return execute(COMMANDS[argv[0]], prog=_PROGRAM, command=argv[0], argv=argv[1:])
     _discover()
+    if argv and not argv[0].startswith("-"):
+        near = difflib.get_close_matches(argv[0], COMMANDS) or sorted(COMMANDS)
+        print(f"{_PROGRAM}: there is no command {argv[0]!r}, did you mean {' or '.join(near)}?", file=sys.stderr)
+        return 2
     subcommands = [Annotated[command, tyro.conf.subcommand(name)] for name, command in sorted(COMMANDS.items())]
     return execute(functools.reduce(operator.or_, subcommands), prog=_PROGRAM, description=_DESCRIPTION, argv=argv)
 

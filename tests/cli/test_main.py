@@ -123,6 +123,16 @@ def test_non_finite_data_are_refused_by_row(tmp_path, capsys, bad):
     assert "row 2, column 3 is" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "named"), [("gramm", "did you mean gram?"), ("xyzzy", "did you mean bounds or certify or")]
+)
+def test_a_command_that_is_none_is_named_alone(name, named, capsys):
+    assert cli.main([name, "data.csv"]) == 2
+    said = capsys.readouterr().err
+    assert f"there is no command '{name}', {named}" in said
+    assert "data.csv" not in said
+
+
 def test_help_exits_with_0():
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])
