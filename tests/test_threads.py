@@ -29,6 +29,18 @@ def test_one_thread_in_the_function_and_as_before_after_it_even_where_it_raises(
         assert _threads() == {2}
 
 
+def test_blocks_of_two_threads_may_overlap():
+    """Entered A, B, left A, B: one thread until B is left, and then as many as before."""
+    with threadpool_limits(2, user_api="blas"):
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert _threads() == {1}
+        second.__exit__(None, None, None)
+        assert _threads() == {2}
+
+
 @pytest.mark.parametrize(("rows", "threads"), [(8, 2), (40, 1), (499, 1), (500, 2)])
 def test_only_matrices_of_few_rows_are_given_one(rows, threads):
     with threadpool_limits(2, user_api="blas"), threads_for(rows):

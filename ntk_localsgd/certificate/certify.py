@@ -24,7 +24,7 @@ from ntk_localsgd.local_sgd.config import Checkpoint, LocalSGD
 from ntk_localsgd.networks import NEURONS_PER_BLOCK, DeepReLU, Network, TwoLayerReLU
 from ntk_localsgd.networks.stack import structure
 from ntk_localsgd.scalars import positive_number, whole_number
-from ntk_localsgd.threads import one_thread
+from ntk_localsgd.threads import threads_for
 
 __all__ = ["UntilCertified", "certify", "certify_at_init", "forecast", "until_certified"]
 
@@ -32,7 +32,6 @@ __all__ = ["UntilCertified", "certify", "certify_at_init", "forecast", "until_ce
 _STEPS = (1e-30, 1e30)
 
 
-@one_thread()
 def certify(
     net: Network,
     dataset: Dataset,
@@ -104,7 +103,8 @@ def certify(
                 "net is deep, and its certificate needs full batches, all clients, as many local steps each and a "
                 "server step size of 1."
             )
-        return DeepCertifier(stack, dataset, clients, config).run(estimate=estimate)
+        with threads_for(dataset.num_samples, least=0):
+            return DeepCertifier(stack, dataset, clients, config).run(estimate=estimate)
     raise InputError(
         f"net is a {type(net).__name__}, but the certificate is for two layers as TwoLayerReLU has them (ReLU, one "
         f"output, signs of ±1 and the factor m^(-1/2)), and for deep ones as DeepReLU has them (ReLU, no residual "
@@ -112,7 +112,6 @@ def certify(
     )
 
 
-@one_thread()
 def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD) -> Forecast | None:
     """In seconds, a lazy scale κ at which this network of two layers is proved to converge by one radius.
 
@@ -146,7 +145,6 @@ def forecast(net: Network, dataset: Dataset, clients: Clients, config: LocalSGD)
     return Certifier(lambda: iter([two_layers]), dataset, clients, config).forecast()
 
 
-@one_thread()
 def certify_at_init(
     key: Array,
     dataset: Dataset,

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from ntk_localsgd import certificate
-from ntk_localsgd.certificate import Forecast
+from ntk_localsgd.certificate import Certificate, Forecast, Obstacle
 from ntk_localsgd.certificate.two_layer.forecast import rows_to_merge
 from ntk_localsgd.cli.inputs import ProblemOptions
 from ntk_localsgd.cli.start import Start
@@ -58,14 +58,20 @@ class Enough(NamedTuple):
         return f"{self.scale:.4g}, by the {self.method} method" + (f"; {self.below}" if self.below else "")
 
 
-def smaller_scales(enough: Enough, highest: float, lowest: float, proved: Callable[[float], bool]) -> Iterator[Enough]:
-    """Powers of ten from ``highest`` down to above ``lowest`` as the path proves them, until it does not."""
+def smaller_scales(
+    enough: Enough, highest: float, lowest: float, prove: Callable[[float], Certificate]
+) -> Iterator[Enough]:
+    """Powers of ten from ``highest`` down to above ``lowest``, below what is ``enough``, until the path ends."""
     for power in range(math.floor(math.log10(highest)), 0, -1):
         scale = 10.0**power
         if scale <= lowest:
             return
-        if not proved(scale):
-            yield enough._replace(below=f"{scale:.4g} is not proved")
+        if enough.scale is not None and scale >= enough.scale:
+            continue
+        proof = prove(scale)
+        if not proof.certified:
+            late = proof.obstacle is Obstacle.TIME
+            yield enough._replace(below=f"{scale:.4g} {'would take too long' if late else 'is not proved'}")
             return
         enough = Enough(scale, "path")
         yield enough

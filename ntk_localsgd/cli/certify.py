@@ -15,7 +15,6 @@ from jaxtyping import Float
 from numpy import ndarray
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate, Forecast
@@ -40,6 +39,7 @@ from ntk_localsgd.errors import InputError
 from ntk_localsgd.evidence import finite
 from ntk_localsgd.networks import Stack
 from ntk_localsgd.scalars import positive_number
+from ntk_localsgd.threads import one_thread
 
 __all__ = ["Certify"]
 
@@ -105,8 +105,7 @@ class Certify(ProblemOptions):
         seconds = positive_number("time_limit", self.time_limit)
         if self.resume and not self.rounds:
             raise InputError("resume is set, but without rounds there is no training to go on with.")
-        # For some hundred rows threads of linear algebra gain little, and wait for each other on a loaded machine.
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread():  # also for many rows: on a loaded machine they gain little and wait for each other
             return self._found(seconds) if self.find is None else self._find(self.find, seconds)
 
     def _found(self, seconds: float) -> int:
@@ -262,19 +261,21 @@ class Certify(ProblemOptions):
         enough = first = Enough(foretold, "ball")
         if self.method == "ball":
             return first
-        end, data = time.monotonic() + seconds, unscaled(start, self.scale)
+        end, given = time.monotonic() + seconds, unscaled(start, self.scale)
 
-        def proved(scale: float) -> bool:
-            lazy, left = local_sgd.lazy_targets(start.net, data, scale=scale), _PATIENCE * (end - time.monotonic())
-            prove = functools.partial(certificate.certify, start.net, lazy, start.clients, self._config(start, 0))
-            return prove(method="path", estimate=False, seconds=left).certified
+        def prove(scale: float) -> Certificate:
+            lazy, left = local_sgd.lazy_targets(start.net, given, scale=scale), _PATIENCE * (end - time.monotonic())
+            data = (start.net, lazy, start.clients, self._config(start, 0))
+            return certificate.certify(*data, method="path", estimate=False, seconds=left)
 
         try:
             with watched("looking for a lazy scale that would do", seconds):
-                for found in smaller_scales(first, highest, self.scale or 1.0, proved):
+                for found in smaller_scales(first, highest, self.scale or 1.0, prove):
                     enough = found
-        except (TimeUp, InputError, KeyboardInterrupt):  # what is known so far is shown
-            enough = enough._replace(below="smaller ones were not decided in time")
+        except (TimeUp, KeyboardInterrupt):  # what is known so far is shown
+            enough = enough._replace(below="smaller ones were not decided in the time there was")
+        except InputError:
+            pass
         return enough
 
     def _find(self, what: Literal["scale", "width"], seconds: float) -> int:

@@ -65,8 +65,10 @@ def read_data(options: DataOptions) -> tuple[Dataset, ndarray | None, list[str]]
     try:
         dataset, column = datasets.load(own.pop("data"), **own)
     except InputError as error:
-        if options.client.isdecimal():  # a number of clients rather than the name of a column
-            raise InputError(f"{str(error).rstrip('.')}; the number of clients is --clients.") from error
+        said = str(error)
+        about = said.startswith("client ") or f"no column {options.client!r}" in said
+        if about and options.client.isdecimal() and isinstance(options, ProblemOptions):
+            raise InputError(f"{said.rstrip('.')}; the number of clients is --clients.") from error
         raise
     return dataset, column, list(dataset.notes)
 

@@ -215,8 +215,8 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
     """Θ(W), of rows of norms ``scales`` if given, and why it cannot be told from a singular matrix, where it cannot.
 
     σ is positively homogeneous, so that Θ of the rows s_i x_i is s_i s_j Θ_ij. The sentence names the two rows that are
-    nearly parallel, if a pair alone explains it; otherwise it asks for a network twice as wide, or
-    of n/d neurons: Θ of two layers is a sum of m terms of rank d at most.
+    nearly parallel, if a pair alone explains it; otherwise it asks for a wider network: the larger
+    of twice the width and, as Θ of two layers is a sum of m terms of rank d at most, 2n/d.
     """
     n, s = dataset.num_samples, np.ones(dataset.num_samples) if scales is None else scales
     require_memory(f"the Gram matrix of {n} rows", 6.0 * n**2)
@@ -244,7 +244,7 @@ def measured_gram(net: Stack, dataset: Dataset, scales: Float[ndarray, " n"] | N
             f"{about}: inputs rows {named[0]} and {named[1]} (counted from 1) are nearly parallel (distance "
             f"{pair.distance:.3g}), one of them must go."
         )
-    least = max(2 * net.width, math.ceil(n / dataset.input_dim) if net.input_weights is None else 0)
+    least = max(2 * net.width, math.ceil(2 * n / dataset.input_dim) if net.input_weights is None else 0)
     return gram, f"{about}, although no two rows are nearly parallel: a wider network is needed, try m = {least}."
 
 

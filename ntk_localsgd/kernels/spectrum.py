@@ -135,17 +135,18 @@ def spectral_norm(matrix: Any) -> Enclosure:
     a, exponent = _scaled("matrix", matrix)
     if not a.any():
         return Enclosure(0.0, 0.0)
-    with threads_for(min(a.shape)):
-        if a.shape[0] == a.shape[1] and _is_symmetric(a):
+    if a.shape[0] == a.shape[1] and _is_symmetric(a):
+        with threads_for(len(a)):
             lower, upper = _largest_modulus(a)
-        else:
-            tall = a if a.shape[0] >= a.shape[1] else a.T
-            product = tall.T @ tall
-            rounding = (gamma(len(tall) + 2) * float(np.square(tall).sum()) + a.size * TINY) * SLACK
+    else:
+        tall = a if a.shape[0] >= a.shape[1] else a.T
+        product = tall.T @ tall
+        rounding = (gamma(len(tall) + 2) * float(np.square(tall).sum()) + a.size * TINY) * SLACK
+        with threads_for(len(product)):
             least, most = _largest_modulus((product + product.T) / 2, semidefinite=True)
-            least, most = np.nextafter(least - rounding, -np.inf), np.nextafter(most + rounding, np.inf)
-            lower, upper = (float(np.sqrt(max(end, 0.0))) for end in (least, most))
-            lower, upper = float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf))
+        least, most = np.nextafter(least - rounding, -np.inf), np.nextafter(most + rounding, np.inf)
+        lower, upper = (float(np.sqrt(max(end, 0.0))) for end in (least, most))
+        lower, upper = float(np.nextafter(lower, -np.inf)), float(np.nextafter(upper, np.inf))
     lower, upper = _enclosure(lower, upper, exponent)
     return Enclosure(max(lower, 0.0), upper)
 

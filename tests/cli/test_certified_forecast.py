@@ -1,11 +1,14 @@
 """What the forecast says in numbers of the user's."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from ntk_localsgd import certificate, cli
-from ntk_localsgd.cli.certified_forecast import rounded_up
+from ntk_localsgd.certificate import Obstacle
+from ntk_localsgd.cli.certified_forecast import Enough, rounded_up, smaller_scales
 
 
 def test_scales_are_rounded_up():
@@ -29,6 +32,30 @@ def test_the_width_is_that_of_the_square_of_the_scale(tmp_path, monkeypatch, cap
     shown, scale = " ".join(capsys.readouterr().out.split()), seen[0].scale
     assert f"κ ≥ {rounded_up(scale):.2g}" in shown
     assert f"(ball method) │ {64 * scale**2:.1g} │" in shown
+
+
+def _prove(least, late=0.0):
+    """A certifier that proves all scales from ``least`` on, and takes too long below ``late``."""
+
+    def prove(scale):
+        obstacle = Obstacle.TIME if scale < late else Obstacle.NONE if scale >= least else Obstacle.UNSUITABLE
+        return SimpleNamespace(certified=obstacle is Obstacle.NONE, obstacle=obstacle)
+
+    return prove
+
+
+@pytest.mark.parametrize(
+    ("enough", "prove", "said"),
+    [
+        (Enough(2e4, "ball"), _prove(500), "1000, by the path method; 100 is not proved"),
+        (Enough(2e4, "ball"), _prove(500, late=5e3), "1e+04, by the path method; 1000 would take too long"),
+        (Enough(1e3, "ball"), _prove(2e3), "1000, by the ball method; 100 is not proved"),
+        (Enough(2e4, "ball"), _prove(1), "100, by the path method"),  # 10 is what is asked about already
+    ],
+)
+def test_what_became_of_smaller_scales_is_said(enough, prove, said):
+    *_, last = smaller_scales(enough, enough.scale, 10.0, prove)
+    assert str(last) == said
 
 
 def _uneven(size):

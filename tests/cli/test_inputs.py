@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -48,13 +49,23 @@ def test_a_network_of_the_user_s_is_asked_about_the_rows_it_was_trained_on():
     np.testing.assert_array_equal(measured_gram(net, dataset)[0].matrix, raw)
 
 
-def test_a_gram_matrix_that_is_singular_for_lack_of_neurons_names_a_width_that_may_do():
-    """Θ of m neurons has rank m·d at most."""
-    rows = np.random.default_rng(1).normal(size=(30, 3))
-    dataset = datasets.from_arrays(rows, np.ones(30))
-    few, enough = (TwoLayerReLU.init(jax.random.key(0), width=m, input_dim=3, dtype=np.float64) for m in (2, 2000))
-    assert measured_gram(few, dataset)[1].endswith("a wider network is needed, try m = 10.")
-    assert measured_gram(enough, dataset)[1] is None
+@pytest.mark.parametrize("seed", range(6))
+def test_a_gram_matrix_that_is_singular_for_lack_of_neurons_leads_to_a_width_that_does(seed):
+    """Θ of m neurons has rank m·d at most, so that the first width named is 2n/d, and each further one its double."""
+    dataset, widths = datasets.from_arrays(np.random.default_rng(seed).normal(size=(30, 3)), np.ones(30)), [2]
+    while len(widths) < 5:
+        net = TwoLayerReLU.init(jax.random.key(seed), width=widths[-1], input_dim=3, dtype=np.float64)
+        trouble = measured_gram(net, dataset)[1]
+        if trouble is None:
+            break
+        widths.append(int(re.search(r"a wider network is needed, try m = (\d+)\.$", trouble)[1]))
+    assert widths in ([2, 20], [2, 20, 40], [2, 20, 40, 80])
+
+
+@pytest.mark.usefixtures("folder")
+def test_only_commands_with_clients_speak_of_their_number(capsys):
+    assert cli.main(["gram", "d.npz", "--client", "2"]) == 2
+    assert "--clients" not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")
@@ -117,6 +128,7 @@ def test_an_implausible_kernel_regime_is_said(capsys):
         ("predict real.npz --clients 2 --scheme by_label", "6 different targets, which are no classes"),
         ("predict d.npz --client 2", "holds arrays and no columns; the number of clients is --clients."),
         ("predict t.csv --client 2", "; the number of clients is --clients."),
+        ("predict absent.csv --client 2", "cannot be read"),
         ("predict d.npz --width 100000000000000", "GiB of memory"),
         ("predict d.npz --seed 100000000000000000000", "seed is 100000000000000000000"),
         ("predict d.npz --out d.npz/x", "out folder d.npz/x cannot be written"),

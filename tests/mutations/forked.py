@@ -4,6 +4,7 @@ A script, not a module: ``tests`` of the sources must not be imported before the
 a line, ``{"folder", "arguments", "timeout"}``, and answers ``{"code", "output"}``; code null: no end within timeout.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -39,20 +40,27 @@ def run(folder: str, arguments: list[str], timeout: float | None) -> dict[str, o
         return {"code": code, "output": output.read().decode(errors="replace")}
 
 
+def _end(child: int) -> None:
+    """Kill it and what it has started; 0: it has ended."""
+    if child:
+        with contextlib.suppress(ProcessLookupError):  # it may not have a group of its own yet
+            os.killpg(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def _code(child: int, timeout: float | None) -> int | None:
     end = None if timeout is None else time.monotonic() + timeout
     try:
         while end is None or time.monotonic() < end:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
+                child = 0
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.02)
-    except KeyboardInterrupt:  # it does not reach the child, whose session is another
-        os.killpg(child, signal.SIGKILL)
-        raise
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+        return None
+    finally:  # also after Ctrl-C, which does not reach the child: its session is another
+        _end(child)
 
 
 if __name__ == "__main__":

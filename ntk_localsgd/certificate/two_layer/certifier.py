@@ -30,6 +30,7 @@ from ntk_localsgd.local_sgd.config import LocalSGD
 from ntk_localsgd.networks.activations import RELU
 from ntk_localsgd.networks.stack import Stack
 from ntk_localsgd.rounding import UNIT
+from ntk_localsgd.threads import threads_for
 
 __all__ = ["Certifier", "first_layer"]
 
@@ -74,7 +75,8 @@ class Certifier:
         if self.survey.least_norm > 0:
             check_range(norm)
             try:
-                end = self._conclude(method, model, estimate=estimate, delta=delta)
+                with threads_for(len(self.inputs), least=0):
+                    end = self._conclude(method, model, estimate=estimate, delta=delta)
             except Unsuitable as error:
                 end = no_proof(method, Obstacle.UNSUITABLE, str(error))
         else:

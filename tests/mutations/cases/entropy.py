@@ -20,13 +20,6 @@ MUTATIONS = (
         (f"{_ENTROPY}::test_estimate_is_the_share_below_0_up_to_its_window",),
     ),
     Mutation(
-        "verification/claims/entropy/training.py",
-        "np.roll(found.loss.values[:, 1:], -shift, axis=1)",
-        "found.loss.values[:, 1:]",
-        "E4: the control's losses are the entropies' own",
-        ("tests/verification/claims/entropy/test_entropy.py",),
-    ),
-    Mutation(
         "verification/jobs/leaky_training.py",
         "targets=train.targets * self.target_scale",
         "targets=train.targets",

@@ -128,8 +128,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/threads.py",
-        "one_thread() if rows in _FEW else",
-        "one_thread() if rows not in _FEW else",
+        "if least <= rows < _MANY else",
+        "if rows >= _MANY else",
         "one thread for large matrices, several that spin for small ones",
         ("tests/test_threads.py",),
     ),

@@ -54,3 +54,26 @@ def test_profile_begins_with_the_network_as_drawn_and_is_the_same_for_a_seed_alo
     assert float(silent.train[1, 0]) == float(found.train[1, 0])  # accuracies are those of the images' labels
     with pytest.raises(InputError, match="step is 1e\\+06"):
         LeakyTraining(6, 2, 0.3, 40, 30, 4, (5, 6), 0, step=1e6, batch_size=20).compute()
+
+
+def test_a_training_is_that_of_numpy_in_float64():
+    """Full batches, so that nothing is drawn: losses to float32's rounding, entropies up to entries at bins' ends."""
+    job = LeakyTraining(12, 1, 0.1, 40, 30, 6, (5,), 0, step=0.5, batch_size=40)
+    found, net = job.compute(), job._network(5)
+    data = datasets.digits(70, key=jax.random.key(0))
+    x, y = (np.asarray(part, np.float64)[:40] for part in (data.inputs, data.targets))
+    first, (layer,), last = (
+        jax.tree.map(np.float64, w) for w in (net.input_weights, net.hidden_weights, net.output_weights)
+    )
+    below, losses, entropies = x @ first.T, [], []
+    h = np.where(below >= 0, below, 0.1 * below)
+    for _ in range(7):
+        z = h @ layer.T
+        out = np.where(z >= 0, z, 0.1 * z)
+        rest = out @ last.T - y
+        losses.append(0.5 * np.square(rest).sum())
+        entropies.append(binned_entropy(out, BIN / 12**0.5))
+        layer = layer - 0.5 * 20 / (12 * 40) * (rest @ last * np.where(z >= 0, 1.0, 0.1)).T @ h
+    np.testing.assert_allclose(found.loss[0], losses[::2], rtol=1e-5)
+    np.testing.assert_allclose(found.entropy[0, :, 1], entropies[::2], atol=0.02)
+    assert losses[-1] < 0.9 * losses[0]

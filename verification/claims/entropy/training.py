@@ -1,5 +1,6 @@
 """Entropies of layers, accuracies and profiles of trained networks with leaky ReLU: E2, E3, E4."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,10 +42,16 @@ def _needs(context: Context) -> Iterator[LeakyTraining]:
         yield from trainings(context, shape)
 
 
+def _nothing_to_fit(job: LeakyTraining) -> LeakyTraining:
+    """E4's control: targets of 0, which the network approaches by falling silent."""
+    return dataclasses.replace(job, target_scale=0.0)
+
+
 def _profile_needs(context: Context) -> Iterator[LeakyTraining]:
     for shape in context.preset.entropy.shapes:
         if shape.depth == 1:
-            yield from trainings(context, shape)[:-1]
+            for job in trainings(context, shape)[:-1]:
+                yield from (job, _nothing_to_fit(job))
 
 
 def _setting(job: LeakyTraining) -> dict[str, object]:
@@ -193,16 +200,13 @@ def profiles(context: Context, results: Results) -> Iterator[Evidence]:
                 f"chosen after it was seen), mean over seeds; in all the entropy changes by {change.mean():.2f} nats",
                 _following(found),
                 _FAIR,
-                control=_following(found, shift=(found.sizes["round"] - 1) // 2),
-                control_setting="each entropy beside the loss of half of all rounds later, in a circle",
+                control=_following(results[_nothing_to_fit(job)]),
+                control_setting="targets 0: the loss falls as outputs do",
             )
 
 
-def _following(found: xr.Dataset, shift: int = 0) -> Interval:
-    """Rank correlation of the last layer's entropy with the fall of the loss, mean over seeds.
-
-    ``shift``: the profiles, in a circle, by which losses are later than the entropies that they are compared with.
-    """
-    entropies, losses = found.entropy.values[:, 1:, -1], np.roll(found.loss.values[:, 1:], -shift, axis=1)
+def _following(found: xr.Dataset) -> Interval:
+    """Rank correlation of the last layer's entropy with the fall of the loss, mean over seeds."""
+    entropies, losses = found.entropy.values[:, 1:, -1], found.loss.values[:, 1:]
     own = [scipy.stats.spearmanr(e, -loss).statistic for e, loss in zip(entropies, losses, strict=True)]
     return mean_interval(np.array(own, float))
