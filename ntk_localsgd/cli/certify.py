@@ -7,14 +7,13 @@ import itertools
 import math
 import pathlib
 import time
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from rich.console import Console
-from rich.table import Table
 
 from ntk_localsgd import certificate, local_sgd
 from ntk_localsgd.certificate import Certificate, Forecast
@@ -27,7 +26,7 @@ from ntk_localsgd.cli.certified_forecast import (
     smaller_scales,
     unscaled,
 )
-from ntk_localsgd.cli.certified_run import plot_run
+from ntk_localsgd.cli.certified_run import plain, plot_run, summary
 from ntk_localsgd.cli.certified_training import Training
 from ntk_localsgd.cli.inputs import ProblemOptions, purpose_key
 from ntk_localsgd.cli.output import check_folder, show, write_network, write_results
@@ -36,7 +35,6 @@ from ntk_localsgd.cli.search import Asked, Tried, is_monotone, smallest, tries
 from ntk_localsgd.cli.start import Start, read_start
 from ntk_localsgd.cli.timing import TimeUp, limited, watched
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.evidence import finite
 from ntk_localsgd.networks import Stack
 from ntk_localsgd.scalars import positive_number
 from ntk_localsgd.threads import one_thread
@@ -57,6 +55,9 @@ _SHARE = 0.7
 
 # Share of the time that is left which the path method may be estimated to take.
 _PATIENCE = 0.8
+
+# Samples at most of a record that ``python -m verification recheck`` takes.
+_RECHECKED = 32
 
 # Largest scale and width that are looked for.
 _MOST_SCALE, _MOST_WIDTH = 1e12, 2**20
@@ -90,7 +91,7 @@ class Certify(ProblemOptions):
     record: pathlib.Path | None = None
     """Write all that is claimed (.json), for python -m verification recheck, which takes at most 32 samples."""
     out: pathlib.Path = pathlib.Path("results")
-    """Folder for certify-DATA.json and .png."""
+    """Folder for certify-DATA.json and .png, which take the place of older ones."""
 
     def __call__(self) -> int:
         """Print what is proved, write it and a plot of the bound beside the run; 1 if nothing is proved."""
@@ -134,7 +135,7 @@ class Certify(ProblemOptions):
             if self.rounds or (proof is not None and proof.certified)
             else self._enough(start, seen, _SHARE * (end - time.monotonic()))
         )
-        content |= {"certificate": None if proof is None else _plain(proof), "scale_that_would_do": enough.scale}
+        content |= {"certificate": None if proof is None else plain(proof), "scale_that_would_do": enough.scale}
         figure = None
         if proof is not None:
             settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
@@ -143,7 +144,7 @@ class Certify(ProblemOptions):
             kept = kept or [write_network(ended.net, self._reached)]
         kept += self._recorded(start, ended.net, proof)
         paths = write_results(self.out, "certify", self.data, content, figure)
-        table = _summary(start, self.scale, proof, ended.losses, seconds)
+        table = summary(start, self.scale, proof, ended.losses, seconds)
         if enough.scale is not None:
             table.add_row("a lazy scale κ that would do", str(enough))
         if not (self.rounds or (proof is not None and proof.certified)):
@@ -170,6 +171,8 @@ class Certify(ProblemOptions):
             return []
         config = self._config(start, 0)
         certificate.write_certificate(self.record, proof, net, start.dataset, start.clients, config)
+        if start.dataset.num_samples > _RECHECKED:
+            start.notes.append(f"{self.record} has more than the {_RECHECKED} samples that recheck takes")
         return [self.record]
 
     @property
@@ -298,7 +301,7 @@ class Certify(ProblemOptions):
                     tried.append(each)
                     console.print(f"{what} {each.value:.4g}: {'proved' if each.works else 'not proved'}")
         except TimeUp:
-            ended = f"ended after {seconds:g} s"
+            ended = f"ended after {seconds:g} s, perhaps before 25% was reached: a larger --time-limit goes on"
         except KeyboardInterrupt as interrupt:
             found = smallest(tried)
             best = "none was proved" if found is None else f"the smallest {what} proved so far is {found:.4g}"
@@ -317,9 +320,9 @@ class Certify(ProblemOptions):
         )
         first = np.array([start.residual @ start.residual / 2])
         content = self._content(start, first) | {"scale": self._named(what, found).scale}
-        content |= {"certificate": _plain(proof), "find": what, "found": found, "tried": rows}
+        content |= {"certificate": plain(proof), "find": what, "found": found, "tried": rows}
         paths = write_results(self.out, "certify", self.data, content, None)
-        table = _summary(start, self._named(what, found).scale, proof, first, seconds)
+        table = summary(start, self._named(what, found).scale, proof, first, seconds)
         table.add_row(f"smallest {what} found", f"{found:.4g}")
         kept = [] if self.save is None else [write_network(start.net, self.save)]
         kept += self._recorded(start, start.net, proof)
@@ -358,42 +361,3 @@ class _Ended(NamedTuple):
     proof: Certificate | None = None
     refusal: str | None = None
     over: bool = False
-
-
-def _plain(proof: Certificate) -> dict[str, Any]:
-    """Finite plain values only: what is unknown or infinite becomes null."""
-    values = {name: getattr(proof, name) for name in proof.__dataclass_fields__ if name != "switching"}
-    return finite(values) | {"switching_pairs": len(proof.switching)}
-
-
-def _summary(
-    start: Start, scale: float | None, proof: Certificate | None, losses: Float[ndarray, " rounds"], seconds: float
-) -> Table:
-    table, factor = Table("quantity", "value", title=start.title), math.sqrt(start.factor)
-    table.add_row("clients K", f"{start.clients.num_clients}")
-    table.add_row("step size η, largest with proof", f"{start.step_size.value:.6g}, {start.step_size.allowed:.6g}")
-    if len(losses) > 1:
-        table.add_row("trained rounds, loss ratio", f"{len(losses) - 1}, {losses[-1] / losses[0]:.3g}")
-    if proof is None:
-        table.add_row("converges to zero loss", f"not decided within {seconds:g} s")
-        return table
-    table.add_row("residual norm ‖r(0)‖ here", f"{factor * proof.residual_norm:.6g}")
-    table.add_row(
-        "converges to zero loss", f"proved, by the {proof.method} method" if proof.certified else "not proved"
-    )
-    if proof.certified:
-        if proof.delta:
-            whole = proof.method == "energy"
-            table.add_row("all of this" if whole else "rate", f"with probability ≥ {1 - proof.delta:g}")
-        table.add_row("rate per round", f"{proof.rate:.8g}")
-        table.add_row("constant", f"{proof.constant:.6g}")
-        table.add_row("no neuron moves by more than", f"{proof.radius:.6g}")
-        table.add_row("pairs that may switch", f"{len(proof.switching)}")
-        return table
-    table.add_row("obstacle", proof.explanation)
-    if proof.residual_estimate > 0:
-        share = proof.residual_estimate / proof.residual_norm
-        table.add_row("roughly the residual norm that would do", f"{factor * proof.residual_estimate:.2g}")
-        table.add_row("or the width", f"{proof.width_estimate:.1g}")
-        table.add_row("or the lazy scale κ", f"{(scale or 1) / share:.1g}")
-    return table

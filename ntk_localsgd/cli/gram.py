@@ -74,5 +74,6 @@ def _add_generalization(table: Table, gram: np.ndarray, targets: np.ndarray, err
     except InputError:
         return
     table.add_row("yᵀ(H^∞)⁻¹y", f"[{form.lower!r}, {form.upper!r}]")
-    bound = f"{math.sqrt(2 * form.upper / len(targets)):.6g} + O(√(log(n/(λ0 δ))/n))"
+    leading = math.sqrt(2 * form.upper / len(targets))
+    bound = f"{leading:.6g} + O(√(log(n/(λ0 δ))/n))" + (", which says nothing" if leading >= 1 else "")
     table.add_row("expected 1-Lipschitz loss in [0, 1], at most (F3 [R])", bound)

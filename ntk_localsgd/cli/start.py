@@ -153,8 +153,9 @@ def read_start(
         dataset, factor = local_sgd.lazy_targets(net, dataset, scale=options.scale), float(options.scale) ** 2
     gram, trouble = measured_gram(net, dataset, norms)
     if trouble is not None:
-        hint = "" if options.weights is not None else uneven_columns(options, dataset)
-        trouble = f"{trouble.rstrip('.')}{hint}"
+        trouble = trouble.rstrip(".")
+        if options.weights is None and (hint := uneven_columns(options, dataset)):
+            trouble = trouble.removesuffix(", one of them must go") + hint
         if proved:
             raise InputError(f"{trouble}.")
     step_size = checked_step_size(factor * gram.matrix, split, options.step_size, proved=proved, counted=counted(split))
