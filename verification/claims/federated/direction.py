@@ -47,9 +47,9 @@ def sweep(context: Context, problem: Problem) -> list[ClientKernels]:
 
 
 def _growing_targets(context: Context, problem: Problem) -> list[ClientKernels]:
-    """The control: targets grow with √m, so that patterns flip at every width alike."""
-    jobs = [_job(context, problem, width) for width in context.preset.federated.control_widths]
-    return [dataclasses.replace(job, target_scale=math.sqrt(job.width)) for job in jobs]
+    """The control: targets grow with √m, so that patterns flip at every width alike; its first round is looked at."""
+    jobs = sweep(context, problem)
+    return [dataclasses.replace(job, target_scale=math.sqrt(job.width), num_rounds=1) for job in jobs]
 
 
 def _two_neurons(context: Context, problem: Problem) -> ClientKernels:
