@@ -116,7 +116,8 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
         f"the observed ‖r(t + 1)‖/‖r(t)‖ and the spectral radius of the round operator of the last network's Gram "
         f"matrix; means of {seeds} seeds, bands their range, until only rounding is left; a cross where "
         f"not all seeds are certified. Right: the width that theorem C1 asks for at δ = 0.05 (gradient descent), that "
-        f"the certificate needs at initialization on all seeds, and at which all runs converge; sphere in 4n dimensions. Claims C8, C8-widths."
+        f"the certificate needs at initialization on all seeds, and at which all runs converge; sphere "
+        f"in 4n dimensions. Claims C8, C8-widths."
     )
 
 
