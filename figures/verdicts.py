@@ -117,7 +117,8 @@ def _shows(table: pd.DataFrame) -> str:
     counts = table.verdict.value_counts()
     inside = sum(int(counts.get(str(verdict), 0)) for verdict in (Verdict.VERIFIED, Verdict.REFUTED))
     unbroken = int((table.control != "broke").sum())
-    controls = f"{unbroken} controls did not break" if unbroken else "every control broke"
+    plural = "s" * (unbroken > 1)
+    controls = f"{unbroken} control{plural} did not break" if unbroken else "every control broke"
     return f"{counts.get(str(Verdict.REFUTED), 0)} of {inside} rows inside their premise are refuted; {controls}"
 
 

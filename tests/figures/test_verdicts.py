@@ -29,7 +29,7 @@ def test_every_claim_stands_under_its_paper_and_every_row_is_a_symbol():
     assert texts == ["A 2020", "K1", "A 2020", "K2", "B 2021", "N1"]
     lines = [line for axes in figure.axes for line in axes.lines]
     assert len(lines) == len(ROWS) + 1  # and a ring
-    assert figure.get_suptitle() == "1 of 2 rows inside their premise are refuted; 1 controls did not break"
+    assert figure.get_suptitle() == "1 of 2 rows inside their premise are refuted; 1 control did not break"
     assert verdicts.FIGURE.shows(_table(ROWS[:1])).endswith(
         "0 of 1 rows inside their premise are refuted; every control broke"
     )

@@ -33,22 +33,20 @@ Every row is a claim *premise ⇒ conclusion* in one setting. Premise and conclu
 | not met | fails | · silent | the theorem is silent and the conclusion fails |
 | – | undecided | ? inconclusive | the confidence interval straddles the threshold, or the control did not break |
 
-- The letter says how much is certain about the statement itself: **S** stated in an abstract, **P** published and
-  confirmed, **R** published but recalled from memory (exponents or constants not confirmed), **D** derived in this
-  project, with proof (`docs/theory.md`); **D, heuristic** its own scaling arguments, without a proof; **C** a
-  conjecture.
-- *measured, bound* are the two sides of the conclusion where it is closest to failing, and how they should stand; ± is
-  the tolerance that decides, where there is one. *Tightness* is their quotient; the summary shows the worst of a
-  claim's rows: the largest for (≤), the smallest for (≥), the one farthest from 1 for (=) and (within).
+- The letter says what is certain about the statement: **S** stated in an abstract, **P** published and confirmed,
+  **R** published but recalled from memory (exponents or constants not confirmed), **D** derived here with proof
+  (`docs/theory.md`); **D, heuristic** scaling arguments without one; **C** a conjecture.
+- *measured, bound* are the sides of the conclusion where it is closest to failing; ± is the tolerance that decides.
+  *Tightness* is their quotient; the summary shows the worst of a claim's rows: the largest for (≤), the smallest for
+  (≥), the one farthest from 1 for (=) and (within). *run* is the preset and device.
 - Here stand one line a claim, and in full the rows that fail inside their premise or are undecided. **All rows**, with
-  filters, stand in `report.html`, which `make verify` writes into `results/` for a run of your own, and `make report`
-  into `build/` for the evidence that this file is made from.
-- *run* is the preset whose evidence the row is from, and the device.
+  filters, stand in `report.html`: `make verify` writes one of your own run into `results/`, `make report` that of this
+  file's evidence into `build/`.
 - *With probability ≥ 1 − δ* is decided by independent seeds and a two-sided 95% Clopper–Pearson interval of the failure
-  rate; δ = 0.05 unless the row names another (C6: 0.1). *Exponents* are means over seeds of fitted slopes with 95%
-  Student intervals. Inequalities with proof are checked for every run, exactly up to float64 rounding.
-- The *control* changes one setting so that the conclusion must break, and runs through the same code; a check whose
-  control does not break is itself broken, and its row not counted as verified.
+  rate; δ = 0.05 unless the row names another. *Exponents* are means over seeds of fitted slopes with 95% Student
+  intervals. Inequalities with proof are checked for every run, exactly up to float64 rounding.
+- The *control* changes one setting so that the conclusion must break, through the same code; a row whose control does
+  not break is not counted as verified.
 """
 
 
@@ -176,7 +174,7 @@ def _short(card: Card) -> tuple[str, str]:
 
 
 def _open(cards: Sequence[Card]) -> str:
-    """The rows that fail or are undecided, in full, each claim's with the commands that measure it again.
+    """The rows that fail or are undecided, in full, and the command that measures them again.
 
     Of rows outside their premise, of which the theorem does not speak, the number is enough.
     """
@@ -193,8 +191,9 @@ def _open(cards: Sequence[Card]) -> str:
         "| control |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    again = dict.fromkeys(f"`{command}`" for card, _ in rows for command in card.again)
-    return "\n".join([*table, *(_line(card, row) for card, row in rows), "", "*Again:* " + ", ".join(again)]) + "\n"
+    names = " ".join(dict.fromkeys(card.id for card, _ in rows))
+    again = f"*Again:* `python -m verification run {names} --fresh --preset …`, the preset being the row's."
+    return "\n".join([*table, *(_line(card, row) for card, row in rows), "", again]) + "\n"
 
 
 def _line(card: Card, row: Evidence) -> str:
