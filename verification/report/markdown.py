@@ -191,9 +191,18 @@ def _open(cards: Sequence[Card]) -> str:
         "| control |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    names = " ".join(dict.fromkeys(card.id for card, _ in rows))
-    again = f"*Again:* `python -m verification run {names} --fresh --preset …`, the preset being the row's."
-    return "\n".join([*table, *(_line(card, row) for card, row in rows), "", again]) + "\n"
+    again = ", ".join(f"`{command}`" for command in _together({card.id: card for card, _ in rows}))
+    return "\n".join([*table, *(_line(card, row) for card, row in rows), "", f"*Again:* {again}"]) + "\n"
+
+
+def _together(cards: dict[str, Card]) -> list[str]:
+    """The commands that measure these claims' rows again, one for all claims that are run alike."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, card in cards.items():
+        for command in card.again:
+            before, _, after = command.partition(f" {name} ")
+            alike.setdefault((before, after), []).append(name)
+    return [" ".join((before, *names, after)) for (before, after), names in alike.items()]
 
 
 def _line(card: Card, row: Evidence) -> str:

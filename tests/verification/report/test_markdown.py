@@ -41,6 +41,11 @@ def test_a_claim_has_one_line_and_only_rows_that_fail_or_are_undecided_stand_in_
     assert "2 ✔ verified | 0.7 (≤) |" in text
     assert "quick · CPU" not in text
     assert "`python -m verification run K2 --fresh`" in _text(row("K2", holds=None))
+    both = _text(row("K2", holds=None), row("K5", holds=None), row("K5", holds=None, preset="full"))
+    assert (
+        "*Again:* `python -m verification run K2 K5 --fresh`, `python -m verification run K5 --fresh --preset full`"
+        in both
+    )
 
 
 def test_an_unbroken_control_and_a_crash_are_not_overlooked():
