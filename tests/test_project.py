@@ -21,6 +21,7 @@ FLOORS = [
         "rounding",
         "arrays",
         "scalars",
+        "threads",
         "randomness",
         "seeds",
         "separation",
