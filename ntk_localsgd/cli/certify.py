@@ -23,6 +23,7 @@ from ntk_localsgd.cli.certified_forecast import (
     foreseen,
     on_columns,
     rounded_up,
+    rounds_to,
     smaller_scales,
     unscaled,
 )
@@ -135,7 +136,9 @@ class Certify(ProblemOptions):
             if self.rounds or (proof is not None and proof.certified)
             else self._enough(start, seen, _SHARE * (end - time.monotonic()))
         )
-        content |= {"certificate": None if proof is None else plain(proof), "scale_that_would_do": enough.scale}
+        ahead = self._rounds_to(start, proof, enough)
+        content |= {"certificate": None if proof is None else plain(proof)}
+        content |= {"scale_that_would_do": enough.scale, "rounds_that_may_do": ahead}
         figure = None
         if proof is not None:
             settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
@@ -147,6 +150,8 @@ class Certify(ProblemOptions):
         table = summary(start, self.scale, proof, ended.losses, seconds)
         if enough.scale is not None:
             table.add_row("a lazy scale κ that would do", str(enough))
+        if ahead is not None:
+            table.add_row("or training first, --rounds of roughly", f"{ahead:,}")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
                 least = min(math.inf if seen is None else seen.scale, enough.scale or math.inf)
@@ -280,6 +285,18 @@ class Certify(ProblemOptions):
         except InputError:
             pass
         return enough
+
+    def _rounds_to(self, start: Start, proof: Certificate | None, enough: Enough) -> int | None:
+        """Rounds after which the residual is as small as a proof from the start needs it, as the path method has it."""
+        if self.rounds:
+            return None
+        if enough.method == "path" and enough.scale is not None:
+            small = unscaled(start, self.scale).targets / enough.scale
+        elif proof is not None and proof.residual_estimate > 0:
+            small = start.residual * (proof.residual_estimate / proof.residual_norm)
+        else:
+            return None
+        return rounds_to(start, self._config(start, 0), small)
 
     def _find(self, what: Literal["scale", "width"], seconds: float) -> int:
         """The smallest scale or width that was proved to converge; 1 if none was."""

@@ -1,14 +1,19 @@
 """What the forecast says in numbers of the user's."""
 
+import json
 import re
 from types import SimpleNamespace
 
+import hypothesis.strategies as st
+import jax
 import numpy as np
 import pytest
+from hypothesis import given
 
-from ntk_localsgd import certificate, cli
+from ntk_localsgd import certificate, cli, datasets
 from ntk_localsgd.certificate import Obstacle
-from ntk_localsgd.cli.certified_forecast import Enough, rounded_up, smaller_scales
+from ntk_localsgd.cli import certify
+from ntk_localsgd.cli.certified_forecast import Enough, _first_below, rounded_up, smaller_scales
 
 
 def test_scales_are_rounded_up():
@@ -83,3 +88,55 @@ def test_a_singular_kernel_of_uneven_columns_names_standardised_ones(tmp_path, m
     assert "(columns differ in size: try --standardise)" in capsys.readouterr().err
     cli.main([*argv, "--standardise"])
     assert "try --standardise" not in capsys.readouterr().err
+
+
+@given(st.integers(0, 10**6), st.floats(1e-6, 0.999), st.floats(0.1, 0.999))
+def test_rounds_until_a_residual_is_small_are_those_of_a_loop(seed, share, rate):
+    rng = np.random.default_rng(seed)
+    operator, residual = np.diag(rate * rng.uniform(size=4)), rng.normal(size=4)
+    weigh = np.diag(rng.uniform(0.1, 1, 4))  # of diagonal matrices the size falls in every round
+    t, here, goal = 0, residual, share * np.abs(weigh @ residual).sum()
+    while np.abs(weigh @ here).sum() > goal:
+        t, here = t + 1, operator @ here
+    near = np.abs(weigh @ np.linalg.matrix_power(operator, t) @ residual).sum()
+    assert _first_below(operator, weigh, residual, share) == t or np.isclose(near, goal, rtol=1e-9)
+
+
+def test_the_residual_that_would_do_is_what_the_scale_leaves_of_the_targets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sphere = datasets.sphere(jax.random.key(0), 8, 32)
+    np.savez("s.npz", inputs=sphere.inputs, targets=sphere.targets, client=np.arange(8) % 2)
+    small = []
+    monkeypatch.setattr(certify, "rounds_to", lambda *given: small.append(given[-1]))
+    for scale in ((), ("--scale", "2")):
+        assert cli.main(["certify", "s.npz", "--local-steps", "5", "--width", "32", *scale]) == 1
+        enough = json.loads((tmp_path / "results" / "certify-s.json").read_text())["scale_that_would_do"]
+        np.testing.assert_allclose(np.abs(small.pop()), np.abs(sphere.targets) / enough, rtol=1e-6)  # float32 targets
+
+
+def test_a_residual_that_does_not_fall_is_never_small_and_one_that_is_needs_no_rounds():
+    assert _first_below(np.eye(2), np.eye(2), np.ones(2), 0.5) is None
+    assert _first_below(np.full((2, 2), np.nan), np.eye(2), np.ones(2), 0.5) is None
+    assert _first_below(np.eye(2), np.eye(2), np.ones(2), 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "argv"),
+    [
+        (8, ["--width", "64"]),
+        (16, ["--width", "64", "--seed", "1"]),
+        (2, ["--width", "64", "--depth", "2"]),
+        (2, ["--width", "64", "--depth", "2", "--seed", "2"]),
+    ],
+)
+def test_rounds_of_training_that_may_do_are_a_few_times_those_that_do(tmp_path, monkeypatch, samples, argv):
+    """The documented factor is 5, over wider tries; the rounds are those after which a proof is found."""
+    monkeypatch.chdir(tmp_path)
+    sphere = datasets.sphere(jax.random.key(0), samples, 4 * samples)
+    np.savez("s.npz", inputs=sphere.inputs, targets=sphere.targets, client=np.arange(samples) % 4)
+    argv = ["certify", "s.npz", "--local-steps", "5", *argv]
+    assert cli.main(argv) == 1
+    foretold = json.loads((tmp_path / "results" / "certify-s.json").read_text())["rounds_that_may_do"]
+    assert cli.main([*argv, "--rounds", "200", "--every", "1"]) == 0
+    taken = json.loads((tmp_path / "results" / "certify-s.json").read_text())["trained_rounds"]
+    assert taken / 5 <= foretold <= 5 * taken

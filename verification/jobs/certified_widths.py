@@ -40,6 +40,8 @@ class Widths:
         How many networks, and what decides them.
     delta
         At which C1 speaks.
+    coupled
+        Neurons in pairs that cancel, so that f = 0 at the start; odd widths have a neuron more.
     """
 
     data: Source
@@ -48,6 +50,7 @@ class Widths:
     seed: int
     number: int
     delta: float
+    coupled: bool = False
 
     def keys(self, purpose: str) -> list[jax.Array]:
         """One a network."""
@@ -61,13 +64,17 @@ class Widths:
         """
         n, lambda0 = max(self.data.num_samples, 4), self.data.load().lambda0.lower
         asked = BOUNDS["C1"].smallest_width(n=n, lambda0=lambda0, C=1.0, delta=self.delta)
-        variables = {name: ("seed", np.array(values, np.float64)) for name, values in columns.items()}
+        step = 2 if self.coupled else 1
+        variables = {
+            name: ("seed", step * np.ceil(np.array(values, np.float64) / step)) for name, values in columns.items()
+        }
         return xr.Dataset(variables | {"asked": float(asked)})
 
     def network(self, key: jax.Array, width: int) -> TwoLayerReLU:
         """In float64."""
         input_dim = self.data.load().dataset.input_dim
-        return TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=np.float64)
+        width += width % 2 if self.coupled else 0
+        return TwoLayerReLU.init(key, width=width, input_dim=input_dim, dtype=np.float64, coupled=self.coupled)
 
     def config(self, net: TwoLayerReLU, batch_size: int | None = None) -> local_sgd.LocalSGD | None:
         """Settings of a run; None where no neuron is active on any sample."""

@@ -45,6 +45,23 @@ MUTATIONS = (
         ("tests/cli/test_certified_forecast.py",),
     ),
     Mutation(
+        "ntk_localsgd/cli/certified_forecast.py",
+        "residual, number = ahead, number + 1",
+        "number += 1",
+        "forecast: powers of two of the round begin at the start again",
+        ("tests/cli/test_certified_forecast.py::test_rounds_until_a_residual_is_small_are_those_of_a_loop",),
+    ),
+    Mutation(
+        "ntk_localsgd/cli/certify.py",
+        "small = unscaled(start, self.scale).targets / enough.scale",
+        "small = start.residual / enough.scale",
+        "certify: rounds until the residual, not the targets, has been divided by the scale",
+        (
+            "tests/cli/test_certified_forecast.py::"
+            "test_the_residual_that_would_do_is_what_the_scale_leaves_of_the_targets",
+        ),
+    ),
+    Mutation(
         f"{_DIR}/two_layer/path.py",
         "if bound.largest_error <= 2 * model.length(survey.residual):",
         "if bound.largest_error <= 1e-3 * model.length(survey.residual):",

@@ -37,4 +37,11 @@ MUTATIONS = (
         "movement is not part of what holds with probability",
         (_TEST_CLAIMS,),
     ),
+    Mutation(
+        "verification/jobs/certified_widths.py",
+        "step = 2 if self.coupled else 1",
+        "step = 1",
+        "C8-order-widths: coupled neurons of odd widths",
+        ("tests/verification/jobs/test_drawn_certificates.py",),
+    ),
 )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from verification.data import Source
@@ -43,3 +44,11 @@ def test_widths_of_single_samples_are_at_most_a_step_from_those_of_full_batches_
     assert table.single.values.tolist() == table.full.values.tolist()
     assert table.spoiled.values.tolist() == [math.inf, math.inf]
     assert (table.single < table.asked).all()
+
+
+def test_coupled_neurons_start_at_zero_and_have_even_widths():
+    job = OrderWidths(Source("sphere", 2, 0, input_dim=8), 2, 2, seed=0, number=2, delta=0.05, coupled=True)
+    net = job.network(job.keys("certified for every order")[0], 23)
+    assert net.width == 24
+    assert np.abs(net(job.data.load().dataset.inputs)).max() < 1e-15
+    assert job.table(single=[23, math.inf]).single.values.tolist() == [24, math.inf]

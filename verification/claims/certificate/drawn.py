@@ -1,5 +1,6 @@
 """Certificates of runs that draw batches and participants: C8-order, C8-drawn, C8-order-widths."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -102,7 +103,8 @@ def by_chance(context: Context, results: Results) -> Iterator[Evidence]:
 
 def _widths(context: Context) -> list[OrderWidths]:
     samples = sorted({*context.preset.certificates.samples, _LARGEST})
-    return on_spheres(context, OrderWidths, [n for n in samples if n <= _LARGEST])
+    jobs = on_spheres(context, OrderWidths, [n for n in samples if n <= _LARGEST])
+    return [dataclasses.replace(job, coupled=coupled) for coupled in (False, True) for job in jobs]
 
 
 @claim(
@@ -114,19 +116,21 @@ def _widths(context: Context) -> list[OrderWidths]:
     needs=_widths,
 )
 def widths(context: Context, results: Results) -> Iterator[Evidence]:
-    """Smallest powers of √2; the control has targets 30 times as large."""
+    """Smallest powers of √2, neurons independent and coupled; the control has targets 30 times as large."""
     for job in _widths(context):
         one, n = results[job], job.data.num_samples
         needed, full, spoiled = float(one.single.max()), float(one.full.max()), float(one.spoiled.min())
         found = int(np.isfinite(one.single).sum())
-        width = f"{spoiled:g}" if np.isfinite(spoiled) else f"none up to {4 * needed:g}"
+        spoiled_width = f"{spoiled:g}" if np.isfinite(spoiled) else f"none up to {4 * needed:g}"
+        widths = f"m = {float(one.single.min()):g} to {needed:g}, full batches up to {full:g}"
         yield at_most(
-            {"data": "sphere", "n": n, "d": 4 * n, "K": job.num_clients, "τ": job.local_steps, "b": 1},
+            {"data": "sphere", "n": n, "d": 4 * n, "K": job.num_clients, "τ": job.local_steps, "b": 1}
+            | ({"neurons": "coupled"} if job.coupled else {}),
             Condition(f"each seed is certified at some width ({found} of {job.number} are)", found == job.number),
-            f"every order: m = {needed:g}, full batches: {full:g}; C1 asks for {float(one.asked):.2g} at δ = {DELTA}",
+            f"every order: {widths}; C1 asks for {float(one.asked):.2g} at δ = {DELTA}",
             needed,
             float(one.asked),
             control=spoiled,
-            control_setting=f"targets 30 times as large: smallest width certified, {width}",
+            control_setting=f"targets 30 times as large: smallest width certified, {spoiled_width}",
             trials=job.number,
         )
