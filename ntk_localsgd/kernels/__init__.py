@@ -1,7 +1,7 @@
 """Gram matrices of the neural tangent kernel, at infinite and finite width, and their smallest eigenvalue."""
 
 from ntk_localsgd.kernels.counts import pattern_counts, pattern_gram
-from ntk_localsgd.kernels.empirical import empirical_gram
+from ntk_localsgd.kernels.empirical import empirical_gram, empirical_grams
 from ntk_localsgd.kernels.empirical_error import empirical_gram_error
 from ntk_localsgd.kernels.infinite import (
     infinite_deep_gram,
@@ -23,6 +23,7 @@ __all__ = [
     "as_matrix",
     "empirical_gram",
     "empirical_gram_error",
+    "empirical_grams",
     "infinite_deep_gram",
     "infinite_deep_gram_error",
     "infinite_deep_gram_neural_tangents",

@@ -12,7 +12,7 @@ from ntk_localsgd.kernels.counts import counts_of
 from ntk_localsgd.networks import Network, Stack, TwoLayerReLU, matmul, structure
 from ntk_localsgd.networks.network import read_rows
 
-__all__ = ["empirical_gram", "output_rows"]
+__all__ = ["empirical_gram", "empirical_grams", "output_rows"]
 
 # Rows per tile: two products of 512 rows with 5,000 columns and o = 10 outputs are a GiB in float64.
 _ROWS = 512
@@ -66,6 +66,32 @@ def empirical_gram(
     x, y = (None if rows is None else jnp.asarray(rows, dtype) for rows in (x, y))
     gram = _by_jacobians(net, x, net if other is None else other, x if y is None else y)
     return gram if y is not None or other is not None else _mirrored(gram)
+
+
+def empirical_grams(
+    net: Network, trained: tuple[Array, ...], x: Any
+) -> Float[Array, "s n n"] | Float[Array, "s n n o o"]:
+    """Gram matrices of one network at several trained weights [s ...], as `empirical_gram` at each up to rounding.
+
+    Of a `Stack` by one call, where many small matrices would take longer to call for than to compute.
+
+    Raises
+    ------
+    InputError
+        As `empirical_gram`.
+    """
+    x = read_rows(x, net.trained[0].dtype, net.input_dim, "x")
+    if structure(net) is not None:
+        return _one_by_one(net, trained, x, np.asarray(net.trained[0].shape[0], net.trained[0].dtype))
+    each = [net.with_trained(tuple(layer[k] for layer in trained)) for k in range(len(trained[0]))]
+    return jnp.stack([empirical_gram(one, x) for one in each])
+
+
+@jax.jit
+def _one_by_one(
+    net: Stack, trained: tuple[Array, ...], x: Float[Array, "n d"], width: Float[Array, ""]
+) -> Float[Array, "s n n"] | Float[Array, "s n n o o"]:
+    return jax.lax.map(lambda weights: _by_layers(net.with_trained(weights), None, x, None, width), trained)
 
 
 def _check_pair(net: Network, other: Network) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int, Shaped
@@ -9,7 +10,8 @@ from numpy import ndarray
 
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.kernels import as_matrix, empirical_gram
+from ntk_localsgd.kernels import as_matrix, empirical_gram, empirical_grams
+from ntk_localsgd.local_sgd.gradients import Weights
 from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.local_sgd.states import GramState
 from ntk_localsgd.networks import Network
@@ -27,21 +29,30 @@ class GramRecorder:
     def __init__(
         self, initial: Network, dataset: Dataset, wanted: tuple[Observable, ...], every: int, here: Network, start: int
     ) -> None:
-        self.inputs, self.wanted, self.every, self.start = dataset.inputs, wanted, every, start
+        self.net, self.inputs, self.wanted, self.every, self.start = initial, dataset.inputs, wanted, every, start
         elsewhere = start > 0 or initial is not here
-        self.initial: ndarray | None = self._gram(initial) if wanted and elsewhere else None
+        self.initial = self._gram(initial) if wanted and elsewhere else None
         self.rounds: list[int] = []
         self.values: dict[str, list[ndarray]] = {entry.name: [] for entry in wanted}
         self.take(here, start)
 
     def take(self, net: Network, at_round: int) -> None:
-        """Record the network of this round, if it is one of those that are asked for."""
-        if not self.wanted or (at_round % self.every and at_round != self.start):
+        """Record the network of this round, if it is one of those that are asked for and not there yet."""
+        if not self.wanted or (at_round % self.every and at_round != self.start) or at_round in self.rounds[-1:]:
             return
-        gram = self._gram(net)
+        self._record(net.trained, self._gram(net), at_round)
+
+    def take_all(self, trained: Weights, first: int) -> None:
+        """Record so many consecutive rounds [s ...], the first of them by its number."""
+        grams = np.asarray(empirical_grams(self.net, trained, self.inputs), np.float64)
+        held = jax.tree.map(np.asarray, trained) if jax.default_backend() == "cpu" else trained  # views there
+        for k, gram in enumerate(grams):
+            self._record(tuple(layer[k] for layer in held), as_matrix(gram), first + k)
+
+    def _record(self, trained: Weights, gram: Float[ndarray, "no no"], at_round: int) -> None:
         self.initial = gram if self.initial is None else self.initial
         self.rounds.append(at_round)
-        state = GramState(net, self.inputs, gram, self.initial)
+        state = GramState(self.net, trained, self.inputs, gram, self.initial)
         for entry in self.wanted:
             self.values[entry.name].append(np.asarray(entry.compute(state)))
 

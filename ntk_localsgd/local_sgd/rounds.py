@@ -16,7 +16,10 @@ from ntk_localsgd.local_sgd.states import RoundState
 from ntk_localsgd.local_sgd.ways import Plan, Seen, Start, Way, lockstep
 from ntk_localsgd.networks import Network
 
-__all__ = ["Sizes", "State", "begin", "go_on"]
+__all__ = ["CARRIED", "Sizes", "State", "begin", "go_on"]
+
+#: Under which the weights of every round's end come along with what is observed; no observable has such a name.
+CARRIED = "/weights"
 
 
 class State(NamedTuple):
@@ -124,7 +127,8 @@ def _one_round(
     trained, optimizer = server.step(plan.server, state.server, state.trained, moved, server_eta)
     after = net.with_trained(trained)
     over_data, known = way.visit(after, data, state.patterns, plan)
-    return State(trained, state.patterns, known, optimizer), seen | _observe(after, net, before, over_data, data, plan)
+    seen |= _observe(after, net, before, over_data, data, plan) | ({CARRIED: trained} if plan.carried else {})
+    return State(trained, state.patterns, known, optimizer), seen
 
 
 def _start(everyone: Start, plan: Plan) -> Start:

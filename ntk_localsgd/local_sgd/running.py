@@ -32,6 +32,9 @@ __all__ = ["Run", "run", "run_seeds"]
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
 
+# Rounds whose weights come along with a chunk, and their bytes, at most.
+_MOST_CARRIED, _CARRIED_BYTES = 64, 2**25
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -83,7 +86,7 @@ def run(
     """Train a network by Local (S)GD and record what is observed.
 
     K = 1 is (stochastic) gradient descent; τ = 1 is synchronous gradient descent on the mean of the clients' losses.
-    The run is compiled in chunks of rounds; eigenvalues and ``stop`` are evaluated on the host between chunks.
+    The run is compiled in chunks of rounds; Gram matrices and ``stop`` are evaluated on the host between chunks.
     Observing local steps may change roundings, nothing else: without it, clients need no weights of their own
     where that is the faster way.
 
@@ -204,9 +207,11 @@ def run_seeds(
     own_steps = steps if len(set(steps)) > 1 else None
     batch_size = None if config.batch_size is None else min(config.batch_size, max(clients.sizes))
     sizes = _sizes(clients, config)
+    stops = [] if stop is None else [whole_number("stop.every", getattr(stop, "every", 1))]
+    carried = _carried(nets, stops) if at_grams and every == 1 else 1
     plan = Plan(
         max(steps), batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants,
-        sizes.client_weights is not None, ClientRule.of(config), config.server,
+        sizes.client_weights is not None, ClientRule.of(config), config.server, carried > 1,
     )  # fmt: skip
     together = Together(nets, keys, ClientData.of(dataset, clients, nets[0]), sizes, plan, mesh)
     states, *at_start = together.begin(here, [point.server for point in resume] if resume and start else None)
@@ -220,7 +225,7 @@ def run_seeds(
         )
         for k, (net, now, *first) in enumerate(zip(nets, here, *map(together.apart, at_start), strict=True))
     ]
-    cadences = ([every] if at_grams else []) + ([courses[0].every] if stop else [])
+    cadences = ([carried if every == 1 else every] if at_grams else []) + stops
     for first, rounds in _chunks(start, config.num_rounds, cadences, progress):
         if all(course.ended for course in courses):
             break
@@ -229,11 +234,14 @@ def run_seeds(
             if course.ended:
                 continue
             diverged = course.record.diverges(seen["loss"])
-            if not diverged.size:
-                course.follow(together.network(k, after), first + rounds, seen, together.server(k, after))
-                continue
-            course.diverged_at = first + int(diverged[0]) + 1
-            course.record.append({name: values[: diverged[0]] for name, values in seen.items()})
+            good = int(diverged[0]) if diverged.size else rounds
+            course.record.append({name: values[:good] for name, values in seen.items()})
+            if plan.carried and good:
+                course.record.grams.take_all(together.carried(k, observed, good), first + 1)
+            if diverged.size:
+                course.diverged_at = first + good + 1
+            else:
+                course.follow(together.network(k, after), first + rounds, together.server(k, after))
         states = after
     about = _attributes(nets[0], dataset, clients, config)
     watched, where = (*at_rounds, *at_taken, *at_steps), None if together.many else mesh
@@ -264,10 +272,9 @@ class _Course:
     def ended(self) -> bool:
         return self.diverged_at is not None or self.stopped_at is not None
 
-    def follow(self, network: Network, number: int, seen: dict[str, np.ndarray], server: PyTree) -> None:
-        """Go on to the network of this round, with what was observed on the way, and ask whether to stop."""
+    def follow(self, network: Network, number: int, server: PyTree) -> None:
+        """Go on to the network of this round, and ask whether to stop."""
         self.at = dataclasses.replace(self.at, network=network, round=number, server=server)
-        self.record.append(seen)
         self.record.grams.take(network, number)
         self._ask()
 
@@ -319,6 +326,13 @@ def _sizes(clients: Clients, config: LocalSGD) -> Sizes:
     return Sizes(
         config.step_size, config.server_step_size, factors, np.array(weights) if len(set(weights)) > 1 else None
     )
+
+
+def _carried(nets: tuple[Network, ...], stops: list[int]) -> int:
+    """Rounds of a chunk from which weights come along; ``stop``'s cadence is a multiple of it."""
+    size = len(nets) * sum(weights.nbytes for weights in nets[0].trained)
+    most = max(1, min(_MOST_CARRIED, _CARRIED_BYTES // size))
+    return next(k for k in range(most, 0, -1) if all(every % k == 0 for every in stops))
 
 
 def _again(

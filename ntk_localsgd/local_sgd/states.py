@@ -131,10 +131,16 @@ class StepState:
 class GramState:
     """What the observables of the Gram matrix see, on the host in float64: Θ as one matrix (n·o)², now and at t = 0."""
 
-    network: Network
+    start: Network
+    trained: Weights
     inputs: Float[ndarray, "n d"]
     gram: Float[ndarray, "no no"]
     initial: Float[ndarray, "no no"]
+
+    @cached_property
+    def network(self) -> Network:
+        """The averaged network."""
+        return self.start.with_trained(jax.tree.map(jnp.asarray, self.trained))
 
     @cached_property
     def error(self) -> float:

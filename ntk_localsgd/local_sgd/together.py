@@ -9,9 +9,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
-from ntk_localsgd.local_sgd.gradients import ClientData
+from ntk_localsgd.local_sgd.gradients import ClientData, Weights
 from ntk_localsgd.local_sgd.placement import everywhere, spread
-from ntk_localsgd.local_sgd.rounds import Sizes, State, begin, go_on
+from ntk_localsgd.local_sgd.rounds import CARRIED, Sizes, State, begin, go_on
 from ntk_localsgd.local_sgd.ways import Plan, Seen, choose
 from ntk_localsgd.networks import Network
 
@@ -67,6 +67,11 @@ class Together:
         """The k-th network at a state."""
         return self.nets[k].with_trained(self._of(states.trained, k))
 
+    def carried(self, k: int, seen: Seen, rounds: int) -> Weights:
+        """The k-th network's weights at the end of the first rounds of a chunk, where the plan has them come along."""
+        weights: Weights = self._of(seen[CARRIED], k)
+        return weights if len(weights[0]) == rounds else jax.tree.map(lambda layer: layer[:rounds], weights)
+
     def server(self, k: int, states: State) -> PyTree:
         """The state of the server's optimizer for the k-th network, on the host."""
         held: PyTree = jax.tree.map(np.asarray, self._of(states.server, k))
@@ -74,7 +79,7 @@ class Together:
 
     def apart(self, seen: Seen) -> list[dict[str, np.ndarray]]:
         """Observations network by network, on the host."""
-        held = jax.tree.map(np.asarray, seen)
+        held = {name: np.asarray(values) for name, values in seen.items() if name != CARRIED}
         return [self._of(held, k) for k in range(len(self.nets))]
 
     def _of(self, tree: _T, k: int) -> _T:

@@ -57,6 +57,16 @@ def test_cross_gram_between_two_sets():
     np.testing.assert_allclose(gram, _numpy_gram(net, x, y), rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize("net", [_problem(300)[0], DeepReLU.init(jax.random.key(0), width=16, input_dim=8, depth=2)])
+def test_gram_matrices_at_several_weights_are_those_of_one_after_the_other(net):
+    x = _problem(300)[1]
+    trained = tuple(np.stack([layer, 2 * layer, layer[::-1]]) for layer in map(np.asarray, net.trained))
+    together = kernels.empirical_grams(net, trained, x)
+    for k in range(3):
+        alone = kernels.empirical_gram(net.with_trained(tuple(layer[k] for layer in trained)), x)
+        np.testing.assert_allclose(together[k], alone, rtol=0, atol=CLOSE * abs(alone).max())
+
+
 def test_counts_are_exact_integers_and_the_gram_is_exactly_symmetric():
     net, x = _problem(9000)
     counts = np.asarray(kernels.pattern_counts(net, x))

@@ -6,7 +6,7 @@ import pytest
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD
+from ntk_localsgd.local_sgd import LocalSGD, Observable, running
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers
 
@@ -154,6 +154,36 @@ def test_stop_and_gram_keep_their_own_cadence():
     run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 13), stop=stop, observe=("gram_movement",), gram_every=2)
     assert seen == [0, 3, 6, 9, 12]
     np.testing.assert_array_equal(run.trajectory.gram_round, [0, 2, 4, 6, 8, 10, 12])
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_gram_matrices_come_from_the_weights_of_their_rounds_in_chunks_of_any_length(monkeypatch, most):
+    """Beside one-round chunks of the same run: float64 rounds otherwise in longer ones, by a few units."""
+    net, data, split = helpers.problem()
+    seen = Observable(
+        "norm", "gram", ("gram_round",), "1", "‖W‖", lambda state: np.linalg.norm(state.network.trained[0])
+    )
+    monkeypatch.setattr(running, "_MOST_CARRIED", most)
+    stop = lambda checkpoint: checkpoint.round == 12  # noqa: E731
+    stop.every = 4
+    run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 20), observe=("gram_movement", seen), stop=stop)
+    assert run.stopped_at == 12
+    np.testing.assert_array_equal(run.trajectory.gram_round, np.arange(13))
+    start = kernels.empirical_gram(net, data.inputs)
+    for rounds in (1, 7, 12):
+        there = local_sgd.run(net, data, split, LocalSGD(0.3, 2, rounds)).network
+        change = kernels.empirical_gram(there, data.inputs) - start
+        assert float(run.trajectory.norm[rounds]) == pytest.approx(np.linalg.norm(there.weights), rel=1e-12)
+        assert float(run.trajectory.gram_movement[rounds]) == pytest.approx(np.linalg.norm(change, 2), abs=1e-12)
+
+
+def test_a_run_that_diverges_within_a_chunk_keeps_the_gram_matrices_before():
+    net, data, split = helpers.problem()
+    largest = np.linalg.eigvalsh(kernels.empirical_gram(net, data.inputs))[-1]
+    run = local_sgd.run(net, data, split, LocalSGD(20 * 2 / largest, 1, 100), observe=("gram_movement",))
+    assert 1 < run.diverged_at < 64
+    np.testing.assert_array_equal(run.trajectory.gram_round, np.arange(run.diverged_at))
+    assert np.isfinite(run.trajectory.gram_movement).all()
 
 
 def test_a_diverging_run_is_recorded_with_its_round_and_ends_finite():

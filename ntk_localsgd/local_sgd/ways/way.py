@@ -16,8 +16,8 @@ from ntk_localsgd.networks import Network
 
 __all__ = ["ClientRule", "Plan", "Seen", "Start", "Way", "average"]
 
-#: Values of observables, by name.
-Seen = dict[str, Array]
+#: Values of observables, by name, and weights where they come along.
+Seen = dict[str, PyTree]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Plan:
     """What rounds are compiled for: τ, b (None: all samples at every step), and what is observed when.
 
     ``own_steps``: τ_c ≤ τ of every client, where they are not all τ; ``participants``: q, where not all take part;
-    ``weighted``: whether the average over them is not the uniform one.
+    ``weighted``: whether the average over them is not the uniform one; ``carried``: whether the weights at every
+    round's end come along.
     """
 
     local_steps: int
@@ -60,6 +61,7 @@ class Plan:
     weighted: bool = False
     rule: ClientRule = ClientRule()
     server: Momentum | Adam | None = None
+    carried: bool = False
 
     @property
     def full(self) -> bool:

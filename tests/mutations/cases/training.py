@@ -113,8 +113,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "course.diverged_at = first + int(diverged[0]) + 1",
-        "course.diverged_at = first + int(diverged[0])",
+        "course.diverged_at = first + good + 1",
+        "course.diverged_at = first + good",
         "divergence dated one round too early",
         (f"{_LOCAL}::test_a_diverging_run_is_recorded_with_its_round_and_ends_finite",),
     ),

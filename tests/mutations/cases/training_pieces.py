@@ -1,8 +1,9 @@
-"""Training in pieces with checkpoints: one step broken at a time."""
+"""Training in pieces with checkpoints, and Gram matrices along a chunk: one step broken at a time."""
 
 from tests.mutations.mutation import Mutation
 
 _FILE, _TESTS = "ntk_localsgd/cli/certified_training.py", "tests/cli/test_certified_training.py"
+_RUNS = "tests/local_sgd/test_running.py"
 
 MUTATIONS = (
     Mutation(
@@ -25,5 +26,19 @@ MUTATIONS = (
         "key=self.key)",
         "training in pieces: every piece begins at the start",
         (_TESTS,),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/together.py",
+        "return weights if len(weights[0]) == rounds else",
+        "return weights if rounds else",
+        "Gram matrices beyond the round of divergence",
+        (f"{_RUNS}::test_a_run_that_diverges_within_a_chunk_keeps_the_gram_matrices_before",),
+    ),
+    Mutation(
+        "ntk_localsgd/local_sgd/rounds.py",
+        "({CARRIED: trained} if plan.carried else {})",
+        "({CARRIED: state.trained} if plan.carried else {})",
+        "weights of a round's start come along in place of its end's",
+        (f"{_RUNS}::test_gram_matrices_come_from_the_weights_of_their_rounds_in_chunks_of_any_length",),
     ),
 )
