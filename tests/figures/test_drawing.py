@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from figures import commands as command
 from figures import data_sets, style, verdicts
@@ -195,6 +196,20 @@ def test_heterogeneity_draws_final_losses_and_rates(results, shown):
         np.testing.assert_allclose(right.lines[3 * k].get_ydata(), rates, rtol=1e-12)
         limits = [1 - float(run.kernel_rate.mean()) for run in runs]
         np.testing.assert_allclose(right.lines[3 * k + 2].get_ydata(), limits, rtol=1e-12)
+
+
+def test_rates_are_of_rounds_before_the_loss_meets_its_rounding():
+    losses = np.array([1, 1e-3, 1e-6, 1e-9, 1e-11])  # a thousandth a round, and at the end a floor
+    planted = xr.Dataset(
+        {
+            "loss": (("seed", "round"), np.tile(losses, (2, 1))),
+            "predicted_loss": (("seed", "round"), np.tile(1e-3 ** np.arange(5.0), (2, 1))),
+            "kernel_rate": ("seed", np.full(2, 0.5)),
+        }
+    )
+    figure = FIGURES["heterogeneity"]
+    table = figure.data(CONTEXT, dict.fromkeys(figure.needs(CONTEXT), planted))
+    np.testing.assert_allclose(table.value[table.quantity.isin(["rate", "predicted rate"])], 10**-1.5, rtol=1e-12)
 
 
 @pytest.mark.slow
