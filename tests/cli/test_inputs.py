@@ -97,6 +97,9 @@ def test_the_loss_at_the_start_is_the_user_s(capsys):
     assert losses[0] == (pytest.approx(float(((np.asarray(net(ROWS)) - TARGETS) ** 2).sum()) / 2), [])
     (note,) = losses[2][1]
     norms = np.linalg.norm(ROWS, axis=1)
+    scaled = ((np.asarray(net(ROWS / norms[:, None])) - TARGETS) ** 2).sum() / 2
+    assert losses[2][0] == pytest.approx(float(scaled), rel=1e-5)
+    assert losses[2][0] != pytest.approx(losses[0][0], rel=1e-2)
     assert note == f"rows scaled to norm 1, yours were {norms.min():.4g} … {norms.max():.4g}"
     assert note in capsys.readouterr().out
 

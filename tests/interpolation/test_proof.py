@@ -1,6 +1,7 @@
 """The proof of an interpolant: each bound covers what it bounds, and the zero is where it says, by other routes."""
 
 import dataclasses
+import math
 
 import flint
 import mpmath
@@ -91,6 +92,24 @@ def test_the_jacobian_moves_no_faster_than_its_lipschitz_constant(seed, activati
     other = Shallow.from_parameters(net.parameters + step, 3, activation)
     change = np.linalg.norm(other.jacobian(x) - net.jacobian(x), 2)
     assert change <= proof.lipschitz(net, x) * np.linalg.norm(step) + 1e-12
+
+
+def test_the_lipschitz_constant_is_met_where_all_rows_are_one_and_the_readout_is_large():
+    """‖ΔJ‖ = √n·v·|σ''|·δ at the most bent point of tanh, z = artanh(1/√3), beside √n·√(s₂²v² + 2s₁²)·δ, v = 100."""
+    x = np.ones((4, 1))
+    net = Shallow(np.full((1, 1), math.atanh(1 / math.sqrt(3))), np.full(1, 100.0), TANH)
+    other = Shallow(net.weights + 1e-4, net.readout, TANH)
+    change = np.linalg.norm(other.jacobian(x) - net.jacobian(x), 2)
+    assert 0.95 < change / (proof.lipschitz(net, x) * 1e-4) <= 1
+
+
+def test_a_network_that_fits_without_a_right_inverse_is_not_proved():
+    x, _ = data(12, 2)
+    net = network(12, 2, TANH, width=3)
+    found = prove(net, x, net(x))
+    assert found.residual < 1e-12
+    assert not found.certified
+    assert found.defect >= 1
 
 
 def test_the_lipschitz_constant_survives_squares_that_underflow():

@@ -123,7 +123,11 @@ def test_the_deep_limit_is_within_its_stated_error_of_ball_arithmetic(depth):
     gram, stated = kernels.infinite_deep_gram(x, depth), kernels.infinite_deep_gram_error(1, 12, depth)
     worst = max(float(abs(flint.arb(float(gram[i, j])) - exact).upper()) for i, j, exact in _exact_deep(x, depth))
     assert worst <= stated <= 1e-12
-    assert kernels.infinite_deep_gram_error(8, 12, depth) == pytest.approx(8 * stated)
+    assert kernels.infinite_deep_gram_error(8, 12, depth) == pytest.approx(8 * stated, abs=0)
+    # A hundred coordinates more: of every angle 100 roundings, and of its cosine and slopes what comes of them.
+    more = kernels.infinite_deep_gram_error(1, 112, depth) - stated
+    expected = 1.01 * sum(100 + (depth - k) * 100 / np.pi for k in range(depth)) / 2 * 2.0**-53
+    assert more == pytest.approx(expected, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import flint
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,15 @@ def test_of_the_kernel_of_real_data_it_is_narrow_and_the_solver_s_number_is_in_i
     form = kernels.inverse_quadratic_form(gram, data.targets, error=error)
     assert form.lower < data.targets @ np.linalg.solve(gram, data.targets) < form.upper
     assert form.width < 1e-8 * form.upper
+
+
+def test_whatever_the_solver_says_the_exact_form_is_inside(monkeypatch):
+    a, y = with_spectrum(np.geomspace(0.1, 1, 5), 3), np.random.default_rng(3).standard_normal(5)
+    solve = scipy.linalg.solve
+    monkeypatch.setattr(scipy.linalg, "solve", lambda *args, **options: 1.0001 * solve(*args, **options))
+    form = kernels.inverse_quadratic_form(a, y)
+    assert _inside(form, _exact(a, y))
+    assert form.width < 1e-5 * form.upper  # the square of 1e-4 by the condition 10
 
 
 def test_singular_matrices_and_wrong_shapes_are_refused_in_a_sentence():

@@ -61,6 +61,19 @@ def test_a_network_that_diverges_does_so_alone():
         np.testing.assert_allclose(run.network.weights, other.network.weights, rtol=CLOSE)
 
 
+def test_divergence_is_measured_by_each_network_s_own_start():
+    """The second starts below a millionth of the first one's loss: a million times it is not yet so much of that."""
+    nets = [_two_layer(2), networks.TwoLayerReLU.from_arrays(_two_layer(1).weights, np.ones(32))]
+    inputs = np.abs(DATA.inputs) * np.where(np.arange(12) % 2, 1, -1)[:, None]
+    targets = np.asarray(nets[1](inputs), np.float64) + 1e-5 * DATA.targets
+    data, config = datasets.from_arrays(inputs, targets), local_sgd.LocalSGD(3.0, 3, 12)
+    alone = [local_sgd.run(net, data, SPLIT, config) for net in nets]
+    assert alone[1].diverged_at is not None
+    assert alone[1].trajectory.loss[0] < 1e-6 * alone[0].trajectory.loss[0]
+    runs = run_seeds(nets, data, SPLIT, config)
+    assert [run.diverged_at for run in runs] == [run.diverged_at for run in alone]
+
+
 def test_each_network_stops_on_its_own_and_keeps_what_it_had():
     nets, asked = [_two_layer(seed) for seed in range(3)], []
 

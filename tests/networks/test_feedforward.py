@@ -52,7 +52,9 @@ def _exact(net, row):
 
 def test_rounding_adds_moduli_where_terms_cancel():
     maps = FeedforwardReLU([[[1.0]]], [[-2.0]]).affine_maps([np.ones((1, 1), bool)])
-    assert maps.rounding_error(np.array([[3.0]]))[0, 0] == pytest.approx(2 * gamma(4) * 5, rel=1e-8)
+    assert maps.rounding_error(np.array([[3.0]]))[0, 0] == pytest.approx(2 * gamma(4) * 5, rel=1e-8, abs=0)
+    twice = FeedforwardReLU([[[1.0]], [[1.0]]], [[-2.0], [3.0]]).affine_maps([np.ones((1, 1), bool)] * 2)
+    assert twice.rounding_error(np.array([[3.0]]))[0, 0] == pytest.approx(2 * gamma(6) * 8, rel=1e-8, abs=0)
 
 
 @hypothesis.given(st.integers(0, 2**32 - 1))

@@ -108,6 +108,11 @@ def test_a_slurm_job_asks_for_what_the_configuration_says_and_listens_on_loopbac
     assert cluster.slurm_options(settings | {"address": "10.0.0.5"})["scheduler_options"]["host"] == "10.0.0.5"
 
 
+def test_workers_listen_on_loopback_where_the_scheduler_does():
+    arguments = cluster.slurm_options({"jobs": 1, "memory": "8GB"})["worker_extra_args"]
+    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+
+
 def test_no_address_of_a_network_is_written_into_the_code():
     text = pathlib.Path(cluster.__file__).read_text()
     assert "0.0.0.0" not in text

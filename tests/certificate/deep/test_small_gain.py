@@ -246,6 +246,7 @@ def test_a_fixed_bound_is_one_or_none():
     assert (matrix @ found + start <= found).all()
     assert found == pytest.approx(np.linalg.solve(np.eye(2) - matrix, start), rel=1e-5)
     assert fixed_bound(np.array([[2.0]]), np.ones((1, 1))) is None  # −1 = 2·(−1) + 1 bounds nothing
+    assert fixed_bound(np.diag([2.0, 0.5]), np.ones((2, 1))) is None  # one row is enough
     assert fixed_bound(np.array([[1.0]]), np.ones((1, 1))) is None
     assert fixed_bound(np.array([[np.nan]]), np.ones((1, 1))) is None
 

@@ -135,6 +135,22 @@ def test_a_correction_that_switches_neurons_locally_and_not_in_the_average_is_co
         _obeys(case, *take_round(case, [(0, [0] if k == 0 else [1]) for k in range(case.local_steps)]), rule)
 
 
+@pytest.mark.parametrize("rule", ["smaller", "gap", "quotient"])
+def test_of_two_participants_each_counts_by_half(rule):
+    """The correction above beside a client that sees another direction: κ = ½, with κ = 1 the average adds nothing."""
+    for seed in range(40):
+        case = corrected_case(np.random.default_rng([seed, 9]))
+        case = case._replace(
+            inputs=np.vstack([case.inputs, [0, 0, 1]]),
+            targets=np.append(case.targets, 0.0),
+            clients=clients.Clients((np.arange(2), np.array([2]))),
+            server_step_size=1.0,
+            participants=2,
+        )
+        steps = [(0, [0] if k == 0 else [1]) for k in range(case.local_steps)]
+        _obeys(case, *take_round(case, [*steps, (1, [2])]), rule)
+
+
 def _obeys(case, changed, gained, before, after, rule):
     comparison, _ = compared(case, rule, changed)
     parts = [np.concatenate([np.maximum(r, 0), np.maximum(-r, 0)]) for r in (before, after)]

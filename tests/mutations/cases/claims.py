@@ -208,7 +208,7 @@ MUTATIONS = (
     Mutation(
         f"{_JOBS}/certified_cases.py",
         "return case._replace(step_size=share * (1 / largest))",
-        "return case._replace(step_size=share * (2 / largest))",
+        "return case._replace(step_size=share * (1.05 / largest))",
         "cases whose local steps may grow",
         (f"{_JOB_TESTS}/test_certificates.py::test_cases_begin_at_the_residual_and_step_size_that_they_name",),
     ),

@@ -72,7 +72,7 @@ MUTATIONS = (
         "return local_sgd.LocalSGD(self.factor * self.step_size.value,",
         "return local_sgd.LocalSGD(self.step_size.value,",
         "the scaled function's step size given to the network",
-        (f"{_TRACK}::test_the_scale_changes_units_and_not_what_moves",),
+        ("tests/cli/test_diagnose.py::test_the_scale_leaves_rates_and_divides_steps",),
     ),
     Mutation(
         "figures/trajectory.py",

@@ -43,9 +43,9 @@ MUTATIONS = (
     ),
     Mutation(
         f"{_JOBS}/deep_perturbation.py",
-        "-jnp.sign(z) * new / beta",
-        "jnp.sign(z) * new / beta",
-        "the adversary keeps neurons from flipping",
+        "slope = on_sphere(jax.grad(flips)(moved))",
+        "slope = on_sphere(small)",
+        "the adversary goes where it began to go",
         (_EFFECTS,),
     ),
     Mutation(

@@ -107,7 +107,7 @@ MUTATIONS = (
         "return self.server_step_size / self.participants",
         "return self.server_step_size",
         "a participant's movement counts in full",
-        (_ROUND,),
+        (f"{_TESTS}::test_of_two_participants_each_counts_by_half",),
     ),
     Mutation(
         _SCHEDULE,

@@ -103,7 +103,7 @@ MUTATIONS = (
         'options["worker_extra_args"] += ["--host", _LOOPBACK]',
         'options["worker_extra_args"] += []',
         "workers listen on every network",
-        (f"{_CLUSTER}::test_a_slurm_job_asks_for_what_the_configuration_says_and_listens_on_loopback_only",),
+        (f"{_CLUSTER}::test_workers_listen_on_loopback_where_the_scheduler_does",),
     ),
     Mutation(
         f"{_DIR}/cluster.py",

@@ -137,9 +137,9 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/clients.py",
-        "* len(members) + rng.random()).astype(int)",
-        "* len(members) + 0.5).astype(int)",
-        "Dirichlet: cuts rounded to the nearest, which starves the first and last clients",
+        "* len(members) + rng.random()).astype(int)\n        for c, part in zip(rng.permutation(num_clients)",
+        "* len(members)).astype(int)\n        for c, part in zip(range(num_clients)",
+        "Dirichlet: cuts rounded down, in the clients' order, which favours the last one",
         (f"{_CLIENTS}::test_dirichlet_favours_no_client",),
     ),
     Mutation(

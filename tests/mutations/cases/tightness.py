@@ -12,7 +12,7 @@ MUTATIONS = (
         "if run.diverged_at is not None:",
         "if run.diverged_at == 0:",
         "a run that diverges keeps its certificate",
-        (f"{_RUN}::test_one_that_does_not_has_a_share_above_one",),
+        (f"{_RUN}::test_a_run_that_diverges_has_moved_without_end",),
     ),
     Mutation(
         f"{_JOBS}/certified_run.py",

@@ -6,6 +6,7 @@ _PLACEMENT, _SEEDS = "tests/local_sgd/test_placement.py", "tests/local_sgd/test_
 _LOCAL, _SEEN = "tests/local_sgd/test_running.py", "tests/local_sgd/test_observables.py"
 _DEEP, _PREDICTED = "tests/local_sgd/test_deep.py", "tests/test_prediction.py"
 _BATCHES = "tests/local_sgd/test_batches.py"
+_OPERATOR = "tests/certificate/test_model.py::test_operator_and_contraction_are_those_of_the_prediction"
 _REFERENCE = f"{_LOCAL}::test_weights_and_losses_match_the_reference_with_unequal_clients"
 _ROUNDS, _STEPS = (
     f"{_SEEN}::test_round_observables_match_the_reference",
@@ -302,14 +303,14 @@ MUTATIONS = (
         "return np.eye(len(theta)) - config.server_step_size / clients.num_clients * product",
         "return np.eye(len(theta)) - config.server_step_size * product",
         "B = I − η_g ΘM, K missing",
-        (_RECURSION,),
+        (_OPERATOR,),
     ),
     Mutation(
         "ntk_localsgd/prediction.py",
         "product[:, part] = own * theta[:, part] @ weights[np.ix_(part, part)]",
         "product[part] = own * weights[np.ix_(part, part)] @ theta[part]",
         "MΘ for ΘM",
-        (_RECURSION,),
+        (_OPERATOR,),
     ),
     Mutation(
         "ntk_localsgd/prediction.py",
@@ -386,7 +387,7 @@ MUTATIONS = (
         'diverged = course.record.diverges(seen["loss"])',
         'diverged = courses[0].record.diverges(seen["loss"])',
         "divergence measured by the first network's start",
-        (f"{_SEEDS}::test_a_network_that_diverges_does_so_alone",),
+        (f"{_SEEDS}::test_divergence_is_measured_by_each_network_s_own_start",),
     ),
     Mutation(
         "ntk_localsgd/local_sgd/together.py",

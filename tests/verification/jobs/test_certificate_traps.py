@@ -12,4 +12,4 @@ def test_the_true_certificate_holds_where_the_wrong_one_is_caught():
 
 def test_switchings_within_a_round_stay_within_the_sum_of_its_steps_and_not_within_that_sum_s_size():
     shares = SwitchingWithinARound(draws=50).compute()
-    assert shares.share <= 1 < shares.share_of_sum
+    assert 0.99 < shares.share <= 1 < shares.share_of_sum  # the steps that all push one way come close

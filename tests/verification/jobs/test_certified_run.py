@@ -56,6 +56,14 @@ def test_one_that_does_not_has_a_share_above_one(run):
     assert max(shares(run, PROOF, by=1).values()) > 1
 
 
+def test_a_run_that_diverges_has_moved_without_end():
+    data = datasets.sphere(jax.random.key(0), 4, 3)
+    net = TwoLayerReLU.init(jax.random.key(3), width=256, input_dim=3, dtype=np.float64)
+    seen = follow(net, data, clients.iid(jax.random.key(1), data, 2), local_sgd.LocalSGD(1e9, 1, 3))
+    assert seen.movement == math.inf
+    assert max(shares(seen, PROOF, by=1).values()) > 1
+
+
 def test_a_pattern_that_differs_in_the_middle_of_a_run_only_is_seen():
     data = datasets.sphere(jax.random.key(0), 4, 3)
     net = TwoLayerReLU.init(jax.random.key(3), width=256, input_dim=3, dtype=np.float64)

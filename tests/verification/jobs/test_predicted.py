@@ -34,6 +34,14 @@ def test_averaging_every_step_is_the_recursion_itself_for_one_local_step():
     np.testing.assert_array_equal(own, control)
 
 
+def test_the_control_averages_after_every_local_step():
+    table = dataclasses.replace(JOB, width=64, seeds=(5,)).compute()
+    job = dataclasses.replace(JOB, width=64)
+    gram, start = gram_of(job.network(5), job.dataset), residual_of(job.network(5), job.dataset)
+    every = prediction.local_gd(gram, job.clients, start, local_sgd.LocalSGD(0.5, 1, 12))[::4]
+    np.testing.assert_allclose(table.predicted_loss[0, -1], (every**2).sum(axis=1) / 2, rtol=1e-12)
+
+
 def test_the_same_batches_leave_a_small_difference_between_training_and_frozen_patterns():
     table = MinibatchTraining(SOURCE, 2, 4096, 0.5, 4, 3, seeds=(5, 6), draws=3).compute()
     assert table.sizes == {"seed": 2, "draw": 3, "batch_size": 2, "round": 4}

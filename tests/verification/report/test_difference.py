@@ -27,6 +27,8 @@ def test_verdicts_come_first_then_numbers_and_equal_rows_are_left_out():
 def test_rows_of_one_setting_are_compared_in_their_order():
     found = difference.changes([row(measured=0.1), row(measured=0.2)], [row(measured=0.1), row(measured=0.3)])
     assert [change.numbers for change in found] == ["0.2 → 0.3"]
+    found = difference.changes([row(measured=0.1), row(measured=0.2)], [row(measured=0.3), row(measured=0.2)])
+    assert [change.numbers for change in found] == ["0.1 → 0.3"]
 
 
 def test_the_command_prints_writes_and_exits_by_verdicts(tmp_path, capsys):
