@@ -1,5 +1,6 @@
 """Where programs begin: Ctrl-C while one imports is one line, exit code 130; what XLA is told."""
 
+import importlib.metadata
 import os
 import pathlib
 import re
@@ -57,12 +58,14 @@ def test_xla_is_told_to_compile_fast_where_its_flags_are_known_and_nobody_has_se
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setattr(starting.importlib.metadata, "version", lambda _: jaxlib)
     monkeypatch.setattr(starting.shutil, "which", lambda _: gpu)
-    monkeypatch.delenv("XLA_FLAGS") if before is None else monkeypatch.setenv("XLA_FLAGS", before)
+    monkeypatch.delenv("XLA_FLAGS", raising=False) if before is None else monkeypatch.setenv("XLA_FLAGS", before)
     starting.compile_fast(brief=brief)
     assert os.environ.get("XLA_FLAGS") == after
 
 
 def test_the_flags_are_xla_s_own_and_change_roundings_alone():
+    if not importlib.metadata.version("jaxlib").startswith(starting._KNOWN):
+        pytest.skip("the flags are not given to this jaxlib")
     code = "import jax, sys; x = jax.numpy.linspace(0, 1, 4096); f = lambda x: jax.numpy.tanh(x @ x + x * 3) / 7"
     code += "; sys.stdout.write(str(float(jax.jit(f)(x).sum())))"
     plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}

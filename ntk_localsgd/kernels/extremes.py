@@ -174,7 +174,11 @@ def _first(a: Float[ndarray, "n n"], rough: Eigenpair | None) -> tuple[float, Fl
 def _factor_below(
     a: Float[ndarray, "n n"], value: float, distance: float, vector: Float[ndarray, " n"]
 ) -> tuple[float, Float[ndarray, " n"], Factor | None]:
-    """The first of three shifts further and further below an approximate eigenvalue that has a factor."""
+    """The first of three shifts further and further below an approximate eigenvalue that has a factor.
+
+    By rounding a factor nearer than that fails, however well the eigenvalue is known.
+    """
+    distance = max(distance, _rounding(len(a), float(np.trace(a)), value))
     for shift in (value - distance, value - 4 * distance, value - 16 * distance):
         if (factor := shifted_factor(a, shift)) is not None:
             break
