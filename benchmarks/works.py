@@ -249,7 +249,7 @@ def gram_on_the_way(smoke: bool) -> Work:
         Case(f"L = 2, n = {n}, m = {m}", "tracked", partial(deep_problem, n, m, 2), settings, routes),
     )
     targets = tuple(Target(case.label, "slowdown", 1.2, name) for case in cases for name in observed)
-    why = "the same run in chunks of one round; " + FLIPS
+    why = "the same run, in chunks whose weights come along; " + FLIPS
     return Work("gram-on-the-way", "Gram matrix at every round, K = 4, τ = 5", cases, targets, because=why)
 
 

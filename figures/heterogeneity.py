@@ -59,10 +59,10 @@ def _needs(context: Context) -> list[Curve]:
 def _data(context: Context, results: Results) -> pd.DataFrame:
     """One row a data set, concentration (infinite: iid), seed and quantity.
 
-    ``loss`` is L(R)/L(0); ``rate`` the mean contraction of the residual's norm per round over the second half of the
-    rounds until the trained loss meets its rounding; both also as predicted from the network's own Gram matrix.
-    ``kernel rate`` is the spectral radius of the round operator of that Gram matrix, which rates tend to in the kernel
-    regime.
+    ``loss`` is L(R)/L(0), R = 50 or all rounds; ``rate`` the mean contraction of the residual's norm per round over the
+    second half of the rounds until the trained loss meets its rounding; both also as predicted from the network's own
+    Gram matrix. ``kernel rate`` is the spectral radius of the round operator of that Gram matrix, which rates tend to
+    in the kernel regime.
     """
     rows = []
     for job in _needs(context):
@@ -70,7 +70,8 @@ def _data(context: Context, results: Results) -> pd.DataFrame:
         numbers = {"kernel rate": run.kernel_rate.values}
         trained, shown = run.loss.values, min(training.num_rounds, _SHOWN)
         # Losses fall for good: as many rounds as are above the floor come first.
-        end = np.maximum((trained > _FLOOR * trained[:, :1]).sum(axis=1) - 1, 2)
+        above = np.isfinite(trained) & (trained > _FLOOR * trained[:, :1])
+        end = np.maximum(above.sum(axis=1) - 1, 1)
         for prefix in ("", "predicted "):
             losses = run[f"{prefix}loss".replace(" ", "_")].values
             last, half = (np.take_along_axis(losses, k[:, None], axis=1)[:, 0] for k in (end, end // 2))
@@ -87,7 +88,7 @@ def _data(context: Context, results: Results) -> pd.DataFrame:
 
 
 def _draw(context: Context, table: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Left: loss at the end; right: 1 − rate. The rightmost points are the iid split's."""
+    """Left: loss after some rounds; right: 1 − rate. The rightmost points are the iid split's."""
     table = table.copy()
     # A logarithmic axis has no infinity: iid stands beyond the largest concentration, with a label of its own.
     concentrations = sorted(table.concentration.unique())
@@ -121,7 +122,7 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
         f"Right: distance from 1 of the residual's mean contraction ρ in the second half of {rounds} rounds, or of "
         f"those until the loss has fallen to {_FLOOR:g} of its start, near float32's rounding; and of the spectral "
         f"radius of the round operator of Θ(W(0)), which the rate tends to in the kernel regime. Predicted from "
-        f"Θ(W(0)). "
+        f"Θ(W(0)), rates over the same rounds. "
         f"Means of {seeds} seeds of split and network, bands their range. Claim C7."
     )
 

@@ -131,25 +131,23 @@ def rounds_to(start: Start, config: LocalSGD, enough: Float[ndarray, " n"]) -> i
 
     ``enough`` is a residual with which the network is proved to converge *from its start*; one that was trained has
     neurons near their kinks besides. A proof was found after 0.1 to 5 times as many rounds, and none in some narrow
-    networks (``docs/theory.md`` §5.5). None where they are too many.
+    networks (``docs/theory.md`` §5.5). None where they are too many, and where it weighs no more already.
     """
     operator = prediction.round_operator(start.gram.matrix, start.clients, config)
     weigh = np.linalg.inv(start.gram.matrix)
     share = float(np.abs(weigh @ enough).sum() / np.abs(weigh @ start.residual).sum())
-    return _first_below(operator, weigh, start.residual, share) if share > _FLOOR else None
+    return _first_below(operator, weigh, start.residual, share) if _FLOOR < share < 1 else None
 
 
 def _first_below(
     operator: Float[ndarray, "n n"], weigh: Float[ndarray, "n n"], residual: Float[ndarray, " n"], share: float
 ) -> int | None:
-    """Smallest t with ‖A B^t r‖₁ ≤ share·‖A r‖₁ if that falls with t, from powers of two."""
+    """Smallest t ≥ 1 with ‖A B^t r‖₁ ≤ share·‖A r‖₁ if that falls with t, from powers of two."""
 
     def size(each: Float[ndarray, " n"]) -> float:
         return float(np.abs(weigh @ each).sum())
 
     goal, powers = share * size(residual), [operator]
-    if share >= 1:
-        return 0
     while not size(powers[-1] @ residual) <= goal:
         if 2 ** len(powers) > _MOST_ROUNDS:
             return None

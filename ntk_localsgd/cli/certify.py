@@ -136,7 +136,9 @@ class Certify(ProblemOptions):
             if self.rounds or (proof is not None and proof.certified)
             else self._enough(start, seen, _SHARE * (end - time.monotonic()))
         )
-        ahead = self._rounds_to(start, proof, enough)
+        ahead: int | None = None
+        with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
+            ahead = self._rounds_to(start, proof, enough)
         content |= {"certificate": None if proof is None else plain(proof)}
         content |= {"scale_that_would_do": enough.scale, "rounds_that_may_do": ahead}
         figure = None
@@ -151,7 +153,7 @@ class Certify(ProblemOptions):
         if enough.scale is not None:
             table.add_row("a lazy scale κ that would do", str(enough))
         if ahead is not None:
-            table.add_row("or training first, --rounds of roughly", f"{ahead:,}")
+            table.add_row("or training first, --rounds of", f"a few times {ahead:,}")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
                 least = min(math.inf if seen is None else seen.scale, enough.scale or math.inf)
@@ -287,8 +289,11 @@ class Certify(ProblemOptions):
         return enough
 
     def _rounds_to(self, start: Start, proof: Certificate | None, enough: Enough) -> int | None:
-        """Rounds after which the residual is as small as a proof from the start needs it, as the path method has it."""
-        if self.rounds:
+        """Rounds after which the residual is as small as a proof from the start needs it.
+
+        As a scale says that the path method proves; where none is known, as the method estimates that was tried last.
+        """
+        if self.rounds or (proof is not None and proof.certified):
             return None
         if enough.method == "path" and enough.scale is not None:
             small = unscaled(start, self.scale).targets / enough.scale

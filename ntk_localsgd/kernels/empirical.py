@@ -105,13 +105,14 @@ def _check_pair(net: Network, other: Network) -> None:
 def _by_layers(
     net: Stack, other: Stack | None, x: Float[Array, "n d"], y: Float[Array, "k d"] | None, width: Float[Array, ""]
 ) -> Float[Array, "n k"] | Float[Array, "n k o o"]:
-    """Of stacks; the width is an argument so that the quotient is one: XLA multiplies by a constant's reciprocal."""
+    """Of stacks. The quotient is one in every program: XLA would multiply by the reciprocal of what is broadcast."""
     second, same = net if other is None else other, y is None and other is None
     x = jnp.asarray(x, net.dtype)
     right = x if y is None else jnp.asarray(y, net.dtype)
     if isinstance(net, TwoLayerReLU) and isinstance(second, TwoLayerReLU):
         counts = counts_of(net.weights, None if other is None else second.weights, x, None if same else right)
-        gram = matmul(x, right.T) * (counts.astype(x.dtype) / width)
+        neurons = jax.lax.optimization_barrier(jnp.broadcast_to(width, counts.shape))
+        gram = matmul(x, right.T) * (counts.astype(x.dtype) / neurons)
     else:
         gram = _layerwise(((net, x),) if same else ((net, x), (second, right)))
     return _mirrored(gram) if same else gram

@@ -42,11 +42,11 @@ class GramRecorder:
             return
         self._record(net.trained, self._gram(net), at_round)
 
-    def take_all(self, trained: Weights, first: int) -> None:
-        """Record so many consecutive rounds [s ...], the first of them by its number."""
+    def take_all(self, trained: Weights, first: int, number: int) -> None:
+        """Record the first so many of consecutive rounds [s ...], which begin with the round ``first``."""
         grams = np.asarray(empirical_grams(self.net, trained, self.inputs), np.float64)
         held = jax.tree.map(np.asarray, trained) if jax.default_backend() == "cpu" else trained  # views there
-        for k, gram in enumerate(grams):
+        for k, gram in enumerate(grams[:number]):
             self._record(tuple(layer[k] for layer in held), as_matrix(gram), first + k)
 
     def _record(self, trained: Weights, gram: Float[ndarray, "no no"], at_round: int) -> None:

@@ -32,8 +32,8 @@ __all__ = ["Run", "run", "run_seeds"]
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
 
-# Rounds whose weights come along with a chunk, and their bytes, at most.
-_MOST_CARRIED, _CARRIED_BYTES = 64, 2**25
+# Rounds whose weights come along with a chunk, and at most how many bytes these and their Gram matrices take.
+_MOST_CARRIED, _CARRIED_BYTES = 64, 2**26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +208,7 @@ def run_seeds(
     batch_size = None if config.batch_size is None else min(config.batch_size, max(clients.sizes))
     sizes = _sizes(clients, config)
     stops = [] if stop is None else [whole_number("stop.every", getattr(stop, "every", 1))]
-    carried = _carried(nets, stops) if at_grams and every == 1 else 1
+    carried = _carried(nets, dataset, stops) if at_grams and every == 1 else 1
     plan = Plan(
         max(steps), batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants,
         sizes.client_weights is not None, ClientRule.of(config), config.server, carried > 1,
@@ -236,8 +236,8 @@ def run_seeds(
             diverged = course.record.diverges(seen["loss"])
             good = int(diverged[0]) if diverged.size else rounds
             course.record.append({name: values[:good] for name, values in seen.items()})
-            if plan.carried and good:
-                course.record.grams.take_all(together.carried(k, observed, good), first + 1)
+            if plan.carried:
+                course.record.grams.take_all(together.carried(k, observed), first + 1, good)
             if diverged.size:
                 course.diverged_at = first + good + 1
             else:
@@ -328,9 +328,11 @@ def _sizes(clients: Clients, config: LocalSGD) -> Sizes:
     )
 
 
-def _carried(nets: tuple[Network, ...], stops: list[int]) -> int:
+def _carried(nets: tuple[Network, ...], dataset: Dataset, stops: list[int]) -> int:
     """Rounds of a chunk from which weights come along; ``stop``'s cadence is a multiple of it."""
-    size = len(nets) * sum(weights.nbytes for weights in nets[0].trained)
+    trained = nets[0].trained
+    grams = (dataset.num_samples * nets[0].output_dim) ** 2 * (trained[0].dtype.itemsize + 8)  # and in float64
+    size = len(nets) * sum(weights.nbytes for weights in trained) + grams
     most = max(1, min(_MOST_CARRIED, _CARRIED_BYTES // size))
     return next(k for k in range(most, 0, -1) if all(every % k == 0 for every in stops))
 

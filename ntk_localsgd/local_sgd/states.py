@@ -129,9 +129,12 @@ class StepState:
 
 @dataclasses.dataclass(frozen=True)
 class GramState:
-    """What the observables of the Gram matrix see, on the host in float64: Θ as one matrix (n·o)², now and at t = 0."""
+    """What the observables of the Gram matrix see, on the host in float64: Θ as one matrix (n·o)², now and at t = 0.
 
-    start: Network
+    ``network`` is ``initial_network``, from which movement is measured, at the weights ``trained``.
+    """
+
+    initial_network: Network
     trained: Weights
     inputs: Float[ndarray, "n d"]
     gram: Float[ndarray, "no no"]
@@ -140,7 +143,7 @@ class GramState:
     @cached_property
     def network(self) -> Network:
         """The averaged network."""
-        return self.start.with_trained(jax.tree.map(jnp.asarray, self.trained))
+        return self.initial_network.with_trained(jax.tree.map(jnp.asarray, self.trained))
 
     @cached_property
     def error(self) -> float:

@@ -67,10 +67,10 @@ class Together:
         """The k-th network at a state."""
         return self.nets[k].with_trained(self._of(states.trained, k))
 
-    def carried(self, k: int, seen: Seen, rounds: int) -> Weights:
-        """The k-th network's weights at the end of the first rounds of a chunk, where the plan has them come along."""
+    def carried(self, k: int, seen: Seen) -> Weights:
+        """The k-th network's weights at the end of every round of a chunk, where the plan has them come along."""
         weights: Weights = self._of(seen[CARRIED], k)
-        return weights if len(weights[0]) == rounds else jax.tree.map(lambda layer: layer[:rounds], weights)
+        return weights
 
     def server(self, k: int, states: State) -> PyTree:
         """The state of the server's optimizer for the k-th network, on the host."""

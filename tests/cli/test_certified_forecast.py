@@ -114,10 +114,17 @@ def test_the_residual_that_would_do_is_what_the_scale_leaves_of_the_targets(tmp_
         np.testing.assert_allclose(np.abs(small.pop()), np.abs(sphere.targets) / enough, rtol=1e-6)  # float32 targets
 
 
-def test_a_residual_that_does_not_fall_is_never_small_and_one_that_is_needs_no_rounds():
+def test_where_it_is_proved_no_training_is_advised(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("s.npz", inputs=np.eye(4)[:2], targets=np.array([1.0, -1.0]), client=np.arange(2))
+    assert cli.main(["certify", "s.npz", "--local-steps", "5", "--width", "64"]) == 0
+    assert json.loads((tmp_path / "results" / "certify-s.json").read_text())["rounds_that_may_do"] is None
+    assert "training first" not in capsys.readouterr().out
+
+
+def test_a_residual_that_does_not_fall_is_never_small():
     assert _first_below(np.eye(2), np.eye(2), np.ones(2), 0.5) is None
     assert _first_below(np.full((2, 2), np.nan), np.eye(2), np.ones(2), 0.5) is None
-    assert _first_below(np.eye(2), np.eye(2), np.ones(2), 1.0) == 0
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,23 @@ def test_gram_matrices_come_from_the_weights_of_their_rounds_in_chunks_of_any_le
         assert float(run.trajectory.gram_movement[rounds]) == pytest.approx(np.linalg.norm(change, 2), abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gram_matrix_of_a_network_that_does_not_move_does_not_either(dtype):
+    """1,000 neurons: a quotient by m and a product with 1/m round differently, in whichever program."""
+    net, data, split = helpers.problem()
+    net = TwoLayerReLU.init(jax.random.key(0), width=1000, input_dim=data.input_dim, dtype=dtype)
+    run = local_sgd.run(net, data, split, LocalSGD(1e-20, 1, 3), observe=("gram_movement",))
+    assert (run.trajectory.gram_movement == 0).all()
+
+
+def test_chunks_are_as_short_as_their_gram_matrices_are_large():
+    net = TwoLayerReLU.init(jax.random.key(0), width=8, input_dim=4)
+    few, many = (datasets.sphere(jax.random.key(0), n, 4) for n in (8, 1500))
+    assert running._carried((net,), few, []) == 64
+    assert running._carried((net,), few, [48, 36]) == 12
+    assert running._carried((net,), many, []) == 2
+
+
 def test_a_run_that_diverges_within_a_chunk_keeps_the_gram_matrices_before():
     net, data, split = helpers.problem()
     largest = np.linalg.eigvalsh(kernels.empirical_gram(net, data.inputs))[-1]

@@ -64,10 +64,12 @@ class Widths:
         """
         n, lambda0 = max(self.data.num_samples, 4), self.data.load().lambda0.lower
         asked = BOUNDS["C1"].smallest_width(n=n, lambda0=lambda0, C=1.0, delta=self.delta)
+        held = {name: np.array(values) for name, values in columns.items()}
         step = 2 if self.coupled else 1
-        variables = {
-            name: ("seed", step * np.ceil(np.array(values, np.float64) / step)) for name, values in columns.items()
+        even = {
+            name: values if values.dtype == bool else step * np.ceil(values / step) for name, values in held.items()
         }
+        variables = {name: ("seed", values.astype(np.float64)) for name, values in even.items()}
         return xr.Dataset(variables | {"asked": float(asked)})
 
     def network(self, key: jax.Array, width: int) -> TwoLayerReLU:

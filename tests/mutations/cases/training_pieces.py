@@ -28,9 +28,9 @@ MUTATIONS = (
         (_TESTS,),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/together.py",
-        "return weights if len(weights[0]) == rounds else",
-        "return weights if rounds else",
+        "ntk_localsgd/local_sgd/recording.py",
+        "enumerate(grams[:number])",
+        "enumerate(grams)",
         "Gram matrices beyond the round of divergence",
         (f"{_RUNS}::test_a_run_that_diverges_within_a_chunk_keeps_the_gram_matrices_before",),
     ),
@@ -40,5 +40,12 @@ MUTATIONS = (
         "({CARRIED: state.trained} if plan.carried else {})",
         "weights of a round's start come along in place of its end's",
         (f"{_RUNS}::test_gram_matrices_come_from_the_weights_of_their_rounds_in_chunks_of_any_length",),
+    ),
+    Mutation(
+        "ntk_localsgd/kernels/empirical.py",
+        "jax.lax.optimization_barrier(jnp.broadcast_to(width, counts.shape))",
+        "width",
+        "a product with the width's reciprocal where others divide",
+        (f"{_RUNS}::test_the_gram_matrix_of_a_network_that_does_not_move_does_not_either",),
     ),
 )
