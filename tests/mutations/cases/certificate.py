@@ -62,13 +62,6 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "ntk_localsgd/cli/certify.py",
-        "if self.rounds or (proof is not None and proof.certified):\n            return None",
-        "if self.rounds:\n            return None",
-        "certify: training advised where it is proved",
-        ("tests/cli/test_certified_forecast.py::test_where_it_is_proved_no_training_is_advised",),
-    ),
-    Mutation(
         f"{_DIR}/two_layer/path.py",
         "if bound.largest_error <= 2 * model.length(survey.residual):",
         "if bound.largest_error <= 1e-3 * model.length(survey.residual):",
