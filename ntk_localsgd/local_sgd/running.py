@@ -32,8 +32,9 @@ __all__ = ["Run", "run", "run_seeds"]
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
 
-# Rounds whose weights come along with a chunk, and at most how many bytes these and their Gram matrices take.
-_MOST_CARRIED, _CARRIED_BYTES = 64, 2**26
+# Rounds whose weights come along with a chunk, and how many bytes these and their Gram matrices take, at most; bytes of
+# weights that take longer to copy than a chunk takes to begin.
+_MOST_CARRIED, _CARRIED_BYTES, _LARGE = 64, 2**26, 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,8 +333,8 @@ def _carried(nets: tuple[Network, ...], dataset: Dataset, stops: list[int]) -> i
     """Rounds of a chunk from which weights come along; ``stop``'s cadence is a multiple of it."""
     trained = nets[0].trained
     grams = (dataset.num_samples * nets[0].output_dim) ** 2 * (trained[0].dtype.itemsize + 8)  # and in float64
-    size = len(nets) * sum(weights.nbytes for weights in trained) + grams
-    most = max(1, min(_MOST_CARRIED, _CARRIED_BYTES // size))
+    weights = len(nets) * sum(layer.nbytes for layer in trained)
+    most = 1 if weights > _LARGE else max(1, min(_MOST_CARRIED, _CARRIED_BYTES // (weights + grams)))
     return next(k for k in range(most, 0, -1) if all(every % k == 0 for every in stops))
 
 

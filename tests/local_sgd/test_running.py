@@ -191,6 +191,7 @@ def test_chunks_are_as_short_as_their_gram_matrices_are_large():
     few, many = (datasets.sphere(jax.random.key(0), n, 4) for n in (8, 1000))
     assert running._carried((net,), few, []) == 64
     assert running._carried((net,), few, [48, 36]) == 12
+    assert running._carried((net,) * 2**15, few, []) == 1
     assert running._carried((net,), many, []) == 4  # 16 bytes of a million numbers each, in 64 MiB
 
 
