@@ -119,10 +119,10 @@ def _caption(context: Context, table: pd.DataFrame) -> str:
         f"K = {_CLIENTS} clients by a Dirichlet distribution over each class, the smaller its concentration the fewer "
         f"classes a client sees and the less equal the clients' sizes, and at random (iid); m = {width}, τ = {_STEPS} "
         f"local steps, η = 0.5/λ_max(H^∞). Left: loss after {min(rounds, _SHOWN)} rounds, as a share of its start. "
-        f"Right: distance from 1 of the residual's mean contraction ρ in the second half of {rounds} rounds, or of "
-        f"those until the loss has fallen to {_FLOOR:g} of its start, near float32's rounding; and of the spectral "
-        f"radius of the round operator of Θ(W(0)), which the rate tends to in the kernel regime. Predicted from "
-        f"Θ(W(0)), rates over the same rounds. "
+        f"Right: 1 − ρ, ρ the residual's mean contraction a round in the second half of {rounds} rounds, or of those "
+        f"until the loss has fallen to {_FLOOR:g} of its start, near float32's rounding; dashed: ρ the spectral radius "
+        f"of the round operator of Θ(W(0)), which the rate tends to in the kernel regime after more rounds than these. "
+        f"Predicted from Θ(W(0)), rates over the same rounds. "
         f"Means of {seeds} seeds of split and network, bands their range. Claim C7."
     )
 
@@ -155,6 +155,6 @@ def _handles(table: pd.DataFrame, quantities: dict[str, tuple[Any, str]]) -> lis
     return lines + [Line2D([], [], color=colour, linewidth=4, label=kind) for kind, colour in colours(table).items()]
 
 
-_SHOWS = "The kernel predicts (dotted) how much unequal clients cost."
+_SHOWS = "Unequal clients cost little, as the kernel predicts (dotted)."
 
 FIGURE = Figure(OWN.name, ("C7",), _needs, _data, _draw, _caption, _SHOWS)

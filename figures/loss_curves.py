@@ -132,6 +132,6 @@ def _curve(axes: Axes, table: pd.DataFrame, colour: object) -> None:
     axes.plot(predicted.columns, predicted.mean(), ":", color=colour, linewidth=1.2)
 
 
-_SHOWS = "The wider the network, the closer its loss to what the kernel predicts without training (dotted)."
+_SHOWS = "Losses follow what the kernel predicts without training (dotted), and fall faster in wider networks."
 
 FIGURE = Figure(DENG.name, ("C7", "C7-bias"), _needs, _data, _draw, _caption, _SHOWS)

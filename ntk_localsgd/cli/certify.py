@@ -153,7 +153,9 @@ class Certify(ProblemOptions):
         if enough.scale is not None:
             table.add_row("a lazy scale κ that would do", str(enough))
         if ahead is not None:
-            table.add_row("or training first, --rounds of", f"a few times {ahead:,}")
+            table.add_row("or training first, --rounds of", f"a few times {ahead:,}; in narrow networks none may do")
+        if self.rounds and not (proof is not None and proof.certified):
+            table.add_row("what may help", "a larger --scale besides, or more neurons; seldom more rounds alone")
         if not (self.rounds or (proof is not None and proof.certified)):
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
                 least = min(math.inf if seen is None else seen.scale, enough.scale or math.inf)

@@ -147,3 +147,13 @@ def test_rounds_of_training_that_may_do_are_a_few_times_those_that_do(tmp_path, 
     assert cli.main([*argv, "--rounds", "200", "--every", "1"]) == 0
     taken = json.loads((tmp_path / "results" / "certify-s.json").read_text())["trained_rounds"]
     assert taken / 5 <= foretold <= 5 * taken
+
+
+def test_training_that_led_to_no_proof_says_what_may_help(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sphere = datasets.sphere(jax.random.key(0), 8, 32)
+    np.savez("s.npz", inputs=sphere.inputs, targets=sphere.targets, client=np.arange(8) % 2)
+    assert cli.main(["certify", "s.npz", "--local-steps", "5", "--width", "32", "--rounds", "1"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "what may help │ a larger --scale besides, or more neurons" in shown
+    assert "training first" not in shown
