@@ -131,16 +131,17 @@ class Certify(ProblemOptions):
             rounds = len(ended.losses) - 1
             raise InputError(f"{ended.refusal.rstrip('.')}; the {rounds} rounds are kept in {where}.")
         proof = ended.proof
-        enough = (
-            Enough()
-            if self.rounds or (proof is not None and proof.certified)
-            else self._enough(start, seen, _SHARE * (end - time.monotonic()))
-        )
-        ahead: int | None = None
-        with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
-            ahead = self._rounds_to(start, proof, enough)
-        content |= {"certificate": None if proof is None else plain(proof)}
-        content |= {"scale_that_would_do": enough.scale, "rounds_that_may_do": ahead}
+        proved = proof is not None and proof.certified
+        advise, enough, ahead = not (self.rounds or proved), Enough(), None
+        if advise:
+            enough = self._enough(start, seen, _SHARE * (end - time.monotonic()))
+            with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
+                ahead = self._rounds_to(start, proof, enough)
+        content |= {
+            "certificate": None if proof is None else plain(proof),
+            "scale_that_would_do": enough.scale,
+            "rounds_that_may_do": ahead,
+        }
         figure = None
         if proof is not None:
             settings = (start.dataset, start.clients, self._config(start, 0), ended.losses)
@@ -154,16 +155,16 @@ class Certify(ProblemOptions):
             table.add_row("a lazy scale κ that would do", str(enough))
         if ahead is not None:
             table.add_row("or training first, --rounds of", f"a few times {ahead:,}; in narrow networks none may do")
-        if self.rounds and not (proof is not None and proof.certified):
+        if self.rounds and not proved:
             table.add_row("what may help", "a larger --scale besides, or more neurons; seldom more rounds alone")
-        if not (self.rounds or (proof is not None and proof.certified)):
+        if advise:
             with contextlib.suppress(TimeUp), limited(max(end - time.monotonic(), 1.0)):
                 least = min(math.inf if seen is None else seen.scale, enough.scale or math.inf)
                 rows = advice(start, self.scale, seen, self._config(start, 0), enough.scale)
                 for row in itertools.chain(rows, on_columns(self, Certify._begun, least)):
                     table.add_row(*row)
         show(table, start.notes, (*paths, *kept))
-        return 0 if proof is not None and proof.certified else 1
+        return 0 if proved else 1
 
     def _check_record(self) -> None:
         if self.record is None:
@@ -295,8 +296,6 @@ class Certify(ProblemOptions):
 
         As a scale says that the path method proves; where none is known, as the method estimates that was tried last.
         """
-        if self.rounds or (proof is not None and proof.certified):
-            return None
         if enough.method == "path" and enough.scale is not None:
             small = unscaled(start, self.scale).targets / enough.scale
         elif proof is not None and proof.residual_estimate > 0:

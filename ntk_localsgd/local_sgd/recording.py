@@ -1,6 +1,6 @@
 """Collects the observations of a run and labels them: an xarray data set with dimensions, units and formulas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -16,11 +16,24 @@ from ntk_localsgd.local_sgd.observables import OBSERVABLES, Observable
 from ntk_localsgd.local_sgd.states import GramState
 from ntk_localsgd.networks import Network
 
-__all__ = ["GramRecorder", "Record", "join"]
+__all__ = ["GramRecorder", "Record", "join", "rounds_at_once"]
 
 # A loss this many times its start is called divergence. At a stable step size the loss may grow for a while, by single
 # digits; at one somewhat too large a ReLU network's loss may rise a thousandfold and still come down.
 DIVERGED = 1e6
+
+# Rounds whose weights come along with a chunk, and how many bytes these and their Gram matrices take, at most; bytes of
+# weights that take longer to copy than a chunk takes to begin.
+_MOST_AT_ONCE, _BYTES, _LARGE = 64, 2**26, 2**22
+
+
+def rounds_at_once(nets: Sequence[Network], dataset: Dataset, stops: Sequence[int]) -> int:
+    """Rounds of a chunk from which weights come along; ``stop``'s cadence is a multiple of it."""
+    trained = nets[0].trained
+    grams = (dataset.num_samples * nets[0].output_dim) ** 2 * (trained[0].dtype.itemsize + 8)  # and in float64
+    weights = len(nets) * sum(layer.nbytes for layer in trained)
+    most = 1 if weights > _LARGE else max(1, min(_MOST_AT_ONCE, _BYTES // (weights + grams)))
+    return next(k for k in range(most, 0, -1) if all(every % k == 0 for every in stops))
 
 
 class GramRecorder:
@@ -37,8 +50,8 @@ class GramRecorder:
         self.take(here, start)
 
     def take(self, net: Network, at_round: int) -> None:
-        """Record the network of this round, if it is one of those that are asked for and not there yet."""
-        if not self.wanted or (at_round % self.every and at_round != self.start) or at_round in self.rounds[-1:]:
+        """Record the network of this round, if it is one of those that are asked for."""
+        if not self.wanted or (at_round % self.every and at_round != self.start):
             return
         self._record(net.trained, self._gram(net), at_round)
 

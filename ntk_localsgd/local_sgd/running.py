@@ -17,9 +17,9 @@ from ntk_localsgd.clients import Clients
 from ntk_localsgd.datasets import Dataset
 from ntk_localsgd.errors import InputError
 from ntk_localsgd.local_sgd.config import PLAIN, Checkpoint, LocalSGD
-from ntk_localsgd.local_sgd.gradients import ClientData
+from ntk_localsgd.local_sgd.gradients import ClientData, Weights
 from ntk_localsgd.local_sgd.observables import Observable, fitted, select
-from ntk_localsgd.local_sgd.recording import GramRecorder, Record
+from ntk_localsgd.local_sgd.recording import GramRecorder, Record, rounds_at_once
 from ntk_localsgd.local_sgd.rounds import Sizes
 from ntk_localsgd.local_sgd.together import Together
 from ntk_localsgd.local_sgd.ways import ClientRule, Plan
@@ -31,10 +31,6 @@ __all__ = ["Run", "run", "run_seeds"]
 
 # Rounds in one compiled chunk when nothing else asks for a shorter one.
 _LONGEST_CHUNK = 1000
-
-# Rounds whose weights come along with a chunk, and how many bytes these and their Gram matrices take, at most; bytes of
-# weights that take longer to copy than a chunk takes to begin.
-_MOST_CARRIED, _CARRIED_BYTES, _LARGE = 64, 2**26, 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,8 +204,9 @@ def run_seeds(
     own_steps = steps if len(set(steps)) > 1 else None
     batch_size = None if config.batch_size is None else min(config.batch_size, max(clients.sizes))
     sizes = _sizes(clients, config)
-    stops = [] if stop is None else [whole_number("stop.every", getattr(stop, "every", 1))]
-    carried = _carried(nets, dataset, stops) if at_grams and every == 1 else 1
+    asked_every = whole_number("stop.every", getattr(stop, "every", 1))
+    stops = [] if stop is None else [asked_every]
+    carried = rounds_at_once(nets, dataset, stops) if at_grams and every == 1 else 1
     plan = Plan(
         max(steps), batch_size, at_rounds, at_taken, at_steps, own_steps, config.participants,
         sizes.client_weights is not None, ClientRule.of(config), config.server, carried > 1,
@@ -223,6 +220,7 @@ def run_seeds(
                 entries, _before_steps(plan, clients, *first), GramRecorder(net, dataset, at_grams, every, now, start)
             ),
             stop,
+            asked_every,
         )
         for k, (net, now, *first) in enumerate(zip(nets, here, *map(together.apart, at_start), strict=True))
     ]
@@ -232,17 +230,9 @@ def run_seeds(
             break
         after, observed = together.go_on(states, first, rounds)
         for k, (course, seen) in enumerate(zip(courses, together.apart(observed), strict=True)):
-            if course.ended:
-                continue
-            diverged = course.record.diverges(seen["loss"])
-            good = int(diverged[0]) if diverged.size else rounds
-            course.record.append({name: values[:good] for name, values in seen.items()})
-            if plan.carried:
-                course.record.grams.take_all(together.carried(k, observed), first + 1, good)
-            if diverged.size:
-                course.diverged_at = first + good + 1
-            else:
-                course.follow(together.network(k, after), first + rounds, together.server(k, after))
+            if not course.ended:
+                weights = together.carried(k, observed) if plan.carried else None
+                course.follow(first, seen, weights, together.network(k, after), together.server(k, after))
         states = after
     about = _attributes(nets[0], dataset, clients, config)
     watched, where = (*at_rounds, *at_taken, *at_steps), None if together.many else mesh
@@ -259,11 +249,11 @@ class _Course:
     at: Checkpoint
     record: Record
     stop: Callable[[Checkpoint], bool] | None
+    every: int  # rounds after which ``stop`` is asked
     diverged_at: int | None = None
     stopped_at: int | None = None
 
     def __post_init__(self) -> None:
-        self.every = whole_number("stop.every", getattr(self.stop, "every", 1))
         if self.record.diverges(np.array([self.record.first_loss])).size:
             self.diverged_at = 0
         else:
@@ -273,10 +263,24 @@ class _Course:
     def ended(self) -> bool:
         return self.diverged_at is not None or self.stopped_at is not None
 
-    def follow(self, network: Network, number: int, server: PyTree) -> None:
-        """Go on to the network of this round, and ask whether to stop."""
-        self.at = dataclasses.replace(self.at, network=network, round=number, server=server)
-        self.record.grams.take(network, number)
+    def follow(
+        self, first: int, seen: dict[str, np.ndarray], weights: Weights | None, network: Network, server: PyTree
+    ) -> None:
+        """Record a chunk of rounds, up to where it diverges; else go on to the network at its end and ask about it.
+
+        ``weights``: those of every round's end, where they come along.
+        """
+        diverged, rounds = self.record.diverges(seen["loss"]), len(seen["loss"])
+        good = int(diverged[0]) if diverged.size else rounds
+        self.record.append({name: values[:good] for name, values in seen.items()})
+        if weights is not None:
+            self.record.grams.take_all(weights, first + 1, good)
+        if diverged.size:
+            self.diverged_at = first + good + 1
+            return
+        self.at = dataclasses.replace(self.at, network=network, round=first + rounds, server=server)
+        if weights is None:
+            self.record.grams.take(network, self.at.round)
         self._ask()
 
     def finished(self, about: dict[str, object], again: Callable[[Checkpoint, int], Network]) -> Run:
@@ -327,15 +331,6 @@ def _sizes(clients: Clients, config: LocalSGD) -> Sizes:
     return Sizes(
         config.step_size, config.server_step_size, factors, np.array(weights) if len(set(weights)) > 1 else None
     )
-
-
-def _carried(nets: tuple[Network, ...], dataset: Dataset, stops: list[int]) -> int:
-    """Rounds of a chunk from which weights come along; ``stop``'s cadence is a multiple of it."""
-    trained = nets[0].trained
-    grams = (dataset.num_samples * nets[0].output_dim) ** 2 * (trained[0].dtype.itemsize + 8)  # and in float64
-    weights = len(nets) * sum(layer.nbytes for layer in trained)
-    most = 1 if weights > _LARGE else max(1, min(_MOST_CARRIED, _CARRIED_BYTES // (weights + grams)))
-    return next(k for k in range(most, 0, -1) if all(every % k == 0 for every in stops))
 
 
 def _again(

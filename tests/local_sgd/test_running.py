@@ -6,7 +6,7 @@ import pytest
 
 from ntk_localsgd import clients, datasets, kernels, local_sgd
 from ntk_localsgd.errors import InputError
-from ntk_localsgd.local_sgd import LocalSGD, Observable, running
+from ntk_localsgd.local_sgd import LocalSGD, Observable, recording
 from ntk_localsgd.networks import TwoLayerReLU
 from tests import helpers
 
@@ -158,12 +158,12 @@ def test_stop_and_gram_keep_their_own_cadence():
 
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_gram_matrices_come_from_the_weights_of_their_rounds_in_chunks_of_any_length(monkeypatch, most):
-    """Beside one-round chunks of the same run: float64 rounds otherwise in longer ones, by a few units."""
+    """Beside runs that end there: chunks of other lengths round otherwise, by a few units of float64."""
     net, data, split = helpers.problem()
     seen = Observable(
         "norm", "gram", ("gram_round",), "1", "‖W‖", lambda state: np.linalg.norm(state.network.trained[0])
     )
-    monkeypatch.setattr(running, "_MOST_CARRIED", most)
+    monkeypatch.setattr(recording, "_MOST_AT_ONCE", most)
     stop = lambda checkpoint: checkpoint.round == 12  # noqa: E731
     stop.every = 4
     run = local_sgd.run(net, data, split, LocalSGD(0.3, 2, 20), observe=("gram_movement", seen), stop=stop)
@@ -189,10 +189,10 @@ def test_the_gram_matrix_of_a_network_that_does_not_move_does_not_either(dtype):
 def test_chunks_are_as_short_as_their_gram_matrices_are_large():
     net = TwoLayerReLU.init(jax.random.key(0), width=8, input_dim=4)
     few, many = (datasets.sphere(jax.random.key(0), n, 4) for n in (8, 1000))
-    assert running._carried((net,), few, []) == 64
-    assert running._carried((net,), few, [48, 36]) == 12
-    assert running._carried((net,) * 2**15, few, []) == 1
-    assert running._carried((net,), many, []) == 4  # 16 bytes of a million numbers each, in 64 MiB
+    assert recording.rounds_at_once((net,), few, []) == 64
+    assert recording.rounds_at_once((net,), few, [48, 36]) == 12
+    assert recording.rounds_at_once((net,) * 2**15, few, []) == 1
+    assert recording.rounds_at_once((net,), many, []) == 4  # 16 bytes of a million numbers each, in 64 MiB
 
 
 def test_a_run_that_diverges_within_a_chunk_keeps_the_gram_matrices_before():

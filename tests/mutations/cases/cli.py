@@ -118,7 +118,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/cli/certify.py",
-        "return 0 if proof is not None and proof.certified else 1",
+        "return 0 if proved else 1",
         "return 0",
         "exit code 0 without a proof",
         (f"{_CERTIFY}::test_a_narrow_network_is_trained_until_it_is_certified",),

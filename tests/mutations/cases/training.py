@@ -114,8 +114,8 @@ MUTATIONS = (
     ),
     Mutation(
         "ntk_localsgd/local_sgd/running.py",
-        "course.diverged_at = first + good + 1",
-        "course.diverged_at = first + good",
+        "self.diverged_at = first + good + 1",
+        "self.diverged_at = first + good",
         "divergence dated one round too early",
         (f"{_LOCAL}::test_a_diverging_run_is_recorded_with_its_round_and_ends_finite",),
     ),
@@ -383,10 +383,10 @@ MUTATIONS = (
         (f"{_PLACEMENT}::test_devices_that_do_not_divide_get_one_sentence",),
     ),
     Mutation(
-        "ntk_localsgd/local_sgd/running.py",
-        'diverged = course.record.diverges(seen["loss"])',
-        'diverged = courses[0].record.diverges(seen["loss"])',
-        "divergence measured by the first network's start",
+        "ntk_localsgd/local_sgd/recording.py",
+        "most = DIVERGED * max(self.first_loss,",
+        "most = DIVERGED * max(1.0,",
+        "divergence measured by another loss than the network's own at its start",
         (f"{_SEEDS}::test_divergence_is_measured_by_each_network_s_own_start",),
     ),
     Mutation(
